@@ -55,12 +55,14 @@ void Log(const v1::ModelStatus& status) {
                   status.reason(), status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
     const double speed = status.tokens_per_second();
-    spdlog::info("{} release {}: {}{}, {} downloaded, {} reused", status.model(), status.release(),
-                 phase, speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "",
-                 HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_reused()));
+    spdlog::info("{} release {}: {}{}, {} downloaded ({} received in all), {} reused",
+                 status.model(), status.release(), phase,
+                 speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "",
+                 HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_paid()),
+                 HumanBytes(status.bytes_reused()));
     if (!status.detail().empty())
       spdlog::warn("{} release {}: {}", status.model(), status.release(), status.detail());
-  } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
+  } else if (!status.reason().empty()) {
     spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase,
                  status.reason(), status.detail());
   } else {
@@ -110,9 +112,11 @@ class Agent {
     Duration wait{0};
     while (bell_.Wait(wait, stop) && !self_.restarts()) {
       wait = CheckIn();
+      if (worker_.booted()) self_.Lives();
       if (options_.once && done_) break;
     }
     worker_.Stop();
+    self_.Lives();  // a clean end
     Publish();
     if (stop.stop_requested()) return AgentEnd::kStopped;
     if (self_.restarts()) return AgentEnd::kBecomeCurrent;
@@ -131,6 +135,8 @@ class Agent {
             .host = self_,
             .get_artifact = [this](const auto& request) { return session_.GetArtifact(request); },
             .trust_root = [this] { return session_.identity().trust_root; },
+            .turns = turns_,
+            .min_bytes_per_second = options_.min_download_rate,
             .on_change =
                 [this](const v1::ModelStatus& status) {
                   if (!status.model().empty()) Log(status);
@@ -167,6 +173,7 @@ class Agent {
 
   // One exchange with the daemon; how long to wait until the next.
   Duration CheckIn() {
+    LookAtDamage();
     Publish();
     // Taken before the report, so that what is reported is at least as new.
     const bool settled = worker_.settled() && heard_;
@@ -212,7 +219,13 @@ class Agent {
     warned_apart_ = apart;
   }
 
-  // Days go by, and a budget with them.
+  // A model whose file was cut short while it ran does not say so by itself.
+  void LookAtDamage() {
+    for (const v1::ModelStatus& model : worker_.statuses())
+      if (self_.Condition(model.model()).Is(Reason::kDamaged)) return worker_.LookAgain();
+  }
+
+  // As days pass, a budget is freed.
   void LookAtWaiting() {
     const auto models = worker_.statuses();
     const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL,
@@ -251,7 +264,7 @@ class Agent {
     for (const v1::ModelStatus& model : models)
       now += fmt::format("{}/{}/{}/{}/{}/{};", model.model(), model.release(),
                          static_cast<int>(model.phase()), model.endpoint(), model.reason(),
-                         model.bytes_done());
+                         model.bytes_done() + model.bytes_pulled());
     if (now == published_) return;
     const absl::Status status =
         WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models);
@@ -285,6 +298,7 @@ class Agent {
   SelfHost self_;
   DataBudget budget_;
   const std::unique_ptr<BlobSource> blobs_;
+  Turns turns_;
   const std::unique_ptr<Hardware> hardware_;
   UpdateWorker worker_;
   Backoff backoff_, revoked_backoff_;

@@ -17,8 +17,9 @@ namespace quantfleet::agent {
 struct AgentOptions {
   fs::path state;
   std::string listen = "127.0.0.1:0";
-  bool once = false;  // return once everything assigned has been dealt with
-  int threads = 0;    // of the engine; 0: one per core
+  bool once = false;               // return when everything assigned is done
+  int threads = 0;                 // of the engine; 0: as many as cores
+  uint64_t min_download_rate = 0;  // bytes per second: UpdateEnvironment
   AllowedRuntimes runtimes;
   v1::HardwareFacts overrides;
 };

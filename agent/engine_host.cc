@@ -17,41 +17,54 @@ absl::StatusOr<std::string> FindModel(const v1::Manifest& manifest) {
   return file;
 }
 
+// What the engine says of an artifact.
+Verdict OfEngine(const absl::Status& status) {
+  if (status.ok()) return {};
+  return {absl::IsResourceExhausted(status) ? Reason::kOutOfMemory : Reason::kHealthFailed,
+          Describe(status)};
+}
+
 }  // namespace
 
-absl::StatusOr<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate) const {
+Tried<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate) const {
   engine::GenerateRequest request;
   request.prompt = kHealthPrompt;
   request.max_tokens = kHealthTokens;
   request.sampling.temperature = 0;
-  QF_ASSIGN_OR_RETURN(const engine::GenerateResult said, engine.Generate(request));
-  if (said.tokens.empty() && said.finish_reason != "stop")
-    return Internal("the model generated no text");
+  const absl::StatusOr<engine::GenerateResult> said = engine.Generate(request);
+  if (!said.ok()) return OfEngine(said.status());
+  if (said->tokens.empty() && said->finish_reason != "stop")
+    return Setback(Reason::kHealthFailed, "the model generated no text");
   Health health;
-  if (said.generation_seconds > 0)
-    health.tokens_per_second = static_cast<double>(said.tokens.size()) / said.generation_seconds;
+  if (said->generation_seconds > 0)
+    health.tokens_per_second = static_cast<double>(said->tokens.size()) / said->generation_seconds;
   std::vector<engine::Golden> goldens;
   for (const v1::GoldenPrompt& golden : gate.golden)
     goldens.push_back({{golden.prompt().begin(), golden.prompt().end()},
                        {golden.answer().begin(), golden.answer().end()}});
-  QF_ASSIGN_OR_RETURN(health.golden_agreement, engine::GoldenAgreement(engine, goldens));
+  const absl::StatusOr<double> agreement = engine::GoldenAgreement(engine, goldens);
+  if (!agreement.ok()) return OfEngine(agreement.status());
+  health.golden_agreement = *agreement;
   health.memory_available_bytes = memory_available_();
   return health;
 }
 
-absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model,
-                                                      const Installed& installed,
-                                                      const HealthGate& gate) {
-  QF_ASSIGN_OR_RETURN(const std::string file, FindModel(installed.manifest));
+Tried<EngineHost::Started> EngineHost::Start(const std::string& model, const Installed& installed,
+                                             const HealthGate& gate) {
+  const absl::StatusOr<std::string> file = FindModel(installed.manifest);
+  if (!file.ok()) return OfEngine(file.status());
   engine::EngineOptions options = options_;
   options.context = static_cast<int64_t>(installed.context);
   if (!installed.kv_type.empty()) {
-    QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
+    const absl::StatusOr<pipeline::DType> type = pipeline::DTypeFromName(installed.kv_type);
+    if (!type.ok()) return OfEngine(type.status());
+    options.kv_type = *type;
   }
-  QF_ASSIGN_OR_RETURN(std::shared_ptr<engine::Engine> loaded,
-                      engine::Engine::Load(installed.files / file, options));
-  QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
-  QF_RETURN_IF_ERROR(gate.Check(health));
+  auto engine = engine::Engine::Load(installed.files / *file, options);
+  if (!engine.ok()) return OfEngine(engine.status());
+  std::shared_ptr<engine::Engine> loaded = *std::move(engine);
+  QF_TRY(Health health, Measure(*loaded, gate));
+  QF_RETURN_IF_SETBACK(gate.Check(health));
   health.note = ChatTemplateOf(*loaded).Warning();
   Started started{std::move(health), loaded};
   server_.SetModel(model, std::move(loaded));

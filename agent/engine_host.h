@@ -26,12 +26,12 @@ class EngineHost {
     std::weak_ptr<engine::Engine> engine;  // the server holds it
   };
   // As ModelHost::Start, for an artifact without a runtime. It does not wait for anything.
-  absl::StatusOr<Started> Start(const std::string& model, const Installed& installed,
-                                const HealthGate& gate);
+  Tried<Started> Start(const std::string& model, const Installed& installed,
+                       const HealthGate& gate);
   uint64_t MemoryAvailable() const { return memory_available_(); }
 
  private:
-  absl::StatusOr<Health> Measure(engine::Engine& engine, const HealthGate& gate) const;
+  Tried<Health> Measure(engine::Engine& engine, const HealthGate& gate) const;
 
   CompletionServer& server_;
   const engine::EngineOptions options_;

@@ -98,6 +98,12 @@ config::Settings SettingsOf(StartOptions& to) {
        .value = Into(to.threads, 0, 1024),
        .help = "threads of the engine; 0: one per core",
        .type = "N"},
+      {.flag = "--min-download-rate",
+       .value = Into(to.min_download_rate, 0, 1 << 30),
+       .help = "bytes per second: a connection that brings less for half a minute is given up and "
+               "made anew, and goes on where it was; 0: never",
+       .fallback = std::to_string(to.min_download_rate),
+       .type = "N"},
       {.flag = "--allow-runtime",
        .value = Into(to.runtimes),
        .help = "NAME=/PATH of a program that device classes may start under this name to run their "

@@ -26,6 +26,7 @@ struct StartOptions {
   std::string listen = "127.0.0.1:0";
   bool once = false;
   int threads = 0;
+  int min_download_rate = 1024;  // bytes per second
   std::vector<std::string> runtimes;
   Provisioning given;
   FactOptions facts;

@@ -4,6 +4,8 @@
 #include <thread>
 
 #include "agent/external/ask_http.h"
+#include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "common/trust/name.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
@@ -21,19 +23,25 @@ fs::path MainFile(const Installed& installed) {
   return entry.empty() ? installed.files : installed.files / entry;
 }
 
-// The number of tokens that an answer claims to have; -1: it does not say. Anything else wrong with
-// it is an error.
-absl::StatusOr<int64_t> TokensOf(const std::string& body) {
-  boost::system::error_code error;
-  const json::value answer = json::parse(body, error);
-  const json::object* object = answer.if_object();
-  const json::value* choices = object ? object->if_contains("choices") : nullptr;
-  if (error || !choices || !choices->is_array() || choices->get_array().empty())
-    return Internal("the runtime's answer does not follow OpenAI's API: {}", body.substr(0, 200));
+// Tokens that an answer says it has made; -1: it says nothing about that.
+Tried<int64_t> TokensOf(const std::string& body) {
+  const absl::StatusOr<json::object> object = ParseJsonObject(body, "the runtime's answer");
+  const json::value* choices = object.ok() ? object->if_contains("choices") : nullptr;
+  if (!choices || !choices->is_array() || choices->get_array().empty())
+    return Setback(Reason::kHealthFailed, "the runtime's answer does not follow OpenAI's API: {}",
+                   CutText(body, 200));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
   return tokens && tokens->is_int64() ? tokens->get_int64() : -1;
+}
+
+// What a runtime's silence says of an artifact.
+Verdict OfAnswer(const absl::Status& status) {
+  if (status.ok()) return {};
+  if (absl::IsCancelled(status)) return {Reason::kInterrupted, Message(status)};
+  return {absl::IsDeadlineExceeded(status) ? Reason::kTooSlow : Reason::kHealthFailed,
+          Message(status)};
 }
 
 }  // namespace
@@ -54,9 +62,10 @@ absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::stri
   return allowed;
 }
 
-absl::Status ModelHosts::MayRun(const std::optional<v1::Runtime>& runtime) const {
-  if (!runtime || options_.allowed.contains(runtime->command())) return absl::OkStatus();
-  return PermissionDenied(
+Verdict ModelHosts::MayRun(const std::optional<v1::Runtime>& runtime) const {
+  if (!runtime || options_.allowed.contains(runtime->command())) return {};
+  return Setback(
+      Reason::kRuntimeRefused,
       "the class needs runtime {0}, which this device does not allow: start the agent with "
       "--allow-runtime {0}=/PATH, or give the device another class",
       runtime->command());
@@ -96,19 +105,22 @@ ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::str
   return said;
 }
 
-absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
-                                         HealthGate gate, std::stop_token stop) const {
+Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
+                                HealthGate gate, std::stop_token stop) const {
   const std::string address = runtime.upstream()->address();
-  if (address.empty()) return Internal("the program ended as soon as it was ready");
+  if (address.empty())
+    return Setback(Reason::kHealthFailed, "the program ended as soon as it was ready");
   const auto [answer, took] =
       SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
-  QF_RETURN_IF_ERROR(Annotate(answer.status(), "generating a few words"));
+  QF_RETURN_IF_SETBACK(OfAnswer(answer.status()).Within("generating a few words"));
   if (answer->status != 200)
-    return Internal("the runtime answered the test prompt with HTTP status {}: {}", answer->status,
-                    answer->body.substr(0, 200));
-  QF_ASSIGN_OR_RETURN(const int64_t tokens, TokensOf(answer->body));
+    return Setback(Reason::kHealthFailed,
+                   "the runtime answered the test prompt with HTTP status {}: {}", answer->status,
+                   CutText(answer->body, 200));
+  QF_TRY(const int64_t tokens, TokensOf(answer->body));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
-    return Internal(
+    return Setback(
+        Reason::kHealthFailed,
         "the class has a minimum speed, but the runtime's answers have no usage.completion_tokens "
         "to measure it");
   Health health;
@@ -120,15 +132,15 @@ absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervi
     gate.golden.clear();
     health.note = "golden answers do not apply to other runtimes and were not checked";
   }
-  QF_RETURN_IF_ERROR(gate.Check(health));
+  QF_RETURN_IF_SETBACK(gate.Check(health));
   return health;
 }
 
-absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Installed& installed,
-                                         const HealthGate& gate, std::stop_token stop) {
-  QF_RETURN_IF_ERROR(MayRun(installed.runtime));
+Tried<Health> ModelHosts::Start(const std::string& model, const Installed& installed,
+                                const HealthGate& gate, std::stop_token stop) {
+  QF_RETURN_IF_SETBACK(MayRun(installed.runtime));
   if (!installed.runtime) {
-    QF_ASSIGN_OR_RETURN(const EngineHost::Started started, engine_.Start(model, installed, gate));
+    QF_TRY(const EngineHost::Started started, engine_.Start(model, installed, gate));
     Replace(model, nullptr);
     const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context,
                                        installed.kv_type);
@@ -157,8 +169,8 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
               },
           .log = [this, model](std::string_view line) { world_.log(model, line); },
           .on_given_up = world_.on_given_up});
-  QF_RETURN_IF_ERROR(runtime->AwaitReady(stop));
-  QF_ASSIGN_OR_RETURN(const Health health, Prove(model, *runtime, gate, stop));
+  QF_RETURN_IF_SETBACK(runtime->AwaitReady(stop));
+  QF_TRY(const Health health, Prove(model, *runtime, gate, stop));
   server_.SetModel(model, runtime->upstream());
   Replace(model, std::move(runtime));
   return health;
@@ -204,25 +216,30 @@ void ModelHosts::StopAll() {
   for (const auto& [model, runtime] : all) runtime->RequestStop();
 }
 
-absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate& gate,
-                                      std::stop_token stop) const {
-  QF_RETURN_IF_ERROR(Condition(model));
-  QF_RETURN_IF_ERROR(gate.CheckMemory(engine_.MemoryAvailable()));
+Verdict ModelHosts::StillHealthy(const std::string& model, const HealthGate& gate,
+                                 std::stop_token stop) const {
+  QF_RETURN_IF_SETBACK(Condition(model));
+  QF_RETURN_IF_SETBACK(gate.CheckMemory(engine_.MemoryAvailable()));
   // At the endpoint, as clients do.
   const absl::StatusOr<HttpAnswer> answer =
       SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
-  if (answer.status().code() == absl::StatusCode::kCancelled) return answer.status();
-  if (!answer.ok()) return Internal("the test prompt failed: {}", Message(answer.status()));
-  if (answer->status == 200 || answer->status == 429)
-    return absl::OkStatus();  // 429: its clients keep it busy
-  return Internal("the endpoint answered the test prompt with HTTP status {}: {}", answer->status,
-                  answer->body.substr(0, 200));
+  if (absl::IsCancelled(answer.status())) return OfAnswer(answer.status());
+  if (!answer.ok())
+    return Setback(Reason::kHealthFailed, "the test prompt failed: {}", Message(answer.status()));
+  if (answer->status == 200 || answer->status == 429) return {};  // 429: its clients keep it busy
+  return Setback(Reason::kHealthFailed,
+                 "the endpoint answered the test prompt with HTTP status {}: {}", answer->status,
+                 CutText(answer->body, 200));
 }
 
-absl::Status ModelHosts::Condition(const std::string& model) const {
+Verdict ModelHosts::Condition(const std::string& model) const {
   std::lock_guard lock(mutex_);
   const auto runtime = runtimes_.find(model);
-  return runtime == runtimes_.end() ? absl::OkStatus() : runtime->second->condition();
+  if (runtime != runtimes_.end()) return runtime->second->condition();
+  const auto embedded = embedded_.find(model);
+  const auto engine = embedded == embedded_.end() ? nullptr : embedded->second.engine.lock();
+  const absl::Status damage = engine ? engine->condition() : absl::OkStatus();
+  return damage.ok() ? Verdict() : Verdict(Reason::kDamaged, Message(damage));
 }
 
 }  // namespace quantfleet::agent

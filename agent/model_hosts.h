@@ -42,14 +42,14 @@ class ModelHosts final : public ModelHost {
         world_(std::move(world)) {}
   ~ModelHosts() override { StopAll(); }
 
-  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override;
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
-                               const HealthGate& gate, std::stop_token stop) override;
+  Verdict MayRun(const std::optional<v1::Runtime>& runtime) const override;
+  Tried<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                      std::stop_token stop) override;
   void Stop(const std::string& model) override;
   uint64_t MemoryFor(const std::string& model) const override;
-  absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
-                            std::stop_token stop) const override;
-  absl::Status Condition(const std::string& model) const override;
+  Verdict StillHealthy(const std::string& model, const HealthGate& gate,
+                       std::stop_token stop) const override;
+  Verdict Condition(const std::string& model) const override;
   std::string endpoint(const std::string&) const override { return server_.endpoint(); }
   // Ends all runtimes; answers under way have until their stop timeouts.
   void StopAll();
@@ -65,8 +65,8 @@ class ModelHosts final : public ModelHost {
   Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
                 std::stop_token stop) const;
   // Lets it say a few words and checks the result against the gate.
-  absl::StatusOr<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
-                               std::stop_token stop) const;
+  Tried<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
+                      std::stop_token stop) const;
   // Puts `next` (nullptr: nothing) in place of the model's runtime and ends the old one.
   void Replace(const std::string& model, SupervisorPtr next);
 

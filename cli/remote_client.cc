@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -17,6 +18,7 @@ namespace {
 constexpr auto kReconnect =
     std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(10);
+constexpr size_t kLarge = 32 << 10;  // of a message: no first one of a connection
 constexpr auto kClockDeadline = std::chrono::seconds(3);
 // The daemon hashes or reads the whole model before it answers.
 constexpr auto kLongDeadline = std::chrono::minutes(30);
@@ -82,12 +84,22 @@ struct OperatorClient::Impl {
                                                              Response*),
                                 const Request& request, std::chrono::seconds deadline = kDeadline) {
     net::AwaitConnection(*channel, kReconnect);
+    if (request.ByteSizeLong() > kLarge) Introduce();
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     Response response;
     const grpc::Status status = (stub.get()->*method)(&context, request, &response);
     if (!status.ok()) return Explain(status, credential);
     return response;
+  }
+
+  // A daemon takes little on a connection before it has seen a call with a certificate. What it
+  // answers does not matter: the call behind this one tells.
+  void Introduce() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kDeadline);
+    v1::Status ignored;
+    v1::StatusService::NewStub(channel)->GetStatus(&context, {}, &ignored);
   }
 
   template <typename Stub, typename Request, typename Response>
@@ -294,12 +306,24 @@ absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
   return QF_CALL(StatusService, GetStatus, v1::GetStatusRequest());
 }
 
+namespace {
+
+// Two pages may name the same one.
+template <typename Response>
+void AddDamaged(const Response& page, Response& all) {
+  for (const std::string& record : page.damaged())
+    if (std::ranges::find(all.damaged(), record) == all.damaged().end()) all.add_damaged(record);
+}
+
+}  // namespace
+
 absl::StatusOr<v1::ListDevicesResponse> OperatorClient::ListDevices() {
   v1::ListDevicesResponse all;
   v1::ListDevicesRequest request;
   do {
     QF_ASSIGN_OR_RETURN(v1::ListDevicesResponse page, QF_CALL(FleetService, ListDevices, request));
     for (v1::Device& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
+    AddDamaged(page, all);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;
@@ -313,6 +337,7 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> OperatorClient::ListAllowedDevice
                         QF_CALL(FleetService, ListAllowedDevices, request));
     for (v1::AllowedDevice& device : *page.mutable_devices())
       *all.add_devices() = std::move(device);
+    AddDamaged(page, all);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;

@@ -86,6 +86,12 @@ config::Settings SettingsOf(Config& to) {
        .value = AddressInto(to.http),
        .help = "HTTPS address, HOST:PORT; port 0 takes any free port",
        .fallback = "127.0.0.1:7444"},
+      {.flag = "--fleet-listen",
+       .key = "fleet_listen",
+       .value = AddressInto(to.fleet_listen),
+       .help = "Another gRPC address, HOST:PORT, that refuses connections without a client "
+               "certificate; devices are told to use it",
+       .fallback = "none"},
       {.flag = "--check-in",
        .key = "check_in_seconds",
        .value = SecondsInto(to.check_in, 0.1, 86'400.0),

@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "common/base/access.h"
+#include "common/base/open_files.h"
 #include "daemon/app/app.h"
 #include "daemon/data_lock.h"
 #include "daemon/grpc/grpc_server.h"
+#include "daemon/grpc/probe.h"
 #include "daemon/rollout/ticker.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/web/http_server.h"
@@ -30,19 +34,31 @@ HostPort Reachable(HostPort address) {
   return address;
 }
 
-// What devices get: the port alone if the HTTPS side listens wherever gRPC does, so that each
-// device keeps using the address by which it reached us.
-std::string BlobEndpoint(const Config& config, uint16_t port) {
-  if (config.http.host == config.listen.host || IsWildcard(config.http.host))
-    return fmt::format(":{}", port);
-  return ToString({config.http.host, port});
+// What devices are told of another port: the port alone where it is open wherever gRPC's is, so
+// that each device stays with the address that reached us.
+std::string Endpoint(const Config& config, const std::string& host, uint16_t port) {
+  if (host == config.listen.host || IsWildcard(host)) return fmt::format(":{}", port);
+  return ToString({host, port});
+}
+
+// How many connections there may be, of the descriptors that this process may hold: a reserve is
+// for files. gRPC's take two each, those that wait at its door one.
+struct Connections {
+  size_t http, grpc, held;
+};
+Connections MostConnections() {
+  constexpr uint64_t kReserve = 256, kHttp = 1024, kHeld = 512, kFew = 1024;
+  const uint64_t files = RaiseOpenFiles(0).value_or(kFew);  // as it is
+  const uint64_t free = files - std::min(kReserve, files / 4);
+  const uint64_t http = std::min(kHttp, free / 4), held = std::min(kHeld, free / 8);
+  return {http, (free - http - held) / 2, held};
 }
 
 // Names that the certificate has to carry besides the local ones.
 std::vector<std::string> ListenNames(const Config& config) {
   std::vector<std::string> names;
-  for (const std::string& host : {config.listen.host, config.http.host})
-    if (!IsWildcard(host)) names.push_back(host);
+  for (const std::string& host : {config.listen.host, config.http.host, config.fleet_listen.host})
+    if (!host.empty() && !IsWildcard(host)) names.push_back(host);
   return names;
 }
 
@@ -58,6 +74,7 @@ struct Server::Impl {
   absl::Status ServeHttp(const Authority::ServerCredential& identity);
   absl::Status ServeGrpc(const Authority::ServerCredential& identity);
   absl::Status WriteEndpoints();
+  absl::Status Ready();
   std::string Metrics(HttpServer::Traffic traffic);
   void Stop();
 
@@ -78,6 +95,8 @@ struct Server::Impl {
   std::unique_ptr<app::App> app;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
+  std::unique_ptr<Probe> probe;  // of grpc; the HTTPS side asks it once `serving`
+  std::atomic<bool> serving{false};
 };
 
 absl::Status Server::Impl::Open() {
@@ -152,7 +171,20 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   values.http_connections = traffic.connections;
   values.http_connections_refused = traffic.refused;
   values.blob_bytes = traffic.blob_bytes;
+  if (serving) {
+    const Door::Counts door = grpc->connections();
+    values.grpc_connections = door.crowd.open;
+    values.grpc_strangers = door.crowd.strangers;
+    values.grpc_connections_refused = door.crowd.refused;
+    values.grpc_strangers_cut = door.cut + door.crowd.gave_way;
+  }
   return RenderMetrics(values);
+}
+
+absl::Status Server::Impl::Ready() {
+  if (!serving) return Unavailable("the daemon is starting");
+  QF_RETURN_IF_ERROR(app->status.Count().status());
+  return probe->Check();
 }
 
 absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity) {
@@ -163,12 +195,13 @@ absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
   options.grace = kHttpGrace;
+  options.max_connections = MostConnections().http;
   HttpServer::Handlers handlers;
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
     return app->device_calls.MayReadBlobs(certificate);
   };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
-  handlers.ready = [this] { return app->status.Count().status(); };
+  handlers.ready = [this] { return Ready(); };
   QF_ASSIGN_OR_RETURN(http, HttpServer::Start(blobs, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
@@ -181,9 +214,26 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
   options.ca_pem = authority->authorities_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  app->set_blob_endpoint(BlobEndpoint(config, http_at.port));
+  const Connections most = MostConnections();
+  http::Crowd::Limits& crowd = options.door.crowd;
+  crowd.most = most.grpc;
+  crowd.most_strangers = std::min(crowd.most_strangers, most.grpc / 2);
+  crowd.most_strangers_per_address =
+      std::min(crowd.most_strangers_per_address, crowd.most_strangers / 4);
+  options.door.most_held = most.held;
+  options.door.log = environment.warn;
+  options.fleet_host = config.fleet_listen.host;
+  options.fleet_port = config.fleet_listen.port;
+  app->set_blob_endpoint(Endpoint(config, config.http.host, http_at.port));
+  options.fleet_listens = [this](uint16_t fleet_port) {
+    app->set_fleet_endpoint(Endpoint(config, config.fleet_listen.host, fleet_port));
+  };
   QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(*app, options));
   grpc_at = {config.listen.host, grpc->port()};
+  probe = std::make_unique<Probe>(ToString(Reachable(grpc_at)),
+                                  net::ServerTrust{authority->authorities_pem(), {}, {}},
+                                  environment.clock);
+  serving = true;
   return absl::OkStatus();
 }
 
@@ -206,8 +256,9 @@ void Server::Impl::Stop() {
     if (const absl::Status flushed = store->Flush(); !flushed.ok())
       environment.warn(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
-  grpc.reset();
   http.reset();
+  probe.reset();
+  grpc.reset();
   app.reset();
   jobs.reset();
   rollouts.reset();

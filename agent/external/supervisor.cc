@@ -40,14 +40,14 @@ Supervisor::~Supervisor() {
   if (WantsSocket(order_.runtime)) ::unlink(order_.socket.c_str());
 }
 
-absl::Status Supervisor::AwaitReady(std::stop_token stop) {
+Verdict Supervisor::AwaitReady(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   if (!changed_.wait(lock, stop, [this] { return was_ready_ || !condition_.ok(); }))
-    return Cancelled("stopping");
+    return {Reason::kInterrupted, "stopping"};
   return condition_;
 }
 
-absl::Status Supervisor::condition() const {
+Verdict Supervisor::condition() const {
   std::lock_guard lock(mutex_);
   return condition_;
 }
@@ -59,32 +59,29 @@ void Supervisor::Work(std::stop_token stop) {
   heard_ = Now();
   for (uint32_t restarts = 0; !stop.stop_requested(); ++restarts) {
     ready_ = false;
-    absl::Status ended = Live(stop);
+    Verdict ended = Live(stop);
     if (stop.stop_requested()) return;
     if (ready_ && Now() - ready_since_ >= kSteady) {
       restarts = 0;
       backoff.Reset();
     }
-    const bool memory = ended.code() == absl::StatusCode::kResourceExhausted;
-    ended = MakeStatus(
-        memory ? ended.code() : absl::StatusCode::kInternal,
-        Message(ended) + (last_words_.empty() ? "" : "; its last output: " + last_words_));
+    if (!last_words_.empty())
+      ended = {ended.reason(), ended.detail() + "; its last output: " + last_words_};
     const Duration wait = backoff.Next();
     // All starts until it is first ready share one limit: an activation waits for them.
     if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
       return GiveUp(ended, restarts);
-    world_.log(fmt::format("{}; restarting it in {} ms", Message(ended), wait.count()));
+    world_.log(fmt::format("{}; restarting it in {} ms", ended.detail(), wait.count()));
     if (!world_.sleeper.Sleep(wait, stop)) return;
     if (was_ready_) heard_ = Now();
   }
 }
 
-void Supervisor::GiveUp(const absl::Status& why, uint32_t restarts) {
+void Supervisor::GiveUp(const Verdict& why, uint32_t restarts) {
   {
     std::lock_guard lock(mutex_);
-    condition_ =
-        Annotate(why, fmt::format("runtime {} failed after {} {}", order_.runtime.command(),
-                                  restarts, restarts == 1 ? "restart" : "restarts"));
+    condition_ = why.Within(fmt::format("runtime {} failed after {} {}", order_.runtime.command(),
+                                        restarts, restarts == 1 ? "restart" : "restarts"));
     changed_.notify_all();
   }
   world_.on_given_up();
@@ -117,34 +114,40 @@ absl::StatusOr<ChildSpec> Supervisor::Spec(const std::string& address) const {
   return spec;
 }
 
-absl::Status Supervisor::Live(std::stop_token stop) {
+Verdict Supervisor::Live(std::stop_token stop) {
   last_words_.clear();
-  QF_ASSIGN_OR_RETURN(const std::string address, NewAddress());
-  QF_ASSIGN_OR_RETURN(const ChildSpec spec, Spec(address));
-  QF_ASSIGN_OR_RETURN(const auto child, ChildProcess::Start(spec, [this](std::string_view line) {
-                        last_words_ = line;
-                        world_.log(line);
-                      }));
-  world_.log(fmt::format("started {} as process {}", order_.program.string(), child->pid()));
-  const absl::Status why = Watch(*child, address, stop);
+  const auto not_started = [](const absl::Status& status) {
+    return Verdict(Reason::kHealthFailed, Message(status));
+  };
+  const absl::StatusOr<std::string> address = NewAddress();
+  if (!address.ok()) return not_started(address.status());
+  const absl::StatusOr<ChildSpec> spec = Spec(*address);
+  if (!spec.ok()) return not_started(spec.status());
+  const auto started = ChildProcess::Start(*spec, [this](std::string_view line) {
+    last_words_ = line;
+    world_.log(line);
+  });
+  if (!started.ok()) return not_started(started.status());
+  ChildProcess& child = **started;
+  world_.log(fmt::format("started {} as process {}", order_.program.string(), child.pid()));
+  const Verdict why = Watch(child, *address, stop);
   upstream_->SetAddress("");
-  child->Terminate(stop_timeout());
+  child.Terminate(stop_timeout());
   memory_bytes_ = 0;
   return why;
 }
 
-absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address,
-                               std::stop_token stop) {
+Verdict Supervisor::Watch(ChildProcess& child, const std::string& address, std::stop_token stop) {
   const v1::Runtime& runtime = order_.runtime;
   while (true) {
     const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
     if (event == ChildProcess::Event::kEnded)
-      return Internal("the program ended with {}", child.ending());
-    if (event == ChildProcess::Event::kStopped) return Cancelled("stopping");
+      return Setback(Reason::kHealthFailed, "the program ended with {}", child.ending());
+    if (event == ChildProcess::Event::kStopped) return {Reason::kInterrupted, "stopping"};
     if (const uint64_t memory = memory_bytes_ = child.memory_bytes();
         runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
-      return ResourceExhausted("the program used {} of memory, the class allows {}",
-                               HumanBytes(memory), HumanBytes(runtime.memory_bytes()));
+      return Setback(Reason::kOutOfMemory, "the program used {} of memory, the class allows {}",
+                     HumanBytes(memory), HumanBytes(runtime.memory_bytes()));
     const absl::Status answer = world_.ask(address, runtime.health_path(), stop);
     if (answer.ok()) {
       heard_ = Now();
@@ -156,8 +159,8 @@ absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address,
       was_ready_ = true;
       changed_.notify_all();
     } else if (Now() - heard_ >= start_timeout()) {
-      return Internal("the program was not ready for {} s ({})", runtime.start_timeout_seconds(),
-                      Message(answer));
+      return Setback(Reason::kHealthFailed, "the program was not ready for {} s ({})",
+                     runtime.start_timeout_seconds(), Message(answer));
     }
   }
 }

@@ -13,6 +13,7 @@
 #include "agent/external/child_process.h"
 #include "agent/serve/upstream.h"
 #include "agent/update/sleeper.h"
+#include "agent/update/verdict.h"
 #include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::agent {
@@ -50,12 +51,11 @@ class Supervisor {
   // The same without waiting, so that several can end at the same time.
   void RequestStop() { thread_.request_stop(); }
 
-  // Waits until it is ready for the first time; otherwise says why it was given up:
-  // RESOURCE_EXHAUSTED for too much memory, INTERNAL for anything else. CANCELLED: `stop` came
-  // first.
-  absl::Status AwaitReady(std::stop_token stop);
-  // OK until it is given up.
-  absl::Status condition() const;
+  // Until it was ready for the first time; else why it was given up: kOutOfMemory over its memory,
+  // kHealthFailed otherwise. kInterrupted: `stop` came first.
+  Verdict AwaitReady(std::stop_token stop);
+  // Ok until it is given up.
+  Verdict condition() const;
   // The runtime's own memory when it was last looked at.
   uint64_t memory_bytes() const { return memory_bytes_; }
   // Holds its address while it is ready.
@@ -69,10 +69,10 @@ class Supervisor {
 
  private:
   void Work(std::stop_token stop);
-  void GiveUp(const absl::Status& why, uint32_t restarts);
+  void GiveUp(const Verdict& why, uint32_t restarts);
   // One life of the child; returns why it ended.
-  absl::Status Live(std::stop_token stop);
-  absl::Status Watch(ChildProcess& child, const std::string& address, std::stop_token stop);
+  Verdict Live(std::stop_token stop);
+  Verdict Watch(ChildProcess& child, const std::string& address, std::stop_token stop);
   absl::StatusOr<std::string> NewAddress() const;
   absl::StatusOr<ChildSpec> Spec(const std::string& address) const;
   Duration Now() const { return world_.clock.Monotonic(); }
@@ -91,7 +91,7 @@ class Supervisor {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any changed_;
   bool was_ready_ = false;  // in any life; only the thread writes it
-  absl::Status condition_;
+  Verdict condition_;
   std::jthread thread_;
 };
 

@@ -124,7 +124,8 @@ absl::StatusOr<Enrollment> Enroll(const IdentityStore& store, const Connector& c
                          .private_pem = key,
                          .trust_root = granted->trust_root(),
                          .server = request.server,
-                         .blob_endpoint = granted->blob_endpoint()},
+                         .blob_endpoint = granted->blob_endpoint(),
+                         .fleet_endpoint = granted->fleet_endpoint()},
                         false};
   FailPoint("enroll-before-save");
   QF_RETURN_IF_ERROR(store.SaveTime(server_time));

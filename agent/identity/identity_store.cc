@@ -18,9 +18,9 @@ absl::StatusOr<v1::TrustRoot> DecodeTrustRoot(const std::string& text, const fs:
 
 }  // namespace
 
-std::string BlobAddress(const std::string& server, const std::string& blob_endpoint) {
-  if (!blob_endpoint.starts_with(":")) return blob_endpoint;
-  return server.substr(0, server.rfind(':')) + blob_endpoint;
+std::string EndpointAddress(const std::string& server, const std::string& endpoint) {
+  if (!endpoint.starts_with(":")) return endpoint;
+  return server.substr(0, server.rfind(':')) + endpoint;
 }
 
 absl::StatusOr<std::string> IdentityStore::DeviceKey() const {
@@ -63,7 +63,8 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
                           .private_pem = {},
                           .trust_root = {},
                           .server = Field(*record, "server"),
-                          .blob_endpoint = Field(*record, "blob_endpoint")};
+                          .blob_endpoint = Field(*record, "blob_endpoint"),
+                          .fleet_endpoint = Field(*record, "fleet_endpoint")};
   QF_ASSIGN_OR_RETURN(identity.trust_root, DecodeTrustRoot(Field(*record, "trust_root"), path));
   QF_ASSIGN_OR_RETURN(identity.private_pem, ReadPrivate(files_, state_ / "device.key", 1 << 20));
   if (identity.device_id.empty() || identity.certificate_pem.empty() || identity.server.empty())
@@ -78,7 +79,8 @@ absl::Status IdentityStore::Save(const DeviceIdentity& identity) const {
                       {"certificate_pem", identity.certificate_pem},
                       {"trust_root", ToBase64Url(AsBytes(identity.trust_root.SerializeAsString()))},
                       {"server", identity.server},
-                      {"blob_endpoint", identity.blob_endpoint}});
+                      {"blob_endpoint", identity.blob_endpoint},
+                      {"fleet_endpoint", identity.fleet_endpoint}});
 }
 
 std::optional<Time> IdentityStore::LastKnownTime() const {

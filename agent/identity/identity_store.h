@@ -29,12 +29,13 @@ struct DeviceIdentity {
   std::string certificate_pem;
   std::string private_pem;
   v1::TrustRoot trust_root;
-  std::string server;         // host:port that was enrolled with
-  std::string blob_endpoint;  // as the daemon gave it; see BlobAddress
+  std::string server;               // host:port that was enrolled with
+  std::string blob_endpoint;        // as the daemon gave it; see EndpointAddress
+  std::string fleet_endpoint = {};  // the same of gRPC for devices with a certificate, or empty
 };
 
-// Where blobs are downloaded: an endpoint without a host means the host that gRPC connects to.
-std::string BlobAddress(const std::string& server, const std::string& blob_endpoint);
+// Where an endpoint is: one without a host is on the host that was enrolled with.
+std::string EndpointAddress(const std::string& server, const std::string& endpoint);
 
 class IdentityStore {
  public:

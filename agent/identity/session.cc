@@ -13,6 +13,8 @@ namespace {
 
 // The daemon's time is saved only this often: flash wears, and a floor need not be exact.
 constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
+// So long a listener of the fleet's own that did not answer is left alone.
+constexpr Duration kShun = std::chrono::minutes(10);
 
 }  // namespace
 
@@ -52,9 +54,16 @@ net::ServerTrust Session::Trust() const {
           }};
 }
 
-std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust,
+std::string Session::FleetAddress() const {
+  if (identity_.fleet_endpoint.empty() || clock_.Now() < fleet_shunned_until_)
+    return identity_.server;
+  return EndpointAddress(identity_.server, identity_.fleet_endpoint);
+}
+
+std::shared_ptr<DeviceApi> Session::Connect(const std::string& address,
+                                            const net::ServerTrust& trust,
                                             const net::ClientIdentity& client) {
-  auto line = connect_(identity_.server, trust, client);
+  auto line = connect_(address, trust, client);
   std::lock_guard lock(stop_mutex_);
   std::erase_if(lines_, [](const auto& weak) { return weak.expired(); });
   lines_.push_back(line);
@@ -96,7 +105,10 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
     if (!renewed.ok() && (!holds || renewed.code() == absl::StatusCode::kPermissionDenied))
       return WithClocks(renewed);
   }
-  if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
+  if (std::string address = FleetAddress(); !api_ || address != api_address_) {
+    api_ = Connect(address, Trust(), {identity_.certificate_pem, identity_.private_pem});
+    api_address_ = std::move(address);
+  }
   return api_;
 }
 
@@ -111,7 +123,7 @@ absl::Status Session::LearnTime() {
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
   v1::GetChallengeRequest request;
   request.set_device_id(identity_.device_id);
-  const auto challenge = Connect(trust, {})->GetChallenge(request);
+  const auto challenge = Connect(identity_.server, trust, {})->GetChallenge(request);
   if (!challenge.ok()) return Annotate(challenge.status(), "asking the daemon for the time");
   const Time said = FromUnixMillis(challenge->server_time_ms());
   compared_ = {clock_.System(), said};
@@ -124,7 +136,7 @@ absl::Status Session::LearnTime() {
 }
 
 absl::Status Session::Renew() {
-  const auto line = Connect(Trust(), {});
+  const auto line = Connect(identity_.server, Trust(), {});
   unproven_time_ = std::nullopt;  // the answer proves it, or nobody does
   const bool not_begun = std::exchange(not_begun_, false);
   v1::GetChallengeRequest ask;
@@ -164,6 +176,7 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
                     granted.device_id(), identity_.device_id);
   renewed.certificate_pem = granted.certificate_pem();
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
+  renewed.fleet_endpoint = granted.fleet_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
   QF_RETURN_IF_ERROR(store_.Save(renewed));
   identity_ = std::move(renewed);
@@ -198,6 +211,9 @@ absl::Status Session::Mend(const absl::Status& failure) {
   const bool refused = failure.code() == absl::StatusCode::kUnauthenticated;
   if (!refused && failure.code() != absl::StatusCode::kUnavailable) return failure;
   std::lock_guard lock(mutex_);
+  // The one that did not answer is left for the other.
+  if (!refused)
+    fleet_shunned_until_ = api_address_ == identity_.server ? Time{} : clock_.Now() + kShun;
   if (!LearnTime().ok()) return failure;
   api_ = nullptr;
   if (!refused && !RenewalDue()) return absl::OkStatus();
@@ -216,12 +232,14 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
       Hear(FromUnixMillis(response->server_time_ms()));
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
+      now.fleet_endpoint = response->fleet_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
       // Anything but a successor of the present root changes nothing: the daemon repeats it at each
       // check-in.
       trust::Succeed(now.trust_root, response->trust_roots());
       if (response->has_trust_root()) trust::Succeed(now.trust_root, response->trust_root());
       if (now.blob_endpoint != identity_.blob_endpoint ||
+          now.fleet_endpoint != identity_.fleet_endpoint ||
           now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
         // If it cannot be saved, the daemon repeats it at each check-in after the next start.
@@ -268,7 +286,7 @@ DeviceIdentity Session::identity() const {
 
 Session::BlobAccess Session::blob_access() const {
   std::lock_guard lock(mutex_);
-  return {BlobAddress(identity_.server, identity_.blob_endpoint),
+  return {EndpointAddress(identity_.server, identity_.blob_endpoint),
           Trust(),
           {identity_.certificate_pem, identity_.private_pem}};
 }

@@ -68,8 +68,12 @@ class Session {
   absl::Status WithClocks(const absl::Status& failure) const;
   net::ServerTrust Trust() const;
 
+  // Where calls with a certificate go: the listener of the fleet's own, if the daemon has one that
+  // answers; else where this device enrolled.
+  std::string FleetAddress() const;
+
   // Connects and remembers the connection, so that Stop can end it.
-  std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust,
+  std::shared_ptr<DeviceApi> Connect(const std::string& address, const net::ServerTrust& trust,
                                      const net::ClientIdentity& client);
 
   const IdentityStore& store_;
@@ -82,6 +86,8 @@ class Session {
   bool of_newest_ca_ = true;         // it leads to the last CA of the trust root
   uint32_t renewed_under_ = 0;       // the trust root's version at the last renewal
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
+  std::string api_address_;
+  Time fleet_shunned_until_{};
   Time saved_time_{};
   std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a
                                        // renewal shows whether it is so

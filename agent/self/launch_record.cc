@@ -29,6 +29,7 @@ absl::StatusOr<LaunchRecord> LoadLaunchRecord(FileSystem& files, const fs::path&
   QF_ASSIGN_OR_RETURN(record.given_up, DigestField(*fields, "given_up"));
   record.proven = Field(*fields, "proven") == "1";
   record.attempts = static_cast<uint32_t>(NumberField(*fields, "attempts").value_or(0));
+  record.given_up_after = static_cast<uint32_t>(NumberField(*fields, "given_up_after").value_or(0));
   record.installed = Field(*fields, "installed");
   return record;
 }
@@ -41,6 +42,7 @@ absl::Status SaveLaunchRecord(FileSystem& files, const fs::path& self_folder,
                       {"attempts", std::to_string(record.attempts)},
                       {"previous", HexOf(record.previous)},
                       {"given_up", HexOf(record.given_up)},
+                      {"given_up_after", std::to_string(record.given_up_after)},
                       {"installed", record.installed.string()}});
 }
 

@@ -13,9 +13,10 @@ struct LaunchRecord {
   std::optional<Digest> program =
       {};                 // the release that runs, by its manifest; nullopt: the installed program
   bool proven = false;    // it has spoken to the daemon since it was chosen
-  uint32_t attempts = 0;  // to start it, while it is not proven
+  uint32_t attempts = 0;  // to start it that did not come far: see SelfHost::Lives
   std::optional<Digest> previous = {};  // the proven one before it
   std::optional<Digest> given_up = {};  // was started too often in vain; not reported yet
+  uint32_t given_up_after = 0;          // so many starts
   fs::path installed = {};              // what the service manager starts
 
   bool operator==(const LaunchRecord&) const = default;

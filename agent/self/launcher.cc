@@ -9,11 +9,13 @@
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/verify.h"
 
 namespace quantfleet::agent {
 
 LaunchRecord GiveUp(LaunchRecord record) {
   record.given_up = record.program;
+  record.given_up_after = record.attempts;
   record.program = record.previous;
   record.previous.reset();
   record.proven = record.program.has_value();
@@ -32,16 +34,18 @@ Launch Decide(LaunchRecord record, const LaunchFacts& facts) {
     const auto chosen = facts.find(*record.program);
     if (chosen && chosen->path == facts.self) return {std::nullopt, std::move(record)};
     if (!chosen) {
-      // Its slot was reused or removed: nothing has failed.
+      // Its slot was taken for another, removed or damaged: nothing has failed.
       const auto given_up = record.given_up;
+      const uint32_t after = record.given_up_after;
       record = GiveUp(std::move(record));
       record.given_up = given_up;
-    } else if (!record.proven && record.attempts >= kMaxStarts) {
+      record.given_up_after = after;
+    } else if (record.attempts >= (record.proven ? kMaxProvenStarts : kMaxStarts)) {
       record = GiveUp(std::move(record));
     } else if (!facts.in_slot && IsNewer(facts.version, chosen->version)) {
       return {std::nullopt, std::move(record)};  // a package brought a newer one than the release
     } else {
-      if (!record.proven) ++record.attempts;
+      ++record.attempts;
       return {chosen->path, std::move(record)};
     }
   }
@@ -50,12 +54,13 @@ Launch Decide(LaunchRecord record, const LaunchFacts& facts) {
   return {installed, std::move(record)};
 }
 
-std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifest) {
+std::optional<SlotProgram> FindProgram(FileSystem& files, const Slots& slots,
+                                       const Digest& manifest) {
   for (const Slot slot : {Slot::kA, Slot::kB}) {
     if (slots.Verified(slot) != manifest) continue;
     const auto read = slots.ManifestOf(slot);
-    const auto version =
-        read.ok() ? pipeline::AgentVersionOf(*read) : absl::StatusOr<std::string>(read.status());
+    if (!read.ok() || !pipeline::VerifyFolder(files, slots.FilesOf(slot), *read).ok()) continue;
+    const auto version = pipeline::AgentVersionOf(*read);
     std::error_code error;
     const fs::path path = fs::canonical(slots.FilesOf(slot) / pipeline::kAgentFile, error);
     if (version.ok() && !error) return SlotProgram{path, *version};
@@ -90,11 +95,15 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
       .self = self,
       .in_slot = IsInSlot(self, folder),
       .version = version,
-      .find = [&](const Digest& manifest) { return FindProgram(slots, manifest); }};
+      .find = [&](const Digest& manifest) { return FindProgram(files, slots, manifest); }};
   for (;;) {
     QF_ASSIGN_OR_RETURN(const LaunchRecord record, LoadLaunchRecord(files, folder));
     const Launch launch = Decide(record, facts);
-    if (launch.record != record) QF_RETURN_IF_ERROR(SaveLaunchRecord(files, folder, launch.record));
+    if (launch.record != record) {
+      // A proven one starts from a disk that takes nothing, too.
+      const absl::Status saved = SaveLaunchRecord(files, folder, launch.record);
+      if (!launch.record.proven) QF_RETURN_IF_ERROR(saved);
+    }
     if (!launch.program) return absl::OkStatus();
     FailPoint("self-update-counted");
     QF_RETURN_IF_ERROR(CheckUnshared(*launch.program));

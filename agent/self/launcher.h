@@ -1,9 +1,11 @@
 // Which program of the agent is to run: the installed one, which the service manager starts, or a
 // release in a slot. Decided at each start, and when an agent is to become another release.
 //
-// A release that has not spoken to the daemon yet is started kMaxStarts times at most; then it is
-// given up for the one before it, or the installed one. Only its own path shows whether a process
-// is a release's program, so one that was started here never starts itself again.
+// A release that has not spoken to the daemon yet is started kMaxStarts times at most, and one that
+// has kMaxProvenStarts times in a row without coming as far as its first check-in; then it is given
+// up for the one before it, or the installed one. One whose bytes are damaged is not started at
+// all: whoever runs instead fetches them again. Whether a process is a release's program is told by
+// its own path alone, so one that was started here never starts itself again.
 #pragma once
 
 #include <functional>
@@ -17,6 +19,8 @@
 namespace quantfleet::agent {
 
 inline constexpr uint32_t kMaxStarts = 3;
+// Power cuts count too, so it is more of them.
+inline constexpr uint32_t kMaxProvenStarts = 10;
 
 struct SlotProgram {
   fs::path path;
@@ -28,7 +32,7 @@ struct LaunchFacts {
   fs::path self;         // this process's program
   bool in_slot = false;  // which is a release's
   std::string version;   // of this process
-  // The folder of the release, with every byte checked; nullopt: it is not here any more.
+  // Where the release stands, every byte checked now; nullopt: it is not here, or damaged.
   std::function<std::optional<SlotProgram>(const Digest&)> find;
 };
 
@@ -46,8 +50,9 @@ LaunchRecord GiveUp(LaunchRecord record);
 // newer.
 bool IsNewer(std::string_view b, std::string_view a);
 
-// The verified release in one of the slots.
-std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifest);
+// The release in one of the slots, whose bytes are read back.
+std::optional<SlotProgram> FindProgram(FileSystem& files, const Slots& slots,
+                                       const Digest& manifest);
 
 // This process's program, and whether it is one of the slots'.
 fs::path SelfPath();

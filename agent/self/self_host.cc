@@ -13,9 +13,8 @@ bool IsOwn(const std::string& model) {
   return pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram;
 }
 
-// Whatever went wrong here, the release was not activated; its code must not be mistaken for that
-// of a model.
-absl::Status NotActivated(const absl::Status& why) { return Internal("{}", Message(why)); }
+// Whatever went wrong here, the release was not activated.
+Verdict NotActivated(const absl::Status& why) { return {Reason::kHealthFailed, Message(why)}; }
 
 std::optional<Digest> ReleaseAt(FileSystem& files, const fs::path& self,
                                 const fs::path& self_folder) {
@@ -36,8 +35,8 @@ SelfHost::SelfHost(Options options, World world)
       folder_(SelfFolder(options_.state)),
       own_(ReleaseAt(world_.files, options_.self, folder_)) {}
 
-absl::StatusOr<Health> SelfHost::Start(const std::string& model, const Installed& installed,
-                                       const HealthGate& gate, std::stop_token stop) {
+Tried<Health> SelfHost::Start(const std::string& model, const Installed& installed,
+                              const HealthGate& gate, std::stop_token stop) {
   if (!IsOwn(model)) return world_.models.Start(model, installed, gate, stop);
   const auto version = pipeline::AgentVersionOf(installed.manifest);
   if (!version.ok()) return NotActivated(version.status());
@@ -50,41 +49,43 @@ absl::StatusOr<Health> SelfHost::Start(const std::string& model, const Installed
   return own_ == manifest ? ProveSelf(manifest, stop) : Become(manifest, program, *version, stop);
 }
 
-absl::Status SelfHost::CheckInstalled(const LaunchRecord& record,
-                                      const std::string& version) const {
+Verdict SelfHost::CheckInstalled(const LaunchRecord& record, const std::string& version) const {
   std::string installed = options_.version;
   if (IsInSlot(options_.self, folder_)) {
     const auto program = pipeline::ReadAgentProgram(world_.files, record.installed);
     installed = program.ok() ? program->version : "";
   }
-  if (!IsNewer(installed, version)) return absl::OkStatus();
-  return Internal(
+  if (!IsNewer(installed, version)) return {};
+  return Setback(
+      Reason::kHealthFailed,
       "the installed agent is {}, which is newer than {}: release that version or a newer one",
       installed, version);
 }
 
-absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
-                                        const std::string& version, std::stop_token stop) {
+Tried<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
+                               const std::string& version, std::stop_token stop) {
   auto record = LoadLaunchRecord(world_.files, folder_);
   if (!record.ok()) record = LaunchRecord{};  // damaged: written anew
   if (!IsInSlot(options_.self, folder_)) record->installed = options_.self;
   if (record->given_up == manifest) {
     // Reported once: another release of the same program is tried again.
     record->given_up.reset();
+    const uint32_t starts = record->given_up_after > 0 ? record->given_up_after : kMaxStarts;
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
-    return Internal(
+    return Setback(
+        Reason::kHealthFailed,
         "quantfleet-agent {} was started {} times and never reached the daemon: giving up on it",
-        version, kMaxStarts);
+        version, starts);
   }
-  QF_RETURN_IF_ERROR(CheckInstalled(*record, version));
+  QF_RETURN_IF_SETBACK(CheckInstalled(*record, version));
   std::error_code error;
   fs::permissions(program, fs::perms::owner_exec | fs::perms::group_exec, fs::perm_options::add,
                   error);
   if (error)
     return NotActivated(ErrnoStatus(error.value(), "making " + program.string() + " executable"));
   FailPoint("self-update-before-trial");
-  QF_RETURN_IF_ERROR(world_.trial(program, manifest, version, stop));
+  QF_RETURN_IF_SETBACK(world_.trial(program, manifest, version, stop));
   FailPoint("self-update-after-trial");
   if (record->proven && record->program != manifest) record->previous = record->program;
   record->program = manifest;
@@ -97,10 +98,11 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   Restart();
   std::unique_lock lock(mutex_);
   wake_.wait(lock, stop, [] { return false; });
-  return Cancelled("this process ends, quantfleet-agent {} takes over", version);
+  return Setback(Reason::kInterrupted, "this process ends, quantfleet-agent {} takes over",
+                 version);
 }
 
-absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_token stop) {
+Tried<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_token stop) {
   auto record = LoadLaunchRecord(world_.files, folder_);
   if (!record.ok()) return NotActivated(record.status());
   if (record->program == manifest && record->proven) return Health();
@@ -108,7 +110,7 @@ absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_tok
   {
     std::unique_lock lock(mutex_);
     if (!wake_.wait(lock, stop, [this] { return checked_in_; }))
-      return Cancelled("stopped before the daemon had answered");
+      return Setback(Reason::kInterrupted, "stopped before the daemon had answered");
   }
   FailPoint("self-update-checked-in");
   record->program = manifest;
@@ -135,17 +137,25 @@ void SelfHost::Stop(const std::string& model) {
   if (IsInSlot(options_.self, folder_)) Restart();
 }
 
-absl::Status SelfHost::StillHealthy(const std::string& model, const HealthGate& gate,
-                                    std::stop_token stop) const {
-  return IsOwn(model) ? absl::OkStatus() : world_.models.StillHealthy(model, gate, stop);
+Verdict SelfHost::StillHealthy(const std::string& model, const HealthGate& gate,
+                               std::stop_token stop) const {
+  return IsOwn(model) ? Verdict() : world_.models.StillHealthy(model, gate, stop);
 }
 
-absl::Status SelfHost::Condition(const std::string& model) const {
-  return IsOwn(model) ? absl::OkStatus() : world_.models.Condition(model);
+Verdict SelfHost::Condition(const std::string& model) const {
+  return IsOwn(model) ? Verdict() : world_.models.Condition(model);
 }
 
 std::string SelfHost::endpoint(const std::string& model) const {
   return IsOwn(model) ? "" : world_.models.endpoint(model);
+}
+
+void SelfHost::Lives() {
+  auto record = LoadLaunchRecord(world_.files, folder_);
+  if (!record.ok() || record->program != own_ || !record->proven || record->attempts == 0) return;
+  record->attempts = 0;
+  // Where the disk refuses, the next start may say so.
+  SaveLaunchRecord(world_.files, folder_, *record).IgnoreError();
 }
 
 void SelfHost::CheckedIn() {

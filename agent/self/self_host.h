@@ -20,8 +20,8 @@ class SelfHost final : public ModelHost {
     std::string version;  // of this process
   };
   // How a program is tried before it takes over: as RunTrial.
-  using Trial = std::function<absl::Status(const fs::path& program, const Digest& manifest,
-                                           const std::string& version, std::stop_token stop)>;
+  using Trial = std::function<Verdict(const fs::path& program, const Digest& manifest,
+                                      const std::string& version, std::stop_token stop)>;
   struct World {
     FileSystem& files;
     ModelHost& models;  // runs all others; outlives this
@@ -32,34 +32,37 @@ class SelfHost final : public ModelHost {
 
   SelfHost(Options options, World world);
 
-  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
+  Verdict MayRun(const std::optional<v1::Runtime>& runtime) const override {
     return world_.models.MayRun(runtime);
   }
   // For the agent: a program that passes its trial becomes the next one, and this process is asked
   // to become it, then waits for `stop`. Once started, that program waits for its first successful
   // check-in.
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
-                               const HealthGate& gate, std::stop_token stop) override;
+  Tried<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                      std::stop_token stop) override;
   // For the agent: the installed program is to run again.
   void Stop(const std::string& model) override;
   uint64_t MemoryFor(const std::string& model) const override;
-  absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
-                            std::stop_token stop) const override;
-  absl::Status Condition(const std::string& model) const override;
+  Verdict StillHealthy(const std::string& model, const HealthGate& gate,
+                       std::stop_token stop) const override;
+  Verdict Condition(const std::string& model) const override;
   std::string endpoint(const std::string& model) const override;
 
   // The daemon has answered this process's check-in.
   void CheckedIn();
+  // This process has come so far that its start counts as one that went well, if it is a proven
+  // release; one that is not has to be answered by the daemon.
+  void Lives();
   // This process is to become another.
   bool restarts() const;
   // The slot of this process's program: "a", "b", or "" for the installed one.
   std::string slot() const;
 
  private:
-  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program,
-                                const std::string& version, std::stop_token stop);
-  absl::StatusOr<Health> ProveSelf(const Digest& manifest, std::stop_token stop);
-  absl::Status CheckInstalled(const LaunchRecord& record, const std::string& version) const;
+  Tried<Health> Become(const Digest& manifest, const fs::path& program, const std::string& version,
+                       std::stop_token stop);
+  Tried<Health> ProveSelf(const Digest& manifest, std::stop_token stop);
+  Verdict CheckInstalled(const LaunchRecord& record, const std::string& version) const;
   void Restart();
 
   const Options options_;

@@ -67,29 +67,32 @@ absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Dig
   return FailedPrecondition("the release is {}, but this program is {}", released, version);
 }
 
-absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
-                      const std::string& version, std::stop_token stop) {
+Verdict RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
+                 const std::string& version, std::stop_token stop) {
   std::string last;
   auto child = ChildProcess::Start(
       {.program = program,
        .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
        .env = EnvironmentOfTrial()},
       [&](std::string_view line) { last = line; });
-  if (!child.ok()) return Internal("trial: {}", Message(child.status()));
+  if (!child.ok()) return Setback(Reason::kHealthFailed, "trial: {}", Message(child.status()));
   switch ((*child)->Wait(kTrialTime, stop)) {
     case ChildProcess::Event::kStopped:
-      return Cancelled("the trial of {} was interrupted", version);
+      return Setback(Reason::kInterrupted, "the trial of {} was interrupted", version);
     case ChildProcess::Event::kTimePassed:
-      return Internal("the trial did not end within {} s; its last output: \"{}\"",
-                      std::chrono::duration_cast<std::chrono::seconds>(kTrialTime).count(), last);
+      return Setback(Reason::kHealthFailed,
+                     "the trial did not end within {} s; its last output: \"{}\"",
+                     std::chrono::duration_cast<std::chrono::seconds>(kTrialTime).count(), last);
     case ChildProcess::Event::kEnded:
       break;
   }
   if ((*child)->ending() != "exit status 0")
-    return Internal("the trial ended with {}; its last output: \"{}\"", (*child)->ending(), last);
+    return Setback(Reason::kHealthFailed, "the trial ended with {}; its last output: \"{}\"",
+                   (*child)->ending(), last);
   if (last != version)
-    return Internal("in its trial the program printed \"{}\" instead of \"{}\"", last, version);
-  return absl::OkStatus();
+    return Setback(Reason::kHealthFailed,
+                   "in its trial the program printed \"{}\" instead of \"{}\"", last, version);
+  return {};
 }
 
 }  // namespace quantfleet::agent

@@ -6,6 +6,7 @@
 
 #include "agent/identity/device_api.h"
 #include "agent/update/sleeper.h"
+#include "agent/update/verdict.h"
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/base/file.h"
@@ -29,9 +30,10 @@ struct TrialWorld {
 absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Digest& manifest,
                        const std::string& version);
 
-// In the running agent: starts `program` for its trial. INTERNAL, with its last output, unless it
-// exits successfully and prints `version`. CANCELLED: `stop` came first.
-absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
-                      const std::string& version, std::stop_token stop);
+// In the running agent: starts `program` so that it passes its trial. kHealthFailed, with its
+// last words, where it does anything but end well and say `version`. kInterrupted: `stop` came
+// first.
+Verdict RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
+                 const std::string& version, std::stop_token stop);
 
 }  // namespace quantfleet::agent

@@ -27,21 +27,6 @@ struct Assignment {
   v1::ContextPolicy context = {};  // min_tokens at most tokens; no tokens: the agent's own default
 };
 
-// Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
-inline constexpr std::string_view kRollbackRefused = "rollback_refused";
-inline constexpr std::string_view kAssignmentRefused =
-    "assignment_refused";  // signature, device, content
-inline constexpr std::string_view kVerifyFailed = "verify_failed";
-inline constexpr std::string_view kDiskFull = "disk_full";
-inline constexpr std::string_view kHealthFailed = "health_failed";
-inline constexpr std::string_view kTooSlow = "too_slow";
-inline constexpr std::string_view kOutOfMemory = "out_of_memory";
-inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
-inline constexpr std::string_view kStateDamaged = "state_damaged";
-inline constexpr std::string_view kOverBudget = "over_budget";  // waits, and nothing is lost
-inline constexpr std::string_view kRuntimeRefused =
-    "runtime_refused";  // this device does not allow it
-
 // The assignment inside `statement`, if a key of `root` signed it for this device.
 // PERMISSION_DENIED: wrong signature or another device's; INVALID_ARGUMENT: signed, but nothing
 // that can be acted on.

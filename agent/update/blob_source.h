@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 
 #include "agent/identity/session.h"
 #include "common/base/digest.h"
@@ -11,21 +12,27 @@
 
 namespace quantfleet::agent {
 
-// How a chunk is downloaded when there are limits.
-struct Pull {
-  uint64_t most = 0;  // bytes at once; 0: all of it
-  std::function<absl::Status(uint64_t bytes)> pay =
-      {};  // before so many are asked for; its error is passed on
+// Bytes of a chunk as it is stored.
+struct BlobRange {
+  Digest digest;
+  pipeline::Encoding encoding;
+  uint64_t stored_size;  // of all of it
+  uint64_t first, size;  // what of it is wanted
+  // What came before was wrong: over another connection, and past every cache.
+  bool afresh = false;
 };
 
-// Used by one thread at a time.
+// Thread-safe: several models are updated beside each other.
 class BlobSource {
  public:
   virtual ~BlobSource() = default;
-  // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: try
-  // later. DATA_LOSS: longer than announced.
-  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
-                                      uint64_t stored_size, const Pull& pull) = 0;
+  using OnBytes = std::function<absl::Status(ByteSpan)>;
+  // Gives what is wanted to `on_bytes`, in order, as it comes; nothing is checked, and a blob that
+  // is shorter than announced gives less. Whatever ends it, what came was given. An error of
+  // `on_bytes` is passed on. UNAVAILABLE: later. DATA_LOSS: longer than announced. CANCELLED:
+  // `stop`.
+  virtual absl::Status Fetch(const BlobRange& range, const OnBytes& on_bytes,
+                             std::stop_token stop) = 0;
 };
 
 // GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection:

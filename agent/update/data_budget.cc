@@ -1,6 +1,7 @@
 #include "agent/update/data_budget.h"
 
 #include <charconv>
+#include <map>
 
 #include "agent/platform/record.h"
 
@@ -27,6 +28,7 @@ std::optional<std::map<int64_t, uint64_t>> DaysOf(const Record& record) {
 int64_t DataBudget::Today() const { return ToUnixMillis(clock_.Now()) / (24 * 3600 * 1000); }
 
 uint64_t DataBudget::Left(const v1::NetworkPolicy& policy) const {
+  const std::lock_guard lock(mutex_);
   const auto record = ReadRecord(files_, file_);
   if (record.status().code() == absl::StatusCode::kNotFound) return policy.budget_bytes();
   const auto days = record.ok() ? DaysOf(*record) : std::nullopt;
@@ -39,10 +41,20 @@ uint64_t DataBudget::Left(const v1::NetworkPolicy& policy) const {
 }
 
 absl::Status DataBudget::Spend(uint64_t bytes) {
+  return Change([bytes](uint64_t today) { return today + bytes; });
+}
+
+absl::Status DataBudget::TakeBack(uint64_t bytes) {
+  return Change([bytes](uint64_t today) { return today - std::min(today, bytes); });
+}
+
+absl::Status DataBudget::Change(const std::function<uint64_t(uint64_t)>& change) {
+  const std::lock_guard lock(mutex_);
   const auto record = ReadRecord(files_, file_);
   std::map<int64_t, uint64_t> days;
   if (record.ok()) days = DaysOf(*record).value_or(days);
-  days[Today()] += bytes;
+  uint64_t& today = days[Today()];
+  today = change(today);
   Record kept;
   for (const auto& [day, spent] : days)
     if (day > Today() - kKeptDays) kept.emplace(std::to_string(day), std::to_string(spent));

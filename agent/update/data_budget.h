@@ -1,7 +1,10 @@
-// What this device has downloaded, by day, so that a budget holds across restarts and releases.
-// Durable before the bytes are requested: whatever stops the agent, it never counts too little.
-// Used by one thread.
+// What this device pulled, by day, so that a budget holds over restarts and releases. Durable
+// before the bytes are asked for: whatever stops the agent, it never counts too little.
+// Thread-safe.
 #pragma once
+
+#include <functional>
+#include <mutex>
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -20,13 +23,18 @@ class DataBudget {
   // damaged.
   uint64_t Left(const v1::NetworkPolicy& policy) const;
   absl::Status Spend(uint64_t bytes);
+  // Of what was spent today these did not come: the link was cut before.
+  absl::Status TakeBack(uint64_t bytes);
 
  private:
   int64_t Today() const;
+  // Today's bytes become what `change` makes of them.
+  absl::Status Change(const std::function<uint64_t(uint64_t)>& change);
 
   FileSystem& files_;
   const fs::path file_;
   const Clock& clock_;
+  mutable std::mutex mutex_;  // guards the file
 };
 
 }  // namespace quantfleet::agent

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/base/status.h"
+#include "agent/update/verdict.h"
 #include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::agent {
@@ -22,11 +22,11 @@ struct HealthGate {
   v1::HealthPolicy policy;               // of the device's class, as the assignment brought it
   std::vector<v1::GoldenPrompt> golden;  // of the artifact's evaluation
 
-  // DATA_LOSS: it answers differently than where it was made; DEADLINE_EXCEEDED: too slow;
-  // RESOURCE_EXHAUSTED: it leaves too little memory. The message has both figures.
-  absl::Status Check(const Health& health) const;
+  // kHealthFailed: it says something else than where it was made; kTooSlow; kOutOfMemory: it leaves
+  // too little. The detail has both figures.
+  Verdict Check(const Health& health) const;
   // Only the last of these checks. `available`: as in Health.
-  absl::Status CheckMemory(uint64_t available) const;
+  Verdict CheckMemory(uint64_t available) const;
 };
 
 }  // namespace quantfleet::agent

@@ -1,3 +1,6 @@
+#include <mutex>
+#include <vector>
+
 #include "agent/update/blob_source.h"
 #include "common/http/https_client.h"
 
@@ -12,39 +15,42 @@ class HttpsBlobSource final : public BlobSource {
   explicit HttpsBlobSource(std::function<Session::BlobAccess()> access)
       : access_(std::move(access)) {}
 
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
-                              uint64_t stored_size, const Pull& pull) override {
-    Bytes stored;
-    const std::string path = fmt::format("/v1/blobs/{}.{}", digest.hex(), pipeline::Name(encoding));
-    do {
-      const uint64_t piece =
-          std::min(stored_size - stored.size(), pull.most == 0 ? stored_size : pull.most);
-      if (pull.pay) QF_RETURN_IF_ERROR(pull.pay(piece));
-      const size_t before = stored.size();
-      QF_RETURN_IF_ERROR(FetchPiece(path, piece, piece == stored_size, stored));
-      if (stored.size() - before != piece) break;  // too short: its digest will not match
-    } while (stored.size() < stored_size);
-    return stored;
+  absl::Status Fetch(const BlobRange& range, const OnBytes& on_bytes,
+                     std::stop_token stop) override {
+    std::unique_ptr<http::HttpsClient> client = Take(range.afresh);
+    const std::string path =
+        fmt::format("/v1/blobs/{}.{}", range.digest.hex(), pipeline::Name(range.encoding));
+    const bool whole = range.size == range.stored_size;
+    const auto response = client->Get(path, range.first, range.size, on_bytes,
+                                      {.timeout = kTimeout,
+                                       .length = whole ? 0 : range.size,
+                                       .past_caches = range.afresh,
+                                       .stop = std::move(stop)});
+    // After an error the next one asks for address and certificate again.
+    if (!response.ok()) return response.status();
+    std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(client));
+    return absl::OkStatus();
   }
 
  private:
-  // The next `size` bytes, behind those that are there; `whole`: they are all that there is.
-  absl::Status FetchPiece(const std::string& path, uint64_t size, bool whole, Bytes& stored) {
-    if (!client_) {
-      const Session::BlobAccess access = access_();
-      client_ = std::make_unique<http::HttpsClient>(access.address, access.trust, access.client);
+  std::unique_ptr<http::HttpsClient> Take(bool afresh) {
+    {
+      std::lock_guard lock(mutex_);
+      if (afresh) idle_.clear();
+      if (!idle_.empty()) {
+        auto client = std::move(idle_.back());
+        idle_.pop_back();
+        return client;
+      }
     }
-    const auto keep = [&stored](ByteSpan piece) -> absl::Status {
-      stored.insert(stored.end(), piece.begin(), piece.end());
-      return absl::OkStatus();
-    };
-    const auto response = client_->Get(path, stored.size(), size, keep, kTimeout, whole ? 0 : size);
-    if (!response.ok()) client_ = nullptr;  // the next one asks for address and certificate again
-    return response.status();
+    const Session::BlobAccess access = access_();
+    return std::make_unique<http::HttpsClient>(access.address, access.trust, access.client);
   }
 
   const std::function<Session::BlobAccess()> access_;
-  std::unique_ptr<http::HttpsClient> client_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<http::HttpsClient>> idle_;  // connected, as many as were used at once
 };
 
 }  // namespace

@@ -5,9 +5,9 @@
 #include <stop_token>
 #include <string>
 
-#include "agent/update/blob_source.h"
 #include "agent/update/data_budget.h"
 #include "agent/update/sleeper.h"
+#include "agent/update/verdict.h"
 
 namespace quantfleet::agent {
 
@@ -22,16 +22,17 @@ class Meter {
         sleeper_(sleeper),
         stop_(std::move(stop)) {}
 
-  // Why this many bytes need an operator's permission, for people; empty if they do not.
-  std::string WhyNot(uint64_t bytes) const;
-  // Whether a piece was refused: then it is not the network's fault that the download failed.
-  bool refused() const { return refused_; }
-  // How a BlobSource is to pull.
-  Pull pull();
+  // kOverBudget: so many bytes are not to be pulled without an operator's word.
+  Verdict MayPull(uint64_t bytes) const;
+  // How many of so many bytes are to be asked for at once.
+  uint64_t Piece(uint64_t wanted) const;
+  // Before so many are asked for. kOverBudget, or kInterrupted by the stop.
+  Verdict Pay(uint64_t bytes);
+  // Of what was paid last, so many did not come.
+  Verdict TakeBack(uint64_t bytes);
 
  private:
-  bool HasBudget() const { return policy_.budget_bytes() > 0 && !policy_.over_budget(); }
-  absl::Status Pay(uint64_t bytes);
+  bool HasBudget() const { return policy_.budget_bytes() > 0; }
 
   const v1::NetworkPolicy& policy_;
   DataBudget& budget_;
@@ -39,7 +40,6 @@ class Meter {
   Sleeper& sleeper_;
   const std::stop_token stop_;
   Duration due_{0};  // monotonic: the next piece is not requested before that
-  bool refused_ = false;
 };
 
 }  // namespace quantfleet::agent

@@ -8,7 +8,6 @@
 
 #include "agent/update/health_gate.h"
 #include "common/base/file.h"
-#include "common/base/status.h"
 #include "quantfleet/v1/manifest.pb.h"
 #include "quantfleet/v1/trust.pb.h"
 
@@ -27,24 +26,24 @@ struct Installed {
 class ModelHost {
  public:
   virtual ~ModelHost() = default;
-  // PERMISSION_DENIED, with the remedy, where this device does not allow the runtime.
-  virtual absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const = 0;
-  // Loads the artifact, lets it say a few words, checks the result against `gate`, and answers for
-  // `model` with it from then on. Until then, and on any error, what answered before continues. The
-  // gate's errors are passed on unchanged; those of loading have the codes of Engine::Load.
-  // CANCELLED: `stop` came first, which says nothing about the artifact.
-  virtual absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
-                                       const HealthGate& gate, std::stop_token stop) = 0;
+  // kRuntimeRefused, with the remedy, where this device does not allow the runtime.
+  virtual Verdict MayRun(const std::optional<v1::Runtime>& runtime) const = 0;
+  // Loads the artifact, lets it say a few words, holds what it sees against `gate`, and answers for
+  // `model` with it from then on. Until then, and on any setback, what answered before goes on. The
+  // gate's verdicts are passed on as they are. kInterrupted: `stop` came first.
+  virtual Tried<Health> Start(const std::string& model, const Installed& installed,
+                              const HealthGate& gate, std::stop_token stop) = 0;
   virtual void Stop(const std::string& model) = 0;
   // What a next version of `model` may use: what the machine has available plus what the present
   // version frees. 0: unknown.
   virtual uint64_t MemoryFor(const std::string& model) const = 0;
-  // Whether what answers for `model` still does, and leaves the memory that the gate requires;
-  // INTERNAL or the gate's error with the reason. CANCELLED: `stop` came first.
-  virtual absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
-                                    std::stop_token stop) const = 0;
-  // Why what answers for `model` was given up, after its activation had counted. OK if it was not.
-  virtual absl::Status Condition(const std::string& model) const = 0;
+  // Whether what answers for `model` still does, and leaves the memory that the gate wants;
+  // kHealthFailed or the gate's verdict. kInterrupted: `stop` came first.
+  virtual Verdict StillHealthy(const std::string& model, const HealthGate& gate,
+                               std::stop_token stop) const = 0;
+  // Why what answers for `model` was given up: an activation that counted, and does not any more.
+  // Ok otherwise.
+  virtual Verdict Condition(const std::string& model) const = 0;
   // Where `model` answers: "127.0.0.1:port"; empty: it does not answer requests.
   virtual std::string endpoint(const std::string& model) const = 0;
 };

@@ -85,14 +85,15 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   record.stepped_down.assign(steps.stepped_down().begin(), steps.stepped_down().end());
   record.ran_before = Field(*fields, "ran_before") == "1";
   record.attempts = static_cast<uint32_t>(NumberField(*fields, "attempts").value_or(0));
-  record.reason = Field(*fields, "reason");
-  if (record.reason.empty() && record.outcome == Outcome::kHealthFailed)
-    record.reason = kHealthFailed;  // of version 0.1
+  record.reason = ReasonNamed(Field(*fields, "reason"));
+  if (!record.reason && record.outcome == Outcome::kHealthFailed)
+    record.reason = Reason::kHealthFailed;  // of version 0.1
   record.detail = Field(*fields, "detail");
   record.tokens_per_second = real("tokens_per_second");
   record.progress = {.total = NumberField(*fields, "bytes_total").value_or(0),
                      .done = NumberField(*fields, "bytes_done").value_or(0),
                      .pulled = NumberField(*fields, "bytes_pulled").value_or(0),
+                     .paid = NumberField(*fields, "bytes_paid").value_or(0),
                      .reused = NumberField(*fields, "bytes_reused").value_or(0)};
   return record;
 }
@@ -113,12 +114,13 @@ absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder,
        {"ran_before", record.ran_before ? "1" : "0"},
        {"attempts", std::to_string(record.attempts)},
        {"stepped_down", FieldOf(Steps(record))},
-       {"reason", record.reason},
+       {"reason", record.reason ? std::string(NameOf(*record.reason)) : ""},
        {"detail", record.detail},
        {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},
        {"bytes_total", std::to_string(record.progress.total)},
        {"bytes_done", std::to_string(record.progress.done)},
        {"bytes_pulled", std::to_string(record.progress.pulled)},
+       {"bytes_paid", std::to_string(record.progress.paid)},
        {"bytes_reused", std::to_string(record.progress.reused)}});
 }
 

@@ -8,9 +8,12 @@
 
 #include "agent/update/assignment.h"
 #include "agent/update/downloader.h"
+#include "agent/update/verdict.h"
 #include "common/base/file.h"
 
 namespace quantfleet::agent {
+
+inline constexpr size_t kMaxDetail = 1024;  // bytes of a detail, as the daemon takes it
 
 struct ModelRecord {
   uint64_t release = 0;            // highest accepted; 0: none
@@ -27,7 +30,8 @@ struct ModelRecord {
   bool ran_before =
       false;  // `manifest` ran, proven, when it was taken up: it runs on whatever comes of it
   uint32_t attempts = 0;         // to activate, that the process did not live to end
-  std::string reason, detail;    // of kHealthFailed; of kHealthy, what could not be looked at
+  std::optional<Reason> reason;  // of kHealthFailed
+  std::string detail;            // likewise; of kHealthy, what could not be looked at
   double tokens_per_second = 0;  // of kHealthy
   DownloadProgress progress;     // of kHealthy
 };

@@ -4,7 +4,9 @@
 #include "agent/update/updater.h"
 
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "common/trust/runtime.h"
+#include "pipeline/artifact/kind.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -32,7 +34,7 @@ void Updater::Boot(std::stop_token stop) {
     // Without the counter nothing may be accepted that could be older; what runs keeps running.
     failed_ = true;
     record_ = {};
-    Show(v1::ModelStatus::FAILED, kStateDamaged, Describe(record.status()));
+    Show(v1::ModelStatus::FAILED, Reason::kStateDamaged, Describe(record.status()));
   } else {
     record_ = *std::move(record);
   }
@@ -42,28 +44,42 @@ void Updater::Boot(std::stop_token stop) {
   const bool proven =
       active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
   if (!proven) return;
-  if (!StartProven(*current, stop).ok()) return;  // Run tries again, or goes back
+  // What is large is checked while it runs: see Upkeep.
+  if (IsSmall(*current) && LookForDamage(*current, stop).Is(Reason::kInterrupted)) return;
+  const bool program = pipeline::KindOfModel(model_) == pipeline::ArtifactKind::kProgram;
+  if (program && damage_) return;
+  if (!TakeTurn(stop)) return;
+  const Verdict started = StartProven(*current, stop);
+  turn_.Release();
+  if (program && started.Is(Reason::kHealthFailed) && active == record_.manifest) {
+    // It is not asked twice: a program that passes its trial and dies later would come again.
+    ModelRecord given_up = record_;
+    Blame(given_up, started);
+    if (!Save(given_up).ok()) record_ = given_up;
+  }
+  if (!started.ok()) return;  // Run tries again, or goes back
+  reload_ = damage_.has_value();
   if (active != record_.manifest || failed_) return;
   ShowProgress(record_.progress);
-  Show(v1::ModelStatus::HEALTHY, "", record_.detail);
+  Show(v1::ModelStatus::HEALTHY, {}, record_.detail);
 }
 
 void Updater::Accept(const Assignment& assignment) {
   if (record_.release == 0 && failed_) return;  // the record is damaged: see Boot
   if (assignment.release < record_.release)
-    return Refuse(kRollbackRefused,
+    return Refuse(Reason::kRollbackRefused,
                   fmt::format("release {} is below {}, the highest release accepted",
                               assignment.release, record_.release));
   if (assignment.release == record_.release) {
     if (assignment.manifest != record_.assigned)
       return Refuse(
-          kAssignmentRefused,
+          Reason::kAssignmentRefused,
           fmt::format("release {} was already accepted with another artifact", assignment.release));
     bool was_refused;
     {
       std::lock_guard lock(mutex_);
-      was_refused = refusal_.has_value();
-      refusal_.reset();
+      was_refused = !refusal_.ok();
+      refusal_ = {};
     }
     if (was_refused) environment_.on_change(status());
     return;
@@ -80,34 +96,39 @@ void Updater::Accept(const Assignment& assignment) {
   record.ran_before = record.manifest && running_ == record.manifest &&
                       !(record_.manifest == record.manifest && record_.outcome == Outcome::kOpen);
   FailPoint("update-before-accept");
-  absl::Status saved = environment_.files.MakeFolder(slots_.folder());
+  Verdict saved = OfDisk(environment_.files.MakeFolder(slots_.folder()));
   if (saved.ok()) saved = Save(record);
-  if (!saved.ok()) {
-    Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged,
-           Describe(saved));
-    return;
-  }
+  if (!saved.ok())
+    return Refuse(saved.Is(Reason::kDiskFull) ? Reason::kDiskFull : Reason::kStateDamaged,
+                  saved.detail());
   FailPoint("update-accepted");
   failed_ = false;
   verify_rounds_ = 0;
   artifact_.reset();
   soak_left_.reset();
+  before_damage_.reset();
   std::lock_guard lock(mutex_);
-  refusal_.reset();
+  refusal_ = {};
 }
 
-void Updater::Refuse(std::string_view reason, std::string_view detail) {
+void Updater::Refuse(Reason reason, std::string_view detail) {
   {
     std::lock_guard lock(mutex_);
-    refusal_ = Refusal{std::string(reason), std::string(detail)};
+    refusal_ = Verdict(reason, std::string(detail));
   }
   environment_.on_change(status());
 }
 
 void Updater::LookAfter() {
   if (!running_) return;
-  const absl::Status condition = environment_.host.Condition(model_);
+  const Verdict condition = environment_.host.Condition(model_);
   if (condition.ok()) return;
+  if (condition.Is(Reason::kDamaged)) {
+    checked_.reset();
+    reload_ = true;
+    if (!before_damage_) before_damage_ = status();
+    return Show(v1::ModelStatus::VERIFYING, Reason::kDamaged, condition.detail());
+  }
   if (!failed_ && record_.outcome == Outcome::kHealthy && running_ == record_.manifest) {
     ModelRecord record = record_;
     Blame(record, condition);
@@ -120,8 +141,8 @@ void Updater::LookAfter() {
   environment_.host.Stop(model_);
   running_.reset();
   const v1::ModelStatus shown = status();
-  Show(shown.phase(), shown.reason(),
-       shown.detail() + "; the previous version failed too: " + Describe(condition));
+  Show(shown.phase(), ReasonNamed(shown.reason()),
+       shown.detail() + "; the previous version failed too: " + condition.detail());
 }
 
 Updater::Step Updater::NextStep() {
@@ -133,21 +154,35 @@ Updater::Step Updater::NextStep() {
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
     if (is_current || (current && running_ != slots_.Begun(*current))) return Step::kRollBack;
-    return CanStepDown() ? Step::kStepDown : Fail(record_.reason, record_.detail);
+    return CanStepDown() ? Step::kStepDown : Fail(Blamed(record_));
   }
-  if (const absl::Status allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
-    return Fail(kRuntimeRefused, Message(allowed));
+  if (const Verdict allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
+    return Fail(allowed);
   if (is_current) {
-    if (running_ != record_.manifest) return Step::kProve;
+    if (running_ != record_.manifest) return BeforeProof();
     if (record_.outcome == Outcome::kHealthy) return Step::kSettled;
-    return soak_left_ ? Step::kSoak : Step::kProve;
+    return soak_left_ ? Step::kSoak : BeforeProof();
   }
   if (slots_.Verified(slots_.Idle()) != record_.manifest) return Step::kFetch;
   // What runs was checked, and a program that runs cannot be opened for writing.
   return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;
 }
 
-absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
+bool Updater::NeedsTurn(Step step) {
+  return step == Step::kProve || step == Step::kSoak || step == Step::kRollBack;
+}
+
+bool Updater::TakeTurn(std::stop_token stop) {
+  // A program waits for the daemon, and for nothing that models share.
+  if (turn_ || pipeline::KindOfModel(model_) == pipeline::ArtifactKind::kProgram) return true;
+  turn_ = environment_.turns.Take(std::move(stop));
+  return bool(turn_);
+}
+
+Tried<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
+  if (!NeedsTurn(step)) turn_.Release();
+  if (NeedsTurn(step) && !TakeTurn(stop))
+    return Setback(Reason::kInterrupted, "stopped before its turn");
   switch (step) {
     case Step::kFetch:
       return Fetch(stop);
@@ -165,6 +200,10 @@ absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
       return StepDown();
     case Step::kRemove:
       return Remove();
+    case Step::kCheck:
+      return Check(stop);
+    case Step::kRepair:
+      return Repair(stop);
     case Step::kSettled:
       break;
   }
@@ -172,25 +211,37 @@ absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
 }
 
 bool Updater::Run(std::stop_token stop) {
+  const bool settled = RunSteps(std::move(stop));
+  turn_.Release();
+  return settled;
+}
+
+bool Updater::RunSteps(std::stop_token stop) {
   Backoff backoff(environment_.random, kFirstRetry, kMaxRetry);
   Backoff refused(environment_.random, kFirstRetryRefused, kMaxRetryRefused);
-  uint64_t done = 0;
+  uint64_t come = 0;
+  beyond_repair_.reset();  // once in each run
   LookAfter();
   Step step = NextStep();
-  while (step != Step::kSettled) {
+  while (step != Step::kSettled || (step = Upkeep()) != Step::kSettled) {
     if (stop.stop_requested()) return false;
-    absl::StatusOr<Step> next = Do(step, stop);
-    if (!next.ok()) next = SortOut(next.status());
+    Tried<Step> next = Do(step, stop);
+    if (!next.ok() && !Passes(next.verdict().reason())) {
+      if (step == Step::kCheck || step == Step::kRepair) GiveUpRepair();
+      next = Fail(next.verdict());
+    }
     if (next.ok()) {
       step = *next;
       continue;
     }
+    turn_.Release();
     if (stop.stop_requested()) return false;
-    ShowWaiting(next.status());
-    const uint64_t now_done = status().bytes_done();
-    if (now_done > done) backoff.Reset();
-    done = now_done;
-    const bool was_refused = next.status().code() == absl::StatusCode::kPermissionDenied;
+    ShowWaiting(next.verdict());
+    const v1::ModelStatus shown = status();
+    const uint64_t now_come = shown.bytes_done() + shown.bytes_pulled();
+    if (now_come > come) backoff.Reset();
+    come = now_come;
+    const bool was_refused = next.verdict().Is(Reason::kDeviceRefused);
     if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop))
       return false;
     step = NextStep();
@@ -198,48 +249,39 @@ bool Updater::Run(std::stop_token stop) {
   return true;
 }
 
-absl::StatusOr<Updater::Step> Updater::SortOut(const absl::Status& error) {
-  switch (error.code()) {
-    case absl::StatusCode::kDataLoss:
-      return Fail(kVerifyFailed, Message(error));
-    case absl::StatusCode::kResourceExhausted:
-      return Fail(kDiskFull, Message(error));
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kUnimplemented:
-      return Fail(kArtifactUnavailable, Describe(error));
-    default:
-      return error;
+Updater::Step Updater::Fail(const Verdict& why) {
+  if (why.Is(Reason::kOverBudget)) {
+    // What came is kept. An operator's word is a new release, and the days go by: see
+    // UpdateWorker::LookAgain.
+    Show(v1::ModelStatus::AWAITING_APPROVAL, why.reason(), why.detail());
+    return Step::kSettled;
   }
-}
-
-Updater::Step Updater::Fail(std::string_view reason, std::string_view detail) {
   failed_ = true;
   artifact_.reset();
-  Show(v1::ModelStatus::FAILED, reason, detail);
+  Show(v1::ModelStatus::FAILED, why.reason(), why.detail());
   return Step::kSettled;
 }
 
-absl::Status Updater::Save(const ModelRecord& record) {
-  QF_RETURN_IF_ERROR(SaveModelRecord(environment_.files, slots_.folder(), record));
+Verdict Updater::Save(const ModelRecord& record) {
+  QF_RETURN_IF_SETBACK(OfDisk(SaveModelRecord(environment_.files, slots_.folder(), record)));
   record_ = record;
-  return absl::OkStatus();
+  return {};
 }
 
 v1::ModelStatus Updater::status() const {
   std::lock_guard lock(mutex_);
   v1::ModelStatus status = status_;
-  if (refusal_) {
+  if (!refusal_.ok()) {
     status.set_phase(v1::ModelStatus::FAILED);
-    status.set_reason(refusal_->reason);
-    status.set_detail(refusal_->detail);
+    status.set_reason(std::string(NameOf(refusal_.reason())));
+    status.set_detail(Shown(refusal_.detail(), kMaxDetail));
   }
   return status;
 }
 
-void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::string_view detail) {
+void Updater::Show(v1::ModelStatus::Phase phase, std::optional<Reason> why,
+                   std::string_view detail) {
+  const std::string reason(why ? NameOf(*why) : "");
   bool changed;
   {
     std::lock_guard lock(mutex_);
@@ -262,8 +304,8 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
       status_.clear_active_runtime();
     }
     status_.set_phase(phase);
-    status_.set_reason(std::string(reason));
-    status_.set_detail(std::string(detail));
+    status_.set_reason(reason);
+    status_.set_detail(Shown(detail, kMaxDetail));
     status_.set_endpoint(endpoint);
     status_.set_tokens_per_second(
         running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
@@ -276,13 +318,14 @@ void Updater::ShowProgress(const DownloadProgress& progress) {
   status_.set_bytes_total(progress.total);
   status_.set_bytes_done(progress.done);
   status_.set_bytes_pulled(progress.pulled);
+  status_.set_bytes_paid(progress.paid);
   status_.set_bytes_reused(progress.reused);
-  status_.set_detail("");
+  if (status_.reason().empty()) status_.set_detail("");
 }
 
-void Updater::ShowWaiting(const absl::Status& why) {
+void Updater::ShowWaiting(const Verdict& why) {
   std::lock_guard lock(mutex_);
-  status_.set_detail("waiting to try again: " + Describe(why));
+  status_.set_detail(Shown("waiting to try again: " + why.detail(), kMaxDetail));
 }
 
 }  // namespace quantfleet::agent

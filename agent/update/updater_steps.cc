@@ -8,6 +8,7 @@
 #include "agent/update/meter.h"
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 
@@ -21,53 +22,35 @@ constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at
 
 using Outcome = ModelRecord::Outcome;
 
-// Why an activation does not count.
-std::string_view ReasonOf(const absl::Status& error) {
-  switch (error.code()) {
-    case absl::StatusCode::kDeadlineExceeded:
-      return kTooSlow;
-    case absl::StatusCode::kResourceExhausted:
-      return kOutOfMemory;
-    default:
-      return kHealthFailed;
-  }
-}
-
 }  // namespace
 
-absl::Status Updater::GetArtifact() {
-  if (artifact_) return absl::OkStatus();
+Verdict Updater::GetArtifact() {
+  if (artifact_) return {};
   v1::GetDeviceArtifactRequest request;
   request.set_manifest_digest(record_.manifest->raw());
   auto artifact = environment_.get_artifact(request);
-  if (artifact.ok()) {
-    artifact_ = *std::move(artifact);
-    return absl::OkStatus();
-  }
-  // Of the network, not of the disk.
-  if (artifact.status().code() == absl::StatusCode::kResourceExhausted)
-    return Unavailable("{}", Message(artifact.status()));
-  return artifact.status();
+  if (!artifact.ok()) return OfDaemon(artifact.status());
+  artifact_ = *std::move(artifact);
+  return {};
 }
 
-absl::StatusOr<Downloader> Updater::OpenDownloader() {
-  const Slot idle = slots_.Idle();
-  Downloader::Job job{.files = slots_.FilesOf(idle),
-                      .journal = slots_.JournalOf(idle),
+Tried<Downloader> Updater::OpenDownloader(Slot slot, const v1::DeviceArtifact* offered) {
+  Downloader::Job job{.files = slots_.FilesOf(slot),
+                      .journal = slots_.JournalOf(slot),
                       .manifest = {},
                       .stored = {},
                       .running = {},
                       .release = record_.release};
-  QF_ASSIGN_OR_RETURN(job.manifest, slots_.ManifestOf(idle));
-  if (artifact_) job.stored.assign(artifact_->stored().begin(), artifact_->stored().end());
-  if (const auto current = slots_.Current())
-    if (auto manifest = slots_.ManifestOf(*current); manifest.ok())
-      job.running = Downloader::Source{slots_.FilesOf(*current), *std::move(manifest)};
+  QF_TRY_DISK(job.manifest, slots_.ManifestOf(slot));
+  if (offered) job.stored.assign(offered->stored().begin(), offered->stored().end());
+  const Slot other = slot == Slot::kA ? Slot::kB : Slot::kA;
+  if (auto manifest = slots_.ManifestOf(other); manifest.ok())
+    job.running = Downloader::Source{slots_.FilesOf(other), *std::move(manifest)};
   return Downloader::Open(environment_.files, std::move(job),
                           [this](const DownloadProgress& progress) { ShowProgress(progress); });
 }
 
-absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
+Tried<Updater::Step> Updater::Fetch(std::stop_token stop) {
   const v1::ModelStatus shown = status();
   const bool goes_on =
       shown.release() == record_.release && (shown.phase() == v1::ModelStatus::DOWNLOADING ||
@@ -76,103 +59,113 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
     ShowProgress({});
     Show(v1::ModelStatus::DOWNLOADING);
   }
-  QF_RETURN_IF_ERROR(GetArtifact());
+  QF_RETURN_IF_SETBACK(GetArtifact());
   const auto manifest = ReadArtifact(*artifact_, *record_.manifest, environment_.trust_root());
-  if (!manifest.ok()) return Fail(kVerifyFailed, Message(manifest.status()));
+  if (!manifest.ok()) return Verdict(Reason::kVerifyFailed, Message(manifest.status()));
   const Slot idle = slots_.Idle();
-  QF_RETURN_IF_ERROR(slots_.Begin(idle, artifact_->manifest()));
-  QF_RETURN_IF_ERROR(slots_.KeepEvaluations(
-      idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root())));
-  QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
-  Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.Begin(idle, artifact_->manifest())));
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.KeepEvaluations(
+      idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root()))));
+  QF_TRY(Downloader downloader, OpenDownloader(idle, &*artifact_));
   ShowProgress(downloader.progress());
-  std::string why_not = meter.WhyNot(downloader.ToPull());
-  if (why_not.empty()) {
-    Show(v1::ModelStatus::DOWNLOADING);
-    const absl::Status fetched = downloader.Fetch(environment_.blobs, meter.pull(), stop);
-    if (fetched.ok()) return Step::kVerify;
-    if (!meter.refused()) return fetched;
-    why_not = Message(fetched);
-  }
-  // What has arrived is kept. An operator's permission is a new release, and days pass: see
-  // UpdateWorker::LookAgain.
-  Show(v1::ModelStatus::AWAITING_APPROVAL, kOverBudget, why_not);
-  return Step::kSettled;
+  QF_RETURN_IF_SETBACK(Pull(downloader, stop, [this] { Show(v1::ModelStatus::DOWNLOADING); }));
+  return Step::kVerify;
 }
 
-absl::StatusOr<Updater::Step> Updater::Verify(std::stop_token stop) {
+Verdict Updater::Pull(Downloader& downloader, std::stop_token stop,
+                      const std::function<void()>& begins) {
+  Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
+  QF_RETURN_IF_SETBACK(meter.MayPull(downloader.ToPull()));
+  begins();
+  return downloader.Fetch({.blobs = environment_.blobs,
+                           .meter = meter,
+                           .clock = environment_.clock,
+                           .min_bytes_per_second = environment_.min_bytes_per_second,
+                           .stop = stop});
+}
+
+Tried<Updater::Step> Updater::Verify(std::stop_token stop) {
   Show(v1::ModelStatus::VERIFYING);
   const Slot idle = slots_.Idle();
-  QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
+  QF_TRY(Downloader downloader, OpenDownloader(idle, nullptr));
   ShowProgress(downloader.progress());
-  QF_ASSIGN_OR_RETURN(const size_t damaged, downloader.Verify(stop));
+  QF_TRY(const size_t damaged, downloader.Verify(stop));
   if (damaged > 0) {
-    QF_RETURN_IF_ERROR(slots_.UnmarkVerified(idle));
+    QF_RETURN_IF_SETBACK(OfDisk(slots_.UnmarkVerified(idle)));
     if (++verify_rounds_ >= kMaxVerifyRounds)
-      return Fail(kVerifyFailed, fmt::format("chunks damaged on this disk: {}", damaged));
+      return Setback(Reason::kVerifyFailed, "chunks damaged on this disk: {}", damaged);
     return Step::kFetch;
   }
-  QF_RETURN_IF_ERROR(slots_.MarkVerified(idle, *record_.manifest));
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.MarkVerified(idle, *record_.manifest)));
+  checked_ = record_.manifest;
   ModelRecord record = record_;
   record.progress = downloader.progress();
-  QF_RETURN_IF_ERROR(Save(record));
+  QF_RETURN_IF_SETBACK(Save(record));
   return Step::kSwitch;
 }
 
-absl::StatusOr<Updater::Step> Updater::SwitchOver() {
+Tried<Updater::Step> Updater::SwitchOver() {
   Show(v1::ModelStatus::ACTIVATING);
   FailPoint("update-before-switch");
-  QF_RETURN_IF_ERROR(slots_.Switch(slots_.Idle()));
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.Switch(slots_.Idle())));
   FailPoint("update-after-switch");
   return Step::kProve;
 }
 
-absl::StatusOr<v1::ContextPolicy> Updater::ChooseContext(Slot slot) const {
-  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
+Tried<v1::ContextPolicy> Updater::ChooseContext(Slot slot) const {
+  QF_TRY_DISK(const v1::Manifest manifest, slots_.ManifestOf(slot));
   const v1::Memory memory = pipeline::MemoryOf(manifest);
   // Of an older manifest the terms are a guess, good enough to choose devices by; and a program has
   // none.
   if (!manifest.requirements().has_memory() || memory.caches().empty()) return record_.context;
   const uint64_t available = environment_.host.MemoryFor(model_);
-  QF_ASSIGN_OR_RETURN(
-      const pipeline::MemoryNeed need,
-      pipeline::FitContext(memory, record_.context,
-                           available == 0 ? std::numeric_limits<uint64_t>::max() : available));
+  const absl::StatusOr<pipeline::MemoryNeed> need = pipeline::FitContext(
+      memory, record_.context, available == 0 ? std::numeric_limits<uint64_t>::max() : available);
+  if (!need.ok())
+    return Verdict(
+        absl::IsResourceExhausted(need.status()) ? Reason::kOutOfMemory : Reason::kHealthFailed,
+        Describe(need.status()));
   v1::ContextPolicy chosen;
-  chosen.set_tokens(need.context);
-  chosen.set_kv_type(need.kv_type);
+  chosen.set_tokens(need->context);
+  chosen.set_kv_type(need->kv_type);
   return chosen;
 }
 
-absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime,
-                                      const v1::ContextPolicy& context, const HealthGate& gate,
-                                      std::stop_token stop) {
+Tried<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime,
+                             const v1::ContextPolicy& context, const HealthGate& gate,
+                             std::stop_token stop) {
   Installed installed{.files = slots_.FilesOf(slot),
                       .manifest = {},
                       .runtime = runtime,
                       .context = context.tokens(),
                       .kv_type = context.kv_type()};
-  QF_ASSIGN_OR_RETURN(installed.manifest, slots_.ManifestOf(slot));
-  QF_RETURN_IF_ERROR(environment_.host.MayRun(runtime));
-  QF_ASSIGN_OR_RETURN(const Health health, environment_.host.Start(model_, installed, gate, stop));
+  QF_TRY_DISK(installed.manifest, slots_.ManifestOf(slot));
+  QF_RETURN_IF_SETBACK(environment_.host.MayRun(runtime));
+  QF_TRY(const Health health, environment_.host.Start(model_, installed, gate, stop));
   running_ = slots_.Begun(slot);
   runtime_ = runtime;
   context_ = context;
   return health;
 }
 
-absl::Status Updater::StartProven(Slot slot, std::stop_token stop) {
+Verdict Updater::StartProven(Slot slot, std::stop_token stop) {
   const auto runtime = slots_.RuntimeOf(slot);
   if (!runtime.ok() && runtime.status().code() != absl::StatusCode::kNotFound)
-    return runtime.status();
-  QF_ASSIGN_OR_RETURN(const v1::ContextPolicy context, slots_.ContextOf(slot));
-  return Start(slot, runtime.ok() ? *runtime : std::nullopt, context, {}, stop).status();
+    return OfDisk(runtime.status());
+  QF_TRY_DISK(const v1::ContextPolicy context, slots_.ContextOf(slot));
+  return Start(slot, runtime.ok() ? *runtime : std::nullopt, context, {}, stop).verdict();
 }
 
-void Updater::Blame(ModelRecord& record, const absl::Status& why) {
+void Updater::Blame(ModelRecord& record, const Verdict& why) {
   record.outcome = Outcome::kHealthFailed;
-  record.reason = ReasonOf(why);
-  record.detail = Describe(why);
+  // What was in the way of an activation has one of three names.
+  record.reason = why.Is(Reason::kTooSlow) || why.Is(Reason::kOutOfMemory) ? why.reason()
+                                                                           : Reason::kHealthFailed;
+  record.detail = why.detail();
+}
+
+Verdict Updater::Blamed(const ModelRecord& record) {
+  return {record.reason.value_or(Reason::kHealthFailed), record.detail};
 }
 
 HealthGate Updater::GateOf(Slot slot, const v1::ContextPolicy& context) const {
@@ -188,31 +181,32 @@ HealthGate Updater::GateOf(Slot slot, const v1::ContextPolicy& context) const {
   return gate;
 }
 
-absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
+Tried<Updater::Step> Updater::Prove(std::stop_token stop) {
   Show(v1::ModelStatus::ACTIVATING);
   const Slot current = *slots_.Current();
   if (record_.attempts >= kMaxAttempts) {
-    prove_error_ = ResourceExhausted(
+    prove_error_ = Setback(
+        Reason::kOutOfMemory,
         "the agent ended {} times while activating this version; most likely the system ran out of "
         "memory",
         record_.attempts);
     return Step::kRollBack;
   }
   // Recorded before: a system that runs out of memory kills without warning.
-  QF_RETURN_IF_ERROR(CountAttempt(record_.attempts + 1));
-  const absl::StatusOr<v1::ContextPolicy> context = ChooseContext(current);
+  QF_RETURN_IF_SETBACK(CountAttempt(record_.attempts + 1));
+  const Tried<v1::ContextPolicy> context = ChooseContext(current);
   if (!context.ok()) {
-    prove_error_ = context.status();
+    prove_error_ = context.verdict();
     return Step::kRollBack;
   }
   const HealthGate gate = GateOf(current, *context);
-  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, gate, stop);
-  if (health.status().code() == absl::StatusCode::kCancelled) {
-    QF_RETURN_IF_ERROR(CountAttempt(record_.attempts - 1));
-    return health.status();
+  const Tried<Health> health = Start(current, record_.runtime, *context, gate, stop);
+  if (health.verdict().Is(Reason::kInterrupted)) {
+    QF_RETURN_IF_SETBACK(CountAttempt(record_.attempts - 1));
+    return health.verdict();
   }
   if (!health.ok()) {
-    prove_error_ = health.status();
+    prove_error_ = health.verdict();
     return Step::kRollBack;
   }
   record_.detail.clear();
@@ -232,24 +226,25 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   return Step::kSoak;
 }
 
-absl::Status Updater::CountAttempt(uint32_t attempts) {
+Verdict Updater::CountAttempt(uint32_t attempts) {
   ModelRecord record = record_;
   record.attempts = attempts;
   return Save(record);
 }
 
-absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
+Tried<Updater::Step> Updater::Soak(std::stop_token stop) {
   Show(v1::ModelStatus::SOAKING);
   const HealthGate gate = GateOf(*slots_.Current(), context_);
   // The time already waited counts: an assignment for another model may interrupt, while an agent
   // that restarts begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);
-    if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was interrupted");
-    const absl::Status still = environment_.host.StillHealthy(model_, gate, stop);
-    if (still.code() == absl::StatusCode::kCancelled) return still;
+    if (!environment_.sleeper.Sleep(step, stop))
+      return Setback(Reason::kInterrupted, "the soak time was interrupted");
+    const Verdict still = environment_.host.StillHealthy(model_, gate, stop);
+    if (still.Is(Reason::kInterrupted)) return still;
     if (!still.ok()) {
-      prove_error_ = Annotate(still, "during the soak time");
+      prove_error_ = still.Within("during the soak time");
       soak_left_.reset();
       return Step::kRollBack;
     }
@@ -258,26 +253,27 @@ absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
   return Commit();
 }
 
-absl::StatusOr<Updater::Step> Updater::Commit() {
+Tried<Updater::Step> Updater::Commit() {
   const Slot current = *slots_.Current();
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthy;
   record.attempts = 0;
-  record.reason.clear();
+  record.reason.reset();
   if (record.progress.total == 0) {
     // An artifact that was current before this release: nothing had to move.
-    QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(current));
+    QF_TRY_DISK(const v1::Manifest manifest, slots_.ManifestOf(current));
     for (const v1::ArtifactFile& file : manifest.files()) record.progress.total += file.size();
     record.progress.done = record.progress.reused = record.progress.total;
   }
-  QF_RETURN_IF_ERROR(slots_.KeepContext(current, context_));
-  QF_RETURN_IF_ERROR(slots_.KeepRuntime(current, record_.runtime));
-  QF_RETURN_IF_ERROR(Save(record));
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.KeepContext(current, context_)));
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.KeepRuntime(current, record_.runtime)));
+  QF_RETURN_IF_SETBACK(Save(record));
   FailPoint("update-after-health");
   soak_left_.reset();
+  before_damage_.reset();
   ShowProgress(record.progress);
   artifact_.reset();
-  Show(v1::ModelStatus::HEALTHY, "", record.detail);
+  Show(v1::ModelStatus::HEALTHY, {}, record.detail);
   return Step::kSettled;
 }
 
@@ -306,7 +302,7 @@ bool Updater::ProvenOtherwise(Slot slot) const {
   return !google::protobuf::util::MessageDifferencer::Equals(**proven, *record_.runtime);
 }
 
-absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
+Tried<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const Slot failed = *slots_.Current();
   // The slot stays if it belongs to another release already, and if the artifact itself is good but
   // its runtime or its speed was not.
@@ -316,69 +312,70 @@ absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const bool can_go_back = slots_.Verified(target).has_value();
   if (target != failed) {
     // Never again a version to roll back to.
-    QF_RETURN_IF_ERROR(slots_.UnmarkVerified(failed));
+    QF_RETURN_IF_SETBACK(OfDisk(slots_.UnmarkVerified(failed)));
     FailPoint("rollback-before-switch");
     if (can_go_back) {
-      QF_RETURN_IF_ERROR(slots_.Switch(target));
+      QF_RETURN_IF_SETBACK(OfDisk(slots_.Switch(target)));
     } else {
-      QF_RETURN_IF_ERROR(slots_.Deactivate());
+      QF_RETURN_IF_SETBACK(OfDisk(slots_.Deactivate()));
     }
     FailPoint("rollback-after-switch");
   }
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthFailed;
   if (!prove_error_.ok()) Blame(record, prove_error_);
-  prove_error_ = absl::OkStatus();
-  QF_RETURN_IF_ERROR(Save(record));
-  std::string detail = record.detail;
+  prove_error_ = {};
+  QF_RETURN_IF_SETBACK(Save(record));
+  Verdict why = Blamed(record);
   if (!can_go_back) {
     environment_.host.Stop(model_);
     running_.reset();
   } else if (!RunsAsProven(target) || !environment_.host.Condition(model_).ok()) {
     // It was proven when it came: that is not asked again.
-    const absl::Status started = StartProven(target, stop);
-    if (started.code() == absl::StatusCode::kCancelled) return started;
-    if (!started.ok()) detail += "; rolling back failed too: " + Describe(started);
+    const Verdict started = StartProven(target, stop);
+    if (started.Is(Reason::kInterrupted)) return started;
+    if (!started.ok())
+      why = {why.reason(), why.detail() + "; rolling back failed too: " + started.detail()};
   }
-  return CanStepDown() ? Step::kStepDown : Fail(record.reason, detail);
+  return CanStepDown() ? Step::kStepDown : Fail(why);
 }
 
 bool Updater::CanStepDown() const {
   return !record_.step_down.empty() &&
-         (record_.reason == kTooSlow || record_.reason == kOutOfMemory);
+         (record_.reason == Reason::kTooSlow || record_.reason == Reason::kOutOfMemory);
 }
 
-absl::StatusOr<Updater::Step> Updater::StepDown() {
+Tried<Updater::Step> Updater::StepDown() {
   ModelRecord record = record_;
   v1::StepDown& step = record.stepped_down.emplace_back();
   step.set_manifest(record.manifest->raw());
-  step.set_reason(record.reason);
-  step.set_detail(record.detail);
+  step.set_reason(std::string(NameOf(Blamed(record).reason())));
+  step.set_detail(Shown(record.detail, kMaxDetail));
   record.manifest = record.step_down.front();
   record.step_down.erase(record.step_down.begin());
   // What came before may be just that.
   record.ran_before = slots_.Current() && slots_.Begun(*slots_.Current()) == record.manifest;
   record.outcome = Outcome::kOpen;
   record.attempts = 0;
-  record.reason.clear();
+  record.reason.reset();
   record.detail.clear();
   record.tokens_per_second = 0;
   record.progress = {};
   FailPoint("step-down-before");
-  QF_RETURN_IF_ERROR(Save(record));
+  QF_RETURN_IF_SETBACK(Save(record));
   FailPoint("step-down-after");
   artifact_.reset();
   verify_rounds_ = 0;
   return NextStep();
 }
 
-absl::StatusOr<Updater::Step> Updater::Remove() {
+Tried<Updater::Step> Updater::Remove() {
   environment_.host.Stop(model_);
   running_.reset();
-  QF_RETURN_IF_ERROR(slots_.RemoveAll());
+  QF_RETURN_IF_SETBACK(OfDisk(slots_.RemoveAll()));
   ModelRecord record = record_;
   record.outcome = Outcome::kRemoved;
-  QF_RETURN_IF_ERROR(Save(record));
+  QF_RETURN_IF_SETBACK(Save(record));
   ShowProgress({});
   Show(v1::ModelStatus::REMOVED);
   return Step::kSettled;

@@ -26,94 +26,120 @@ UpdateWorker::UpdateWorker(UpdateEnvironment environment, fs::path models, std::
 UpdateWorker::~UpdateWorker() { Stop(); }
 
 void UpdateWorker::Start() {
-  thread_ = std::jthread([this](std::stop_token stop) { Work(stop); });
+  const auto names = environment_.files.List(models_);
+  std::lock_guard lock(mutex_);
+  if (names.ok())  // else none yet
+    for (const std::string& name : *names)
+      if (trust::IsPlainName(name)) LaneOf(name);
+  started_ = true;
 }
 
 void UpdateWorker::Stop() {
+  std::vector<std::jthread*> threads;
   {
     std::lock_guard lock(mutex_);
-    thread_.request_stop();
-    run_stop_.request_stop();
+    stopped_ = true;
+    for (const auto& [name, lane] : lanes_) {
+      lane->thread.request_stop();
+      lane->run_stop.request_stop();
+      threads.push_back(&lane->thread);
+    }
   }
-  if (thread_.joinable()) thread_.join();
+  for (std::jthread* thread : threads)
+    if (thread->joinable()) thread->join();
 }
 
-void UpdateWorker::Hand(std::vector<v1::Signed> assignments) {
+UpdateWorker::Lane& UpdateWorker::LaneOf(const std::string& model) {
+  std::unique_ptr<Lane>& lane = lanes_[model];
+  if (!lane) {
+    lane = std::make_unique<Lane>(environment_, model, models_ / model);
+    if (!stopped_)
+      lane->thread =
+          std::jthread([this, mine = lane.get()](std::stop_token stop) { Work(*mine, stop); });
+  }
+  return *lane;
+}
+
+void UpdateWorker::Hand(const std::vector<v1::Signed>& assignments) {
+  std::map<std::string, std::vector<v1::Signed>> by_model;
+  for (size_t i = 0; i < std::min(assignments.size(), kMaxModels); ++i)
+    if (const std::string model = ClaimedModel(assignments[i]); !model.empty())
+      by_model[model].push_back(assignments[i]);
   std::lock_guard lock(mutex_);
-  if (Same(assignments, handed_)) return;
-  handed_ = std::move(assignments);
-  ++handed_version_;
-  run_stop_.request_stop();
+  for (auto& [model, statements] : by_model) {
+    if (!lanes_.contains(model) && lanes_.size() >= kMaxModels) continue;
+    Lane& lane = LaneOf(model);
+    if (Same(statements, lane.handed)) continue;
+    lane.handed = std::move(statements);
+    ++lane.version;
+    lane.run_stop.request_stop();
+  }
   wake_.notify_all();
 }
 
 void UpdateWorker::LookAgain() {
   std::lock_guard lock(mutex_);
-  ++handed_version_;
+  for (const auto& [name, lane] : lanes_) ++lane->version;
   wake_.notify_all();
 }
 
 std::vector<v1::ModelStatus> UpdateWorker::statuses() const {
   std::lock_guard lock(mutex_);
   std::vector<v1::ModelStatus> all;
-  for (const auto& [name, updater] : updaters_) all.push_back(updater->status());
+  for (const auto& [name, lane] : lanes_)
+    if (v1::ModelStatus status = lane->updater.status();
+        status.phase() != 0 || status.release() != 0)
+      all.push_back(std::move(status));  // of others nothing is known yet
   return all;
 }
 
 bool UpdateWorker::settled() const {
   std::lock_guard lock(mutex_);
-  return booted_ && done_version_ == handed_version_;
+  return started_ && std::ranges::all_of(lanes_, [](const auto& lane) {
+           return lane.second->done == lane.second->version;
+         });
 }
 
-Updater& UpdateWorker::UpdaterOf(const std::string& model) {
+bool UpdateWorker::booted() const {
   std::lock_guard lock(mutex_);
-  std::unique_ptr<Updater>& updater = updaters_[model];
-  if (!updater) updater = std::make_unique<Updater>(environment_, model, models_ / model);
-  return *updater;
+  return started_ &&
+         std::ranges::all_of(lanes_, [](const auto& lane) { return lane.second->booted; });
 }
 
-void UpdateWorker::BootAll(std::stop_token stop) {
-  const auto names = environment_.files.List(models_);
-  if (!names.ok()) return;  // none yet
-  for (const std::string& name : *names)
-    if (trust::IsPlainName(name)) UpdaterOf(name).Boot(stop);
-}
-
-void UpdateWorker::TakeIn(const std::vector<v1::Signed>& assignments) {
-  for (size_t i = 0; i < std::min(assignments.size(), kMaxModels); ++i) {
-    const auto assignment = ReadAssignment(assignments[i], environment_.trust_root(), device_id_);
-    if (assignment.ok()) {
-      UpdaterOf(assignment->model).Accept(*assignment);
-    } else if (const std::string model = ClaimedModel(assignments[i]); !model.empty()) {
-      UpdaterOf(model).Refuse(kAssignmentRefused, Message(assignment.status()));
-    }
+void UpdateWorker::TakeIn(Updater& updater, const std::vector<v1::Signed>& assignments) {
+  for (const v1::Signed& statement : assignments) {
+    const auto assignment = ReadAssignment(statement, environment_.trust_root(), device_id_);
+    if (assignment.ok())
+      updater.Accept(*assignment);
+    else
+      updater.Refuse(Reason::kAssignmentRefused, Message(assignment.status()));
   }
 }
 
-void UpdateWorker::Work(std::stop_token stop) {
-  BootAll(stop);
-  for (bool first = true; !stop.stop_requested(); first = false) {
+void UpdateWorker::Work(Lane& lane, std::stop_token stop) {
+  lane.updater.Boot(stop);
+  {
+    std::lock_guard lock(mutex_);
+    lane.booted = true;
+  }
+  for (;;) {
     std::vector<v1::Signed> assignments;
     uint64_t version;
     std::stop_token run_stop;
     {
       std::unique_lock lock(mutex_);
-      if (!first && !wake_.wait(lock, stop, [this] { return handed_version_ != done_version_; }))
-        return;
-      assignments = handed_;
-      version = handed_version_;
-      run_stop_ = std::stop_source();
+      if (!wake_.wait(lock, stop, [&] { return lane.version != lane.done; })) return;
       if (stop.stop_requested()) return;
-      run_stop = run_stop_.get_token();
+      assignments = lane.handed;
+      version = lane.version;
+      lane.run_stop = std::stop_source();
+      run_stop = lane.run_stop.get_token();
     }
-    TakeIn(assignments);
-    bool done = true;
-    for (const auto& [name, updater] : updaters_) done = updater->Run(run_stop) && done;
-    if (!done) continue;
+    TakeIn(lane.updater, assignments);
+    if (!lane.updater.Run(run_stop)) continue;
     {
       std::lock_guard lock(mutex_);
-      done_version_ = version;
-      booted_ = true;
+      lane.done = version;
     }
     // The last change of status may have come before this: whoever waits for settled() looks again.
     environment_.on_change(v1::ModelStatus());

@@ -94,6 +94,7 @@ inline constexpr auto kFailPoints = [] {
       {kAgent, "update-after-health", "it is proven, not reported yet"},
       {kAgent, "rollback-before-switch", "the slot that failed is unmarked"},
       {kAgent, "rollback-after-switch", "the previous one is current again"},
+      {kAgent, "repair-verified", "damaged chunks are fetched again and checked"},
       {kAgent, "step-down-before", "a smaller precision is chosen"},
       {kAgent, "step-down-after", "a smaller precision is recorded"},
       // ---- agent/self

@@ -169,9 +169,12 @@ asio::awaitable<void> Connection::Serve() {
   if (error) co_return;
   if (SSL* tls = stream_.tls()) {
     const trust::X509Ptr certificate(SSL_get1_peer_certificate(tls));
-    if (certificate)
+    if (certificate) {
       peer_certificate_ =
           std::make_shared<const std::string>(trust::CertificateToPem(certificate.get()));
+      std::lock_guard lock(state_.mutex);
+      state_.crowd.Recognize(id_);
+    }
   }
   while (true) {
     const bool again = co_await ServeOne();
@@ -219,7 +222,7 @@ asio::awaitable<error_code> Connection::Read(wire::request_parser<wire::string_b
   stream_.ExpiresAfter(told_ ? state_.options.told_timeout : state_.options.read_timeout);
   if (!told_) {
     std::lock_guard lock(state_.mutex);
-    state_.crowd.BeginWaiting(id_);
+    state_.crowd.BeginWaiting(id_, std::chrono::steady_clock::now());
   }
   const std::function<bool()> head = [&parser] { return parser.is_header_done(); };
   error_code error = co_await Feed(stream_, buffer_, parser, head);

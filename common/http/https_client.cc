@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <charconv>
 
 #include "common/http/client_connection_asio.h"
@@ -102,6 +103,12 @@ struct HttpsClient::Impl {
     asio::co_spawn(io, std::move(step), [&result](std::exception_ptr thrown, error_code error) {
       if (!thrown) result = error;
     });
+    // Behind the step's beginning, so that what it waits for is there to be ended.
+    const std::stop_callback on_stop(stop, [this] {
+      asio::post(io, [this] {
+        if (connection) connection->stream().Close();
+      });
+    });
     io.restart();
     io.run();
     return result;
@@ -138,6 +145,7 @@ struct HttpsClient::Impl {
   absl::Status Fail(std::string_view doing, const error_code& error) {
     Close();
     ERR_clear_error();
+    if (stop.stop_requested()) return Cancelled("{}: {}: stopped", address, doing);
     if (error == beast::error::timeout)
       return Unavailable("{}: {}: timed out without progress", address, doing);
     return Unavailable("{}: {}: {}", address, doing, error.message());
@@ -150,13 +158,15 @@ struct HttpsClient::Impl {
 
   // Sends the request and reads the answer's head. A kept-alive connection may have been closed
   // meanwhile by the server: then once again over a new one.
-  absl::Status Exchange(const std::string& target, uint64_t first, uint64_t length,
-                        std::chrono::milliseconds timeout) {
+  absl::Status Exchange(const std::string& target, uint64_t first, const GetOptions& options) {
+    const std::chrono::milliseconds timeout = options.timeout;
+    const uint64_t length = options.length;
     Fields fields = {{"Host", address}, {"User-Agent", "quantfleet/" QUANTFLEET_VERSION}};
     if (length > 0)
       fields.emplace_back("Range", fmt::format("bytes={}-{}", first, first + length - 1));
     else if (first > 0)
       fields.emplace_back("Range", fmt::format("bytes={}-", first));
+    if (options.past_caches) fields.emplace_back("Cache-Control", "no-cache");
     const std::string request = RequestText("GET", target, fields, "");
     for (bool reused = connection != nullptr;; reused = false) {
       if (!reused) QF_RETURN_IF_ERROR(Connect(timeout));
@@ -164,7 +174,8 @@ struct HttpsClient::Impl {
       if (!error) return absl::OkStatus();
       const bool answered = connection->answer().got_some();
       const absl::Status failure = Fail(target, error);
-      if (!reused || answered || error == beast::error::timeout) return failure;
+      if (!reused || answered || error == beast::error::timeout || absl::IsCancelled(failure))
+        return failure;
     }
   }
 
@@ -205,6 +216,7 @@ struct HttpsClient::Impl {
   asio::ssl::context tls{asio::ssl::context::tls_client};
   absl::Status identity_status, server_status;
   std::unique_ptr<ClientConnection> connection;  // null: not connected
+  std::stop_token stop;                          // of the call under way
 };
 
 HttpsClient::HttpsClient(std::string address, net::ServerTrust trust, net::ClientIdentity identity)
@@ -217,9 +229,10 @@ HttpsClient::~HttpsClient() = default;
 absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_t first,
                                               uint64_t limit,
                                               const std::function<absl::Status(ByteSpan)>& on_data,
-                                              std::chrono::milliseconds timeout, uint64_t length) {
+                                              const GetOptions& options) {
+  impl_->stop = options.stop;
   try {
-    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, length, timeout));
+    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, options));
     const ClientConnection::Parser& answer = impl_->connection->answer();
     const auto& header = answer.get();
     const std::optional<uint64_t> announced =
@@ -242,13 +255,13 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
       const absl::Status status =
           StatusForHttp(response.status, std::string(header.reason()), response.retry_after);
       (void)impl_->ReadBody(
-          target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, timeout);
+          target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, options.timeout);
       return Annotate(status, fmt::format("{}: {}", impl_->address, target));
     }
     if (announced && response.content_length > skip && response.content_length - skip > limit)
       return impl_->Refuse(DataLoss("{}: {}: the server announced {} bytes, but the maximum is {}",
                                     impl_->address, target, response.content_length - skip, limit));
-    QF_RETURN_IF_ERROR(impl_->ReadBody(target, skip, limit, on_data, timeout));
+    QF_RETURN_IF_ERROR(impl_->ReadBody(target, skip, limit, on_data, options.timeout));
     return response;
   } catch (const std::exception& e) {
     impl_->Close();

@@ -9,25 +9,11 @@
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
+
+#include "common/base/fd.h"
 
 namespace quantfleet::http {
 namespace {
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 sockaddr* Any(SocketAddress& address) { return reinterpret_cast<sockaddr*>(&address.at); }
 
@@ -90,6 +76,19 @@ SocketAddress ToSocketAddress(const ListenAddress& address) {
   four.sin_port = htons(address.port);
   ::inet_pton(AF_INET, address.host.c_str(), &four.sin_addr);
   return Stored(four);
+}
+
+std::string ClientNetwork(const sockaddr* address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address->sa_family == AF_INET) {
+    in_addr four = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+    return ::inet_ntop(AF_INET, &four, text, sizeof text);
+  }
+  if (address->sa_family != AF_INET6) return "";
+  in6_addr six = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&six)) return ::inet_ntop(AF_INET, six.s6_addr + 12, text, sizeof text);
+  std::memset(six.s6_addr + 8, 0, 8);
+  return std::string(::inet_ntop(AF_INET6, &six, text, sizeof text)) + "/64";
 }
 
 absl::StatusOr<ListenSocket> OpenListenSocket(const ListenAddress& address, int* error_number) {

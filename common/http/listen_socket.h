@@ -25,6 +25,9 @@ struct SocketAddress {
   socklen_t size;
 };
 SocketAddress ToSocketAddress(const ListenAddress& address);
+// What of an address one client cannot change at will: all of an IPv4 one, the first 64 bits of an
+// IPv6 one, also where the former is written as the latter. Empty for others.
+std::string ClientNetwork(const sockaddr* address);
 
 struct ListenSocket {
   int fd = -1;  // the caller's to close

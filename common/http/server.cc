@@ -83,14 +83,22 @@ asio::awaitable<void> Server::Impl::Accept(Listener& listener) {
 
 void Server::Impl::Take(Socket socket) {
   const auto strand = socket.get_executor();
+  error_code gone;
+  const auto from = socket.remote_endpoint(gone);
+  if (gone) return;
+  const std::string address = ClientNetwork(from.data());
   std::shared_ptr<Connection> connection, gives_way;
   {
     std::lock_guard lock(state.mutex);
     if (state.draining) return;
     const uint64_t id = next_id++;
-    const Crowd::Entry entry = state.crowd.Enter(id);
+    const auto now = std::chrono::steady_clock::now();
+    const Crowd::Entry entry = state.crowd.Enter(id, address, now);
     if (entry.gives_way) gives_way = connections[*entry.gives_way];
-    if (entry.kind != Crowd::Entry::Kind::kClosed) {
+    if (entry.kind == Crowd::Entry::Kind::kLater) state.crowd.CountRefused();
+    if (entry.kind == Crowd::Entry::Kind::kServed || entry.kind == Crowd::Entry::Kind::kTold) {
+      // A handshake is waited for as a request is.
+      if (entry.kind == Crowd::Entry::Kind::kServed) state.crowd.BeginWaiting(id, now);
       connection = std::make_shared<Connection>(id, std::move(socket),
                                                 entry.kind == Crowd::Entry::Kind::kTold, state);
       connections.emplace(id, connection);

@@ -96,8 +96,11 @@ bool AwaitConnection(grpc::Channel& channel, Duration timeout) {
 
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
     const std::string& ca_pem, const std::string& certificate_chain_pem,
-    const std::string& private_pem) {
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+    const std::string& private_pem, ClientCertificate client) {
+  grpc::SslServerCredentialsOptions options(
+      client == ClientCertificate::kRequired
+          ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+          : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_root_certs = ca_pem;
   options.pem_key_cert_pairs.push_back({private_pem, certificate_chain_pem});
   return grpc::SslServerCredentials(options);

@@ -50,9 +50,13 @@ bool AwaitConnection(grpc::Channel& channel, Duration timeout);
 // TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The
 // chain is the daemon's certificate followed by the CA's, because first contact looks for the CA
 // there.
+enum class ClientCertificate {
+  kAskedFor,  // a client may have none
+  kRequired,  // the handshake fails without one
+};
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
     const std::string& ca_pem, const std::string& certificate_chain_pem,
-    const std::string& private_pem);
+    const std::string& private_pem, ClientCertificate client = ClientCertificate::kAskedFor);
 
 // Keep-alive that agrees with MakeChannel's, and a port of the daemon's own. For every server that
 // such channels connect to.

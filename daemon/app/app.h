@@ -31,6 +31,7 @@ class App {
   App& operator=(const App&) = delete;
 
   // Known once the HTTPS side listens; before the first call.
+  void set_fleet_endpoint(std::string endpoint) { backend_.fleet_endpoint = std::move(endpoint); }
   void set_blob_endpoint(std::string endpoint) { backend_.blob_endpoint = std::move(endpoint); }
 
   Models models{backend_, callers_};

@@ -28,6 +28,7 @@ struct Backend {
   int64_t started_ms = 0;
   // HOST:PORT of the HTTPS side; an empty host means the one that was called.
   std::string blob_endpoint = {};
+  std::string fleet_endpoint = {};  // the same of gRPC for devices alone; empty: there is none
 };
 
 }  // namespace quantfleet::daemon::app

@@ -57,13 +57,16 @@ absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Issued> 
   out.set_device_class(std::move(identity->device_class));
   *out.mutable_trust_root() = backend_.authority.trust_root();
   out.set_blob_endpoint(backend_.blob_endpoint);
+  out.set_fleet_endpoint(backend_.fleet_endpoint);
   out.set_server_time_ms(Now());
   return out;
 }
 
-absl::StatusOr<v1::Identity> DeviceCalls::Enroll(const Caller&, const v1::EnrollRequest& request) {
+absl::StatusOr<v1::Identity> DeviceCalls::Enroll(const Caller& caller,
+                                                 const v1::EnrollRequest& request) {
   Fleet::Applicant applicant{
-      request.token(), request.csr_pem(), request.facts(), request.agent_version(), {}, {}};
+      request.token(), request.csr_pem(), request.facts(), request.agent_version(), {}, {},
+      caller.address};
   if (!request.nonce().empty() || !request.proof().empty())
     applicant.proof = {request.nonce(), request.proof()};
   if (const v1::CustomerProof& customer = request.customer(); request.has_customer())
@@ -101,7 +104,8 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
         device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
                                        request.trust_root_version()));
-    QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(), models));
+    QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(),
+                                                {device.models().begin(), device.models().end()}));
     QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device.id()));
     return absl::OkStatus();
   }));
@@ -116,6 +120,7 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
   response.set_next_check_in_ms(backend_.fleet.check_in().count());
   response.set_device_class(device.device_class());
   response.set_blob_endpoint(backend_.blob_endpoint);
+  response.set_fleet_endpoint(backend_.fleet_endpoint);
   return response;
 }
 

@@ -1,7 +1,12 @@
 #include "daemon/grpc/call.h"
 
+#include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/slice.h>
+
+#include <vector>
 
 #include "common/net/channel.h"
 
@@ -11,19 +16,63 @@ absl::Status Overloaded() {
   return Unavailable("the daemon is overloaded or stopping: try again later");
 }
 
+namespace {
+
+// gRPC has it as "ipv4:192.0.2.1:4711".
+std::string AddressOf(const grpc::CallbackServerContext& context) {
+  const std::string peer = context.peer();
+  return peer.substr(0, peer.rfind(':'));
+}
+
+}  // namespace
+
+void Dispatcher::Vouch(const grpc::CallbackServerContext& context) {
+  met_(context.peer(), /*known=*/true);
+}
+
+app::Caller Dispatcher::Meet(const grpc::CallbackServerContext& context) {
+  app::Caller caller{net::PeerCertificate(context), AddressOf(context)};
+  met_(context.peer(), /*known=*/!caller.certificate_pem.empty());
+  return caller;
+}
+
+absl::StatusOr<std::string> Dispatcher::Read(const grpc::ByteBuffer& bytes,
+                                             const google::protobuf::Descriptor& type,
+                                             const MessageBounds& bounds) {
+  // Before it is copied, too.
+  if (bytes.Length() > bounds.bytes)
+    return ResourceExhausted("the message has {} bytes; this call takes at most {}", bytes.Length(),
+                             bounds.bytes);
+  std::string flat;
+  std::vector<grpc::Slice> slices;
+  if (!bytes.Dump(&slices).ok()) return Internal("the message cannot be read");
+  for (const grpc::Slice& slice : slices)
+    flat.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  QF_RETURN_IF_ERROR(CheckMessage(flat, type, bounds));
+  return flat;
+}
+
+absl::Status Dispatcher::Write(const google::protobuf::Message& message, grpc::ByteBuffer& bytes) {
+  const grpc::Slice slice(SerializeClean(message));
+  grpc::ByteBuffer made(&slice, 1);
+  bytes.Swap(&made);
+  return absl::OkStatus();
+}
+
 grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
                                             Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool posted = pool.Post([context, reactor, work = std::move(work)] {
+  const auto answer = [context, reactor, caller = Meet(*context), work = std::move(work)] {
     absl::Status status;
     try {
-      status = work({net::PeerCertificate(*context)});
+      status = work(caller);
     } catch (const std::exception& e) {
       status = Internal("{}", e.what());
     }
     net::AddRetryAfter(*context, status);
     reactor->Finish(net::ToGrpc(status));
-  });
+  };
+  const bool posted = pool.Post(answer);
   if (!posted) reactor->Finish(net::ToGrpc(Overloaded()));
   return reactor;
 }

@@ -1,4 +1,6 @@
-// The gRPC side: all services over TLS, with health and reflection. Thread-safe.
+// The gRPC side: all services over TLS, with health and reflection. Connections come through the
+// door (daemon/door), and without a client certificate only the calls of open_calls.h are answered,
+// the others refused before their messages are read. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -9,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "daemon/app/app.h"
+#include "daemon/door/door.h"
 
 namespace quantfleet::daemon {
 
@@ -17,7 +20,13 @@ class GrpcServer {
   struct Options {
     std::string host = "127.0.0.1";
     uint16_t port = 0;  // 0: any free one
+    // Another place to listen, where no connection comes about without a client certificate; no
+    // host: nowhere else.
+    std::string fleet_host;
+    uint16_t fleet_port = 0;
+    std::function<void(uint16_t port)> fleet_listens;  // before anybody is served
     std::string ca_pem, certificate_pem, private_pem;
+    Door::Options door;
     std::function<void(std::string_view)>
         log;  // what gRPC itself has to say; of the first server, for the process
   };
@@ -27,6 +36,8 @@ class GrpcServer {
   ~GrpcServer();  // Stop(2 s)
 
   uint16_t port() const;
+  uint16_t fleet_port() const;  // 0: there is none
+  Door::Counts connections() const;
   // No new calls; those under way get `grace`, then they are cancelled. Idempotent.
   void Stop(Duration grace);
 

@@ -17,8 +17,8 @@ using Reactor = grpc::ServerUnaryReactor;
 // OnReadDone(false).
 class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
  public:
-  PushReader(Context* context, v1::PushState* answer, app::Models& models, WorkerPool& pool)
-      : context_(context), answer_(answer), models_(models), pool_(pool) {
+  PushReader(app::Caller caller, v1::PushState* answer, app::Models& models, WorkerPool& pool)
+      : caller_(std::move(caller)), answer_(answer), models_(models), pool_(pool) {
     StartRead(&data_);
   }
 
@@ -31,8 +31,7 @@ class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
  private:
   absl::Status WriteOne() {
     if (!session_) {
-      QF_ASSIGN_OR_RETURN(session_,
-                          models_.OpenPush({net::PeerCertificate(*context_)}, data_.push_id()));
+      QF_ASSIGN_OR_RETURN(session_, models_.OpenPush(caller_, data_.push_id()));
     }
     return session_->Write(data_);
   }
@@ -51,7 +50,7 @@ class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
     Finish(net::ToGrpc(sync()));
   }
 
-  Context* const context_;
+  const app::Caller caller_;
   v1::PushState* const answer_;
   app::Models& models_;
   WorkerPool& pool_;
@@ -85,7 +84,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   }
   grpc::ServerReadReactor<v1::PushData>* WritePush(Context* context,
                                                    v1::PushState* answer) override {
-    return new PushReader(context, answer, app_.models, dispatcher_.slow());
+    return new PushReader(dispatcher_.Meet(*context), answer, app_.models, dispatcher_.slow());
   }
 
  private:
@@ -114,7 +113,7 @@ class JobService final : public v1::JobService::CallbackService {
   }
   grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context,
                                               const v1::GetJobRequest* request) override {
-    return StartWatch<v1::Job>(context, dispatcher_.quick(),
+    return StartWatch<v1::Job>(context, dispatcher_,
                                [this, request = *request](const app::Caller& caller) {
                                  return app_.jobs.Watch(caller, request);
                                });

@@ -52,7 +52,7 @@ class RolloutService final : public v1::RolloutService::CallbackService {
   }
   grpc::ServerWriteReactor<v1::Rollout>* WatchRollout(
       Context* context, const v1::WatchRolloutRequest* request) override {
-    return StartWatch<v1::Rollout>(context, dispatcher_.quick(),
+    return StartWatch<v1::Rollout>(context, dispatcher_,
                                    [this, request = *request](const app::Caller& caller) {
                                      return app_.rollouts.Watch(caller, request);
                                    });

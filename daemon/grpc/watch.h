@@ -8,7 +8,7 @@
 #include "common/base/status.h"
 #include "daemon/app/callers.h"
 #include "daemon/app/watch_source.h"
-#include "daemon/grpc/worker_pool.h"
+#include "daemon/grpc/call.h"
 
 namespace grpc {
 template <class Response>
@@ -18,11 +18,11 @@ class CallbackServerContext;
 
 namespace quantfleet::daemon {
 
-// The stream owns itself; `open`, which is called on a worker of `pool` once the caller is known,
-// and what it refers to must outlive the server. Message: Job or Rollout.
+// The stream owns itself; `open`, which is called on a quick worker once the caller is known, and
+// what it refers to must outlive the server. Message: Job or Rollout.
 template <typename Message>
 grpc::ServerWriteReactor<Message>* StartWatch(
-    grpc::CallbackServerContext* context, WorkerPool& pool,
+    grpc::CallbackServerContext* context, Dispatcher& dispatcher,
     std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)> open);
 
 }  // namespace quantfleet::daemon

@@ -75,9 +75,9 @@ class JobRunner {
                                  const std::vector<std::string>& device_classes);
   // With live progress.
   absl::StatusOr<v1::Job> Get(std::string_view name);
-  absl::StatusOr<std::vector<v1::Job>> List();  // newest first
-  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one does not
-  // change.
+  absl::StatusOr<std::vector<v1::Job>> List(const Transaction& tx);  // newest first
+  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as
+  // it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
   // FAILED_PRECONDITION while a job runs, except for a dry run; blocks until it is done.
@@ -97,7 +97,7 @@ class JobRunner {
     bool cancelled = false;
     Duration published{};  // when watchers were last called
     std::optional<std::pair<Duration, uint64_t>>
-        first;  // time and bytes read at the first report, for the rate
+        first;  // time, and bytes that this run has read, at the first report: for the rate
   };
 
   using Collection = std::promise<absl::StatusOr<Collected>>;

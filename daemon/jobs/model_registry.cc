@@ -158,6 +158,7 @@ absl::Status ModelRegistry::SweepModels() {
   // Listed first: what appears afterwards is not looked at.
   QF_ASSIGN_OR_RETURN(const auto present, files_.List(folder));
   std::set<fs::path> needed;
+  bool all_known = true;
   QF_RETURN_IF_ERROR(store_.Read([&](const Transaction& tx) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
     QF_ASSIGN_OR_RETURN(const auto models, tx.models().List());
@@ -166,8 +167,11 @@ absl::Status ModelRegistry::SweepModels() {
       if (!push.committed) needed.insert(PublishedOf(push));
     for (const v1::Model& model : models) needed.insert(model.path());
     for (const JobRecord& job : jobs) needed.insert(job.source_path);
+    all_known = tx.damaged().empty();
     return absl::OkStatus();
   }));
+  // A record that cannot be read may need any of them.
+  if (!all_known) return absl::OkStatus();
   for (const std::string& name : present)
     if (!needed.contains(folder / name)) QF_RETURN_IF_ERROR(files_.RemoveTree(folder / name));
   return absl::OkStatus();

@@ -388,9 +388,11 @@ void JobRunner::OnProgress(const std::string& name, const pipeline::Progress& pr
     out.set_bytes_total(progress.bytes_total);
     out.set_bytes_written(progress.bytes_written);
     out.set_values_encoded(progress.values_encoded);
-    if (!live.first) live.first = {now, progress.bytes_read};
+    // What an earlier run did says nothing about the speed of this one.
+    const uint64_t made = progress.bytes_read - progress.bytes_resumed;
+    if (!live.first) live.first = {now, made};
     const double seconds = static_cast<double>((now - live.first->first).count()) / 1000;
-    const double bytes = static_cast<double>(progress.bytes_read - live.first->second);
+    const double bytes = static_cast<double>(made - live.first->second);
     if (seconds > 0 && bytes > 0) {
       out.set_bytes_per_second(bytes / seconds);
       out.set_eta_seconds(static_cast<double>(progress.bytes_total - progress.bytes_read) *

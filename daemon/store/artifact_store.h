@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -27,6 +28,10 @@ class ArtifactStore {
   // versions of its model that it belongs to. One of before versions belongs to the one that was
   // the newest when it was made.
   virtual absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const = 0;
+  // Up to `limit` names and manifests, by name, of those above `after`, whatever is left of their
+  // records. Empty bytes: the manifest is damaged.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListManifests(
+      std::string_view after, size_t limit) const = 0;
   // Of the model's version that comes first in the record; none: it is not known. The same digest
   // again (also for another model or version) is the same artifact: it becomes the newest of that
   // one, and statements that it lacks are added.

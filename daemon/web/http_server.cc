@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -105,7 +106,13 @@ std::vector<http::Route> HttpServer::Impl::Routes() {
 
 absl::Status HttpServer::Impl::Listen() {
   http::Server::Options serve;
-  serve.connections.most = options.max_connections;
+  // Silent ones make room, so that whoever asks how the daemon does is heard whoever else comes.
+  serve.connections = {
+      .most = options.max_connections,
+      .gives_way = true,
+      .most_strangers = std::max<size_t>(options.max_connections / 2, 1),
+      .most_strangers_per_address = std::max<size_t>(options.max_connections / 8, 1),
+      .patience = options.patience};
   serve.tls = http::ServerTls{options.ca_pem, options.certificate_pem, options.private_pem};
   serve.threads = options.threads;
   serve.handshake_timeout = options.handshake_timeout;

@@ -1,9 +1,11 @@
 // The HTTPS side: blobs with ranges, /metrics, /livez, /readyz.
 //
 // A fixed number of threads, a bounded number of connections, bounded memory per connection
-// whatever a blob's size. A client certificate is requested and, if presented, must lead to the
-// daemon's CA; blobs need one that `authorize` accepts, at each request. Thread-safe. The functions
-// run on the server's threads.
+// whatever a blob's size. At most half of the connections are those of clients without a
+// certificate, at most an eighth those of one address; beyond, silent ones give way to new ones. A
+// client certificate is requested and, if presented, must lead to the daemon's CA; blobs need one
+// that `authorize` accepts, at each request. Thread-safe. The functions run on the server's
+// threads.
 #pragma once
 
 #include <chrono>
@@ -27,6 +29,8 @@ class HttpServer {
     std::string ca_pem, certificate_pem, private_pem;
     int threads = 2;
     size_t max_connections = 1024;
+    // What a client without a certificate has to itself before it gives way to another.
+    std::chrono::milliseconds patience{1'000};
     std::chrono::milliseconds handshake_timeout{10'000};
     std::chrono::milliseconds idle_timeout{30'000};   // until a whole request head is there
     std::chrono::milliseconds write_timeout{30'000};  // for each piece of 64 KiB

@@ -21,6 +21,10 @@ inline constexpr char kMetricRenewals[] = "quantfleet_certificate_renewals_total
 inline constexpr char kMetricHttpRequests[] = "quantfleet_http_requests_total";     // label code
 inline constexpr char kMetricHttpConnections[] = "quantfleet_http_connections";
 inline constexpr char kMetricHttpRefused[] = "quantfleet_http_connections_refused_total";
+inline constexpr char kMetricGrpcConnections[] = "quantfleet_grpc_connections";
+inline constexpr char kMetricGrpcStrangers[] = "quantfleet_grpc_strangers";
+inline constexpr char kMetricGrpcRefused[] = "quantfleet_grpc_connections_refused_total";
+inline constexpr char kMetricGrpcCut[] = "quantfleet_grpc_strangers_cut_total";
 inline constexpr char kMetricBlobBytes[] = "quantfleet_blob_bytes_served_total";
 
 }  // namespace quantfleet::daemon

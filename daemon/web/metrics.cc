@@ -71,6 +71,15 @@ std::string RenderMetrics(const MetricValues& v) {
   page.Gauge(kMetricHttpConnections, "Open HTTPS connections", v.http_connections);
   page.Counter(kMetricHttpRefused, "HTTPS connections refused because too many were open",
                v.http_connections_refused);
+  page.Gauge(kMetricGrpcConnections, "Open gRPC connections", v.grpc_connections);
+  page.Gauge(kMetricGrpcStrangers, "Those of them whose client has not shown a certificate",
+             v.grpc_strangers);
+  page.Counter(kMetricGrpcRefused, "gRPC connections refused because too many were open",
+               v.grpc_connections_refused);
+  page.Counter(kMetricGrpcCut,
+               "gRPC connections without a certificate that were cut: they took too much or too "
+               "long, or others needed the room",
+               v.grpc_strangers_cut);
   page.Counter(kMetricBlobBytes, "Bytes of blobs sent", v.blob_bytes);
   return page.Text();
 }

@@ -18,6 +18,8 @@ struct MetricValues {
            renewals_refused = 0;
   std::map<int, uint64_t> http_requests;  // by status code
   uint64_t http_connections = 0, http_connections_refused = 0;
+  uint64_t grpc_connections = 0, grpc_strangers = 0, grpc_connections_refused = 0,
+           grpc_strangers_cut = 0;
   uint64_t blob_bytes = 0;
 };
 

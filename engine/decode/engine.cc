@@ -76,6 +76,7 @@ class GgufEngine final : public Engine {
     std::lock_guard lock(mutex_);
     std::vector<float> logits;
     QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens, Want::kAll, logits));
+    QF_RETURN_IF_ERROR(model_.Whole());
     return logits;
   }
 
@@ -88,6 +89,7 @@ class GgufEngine final : public Engine {
   int64_t context() const override { return model_.transformer->context(); }
   uint64_t cache_bytes() const override { return cache_bytes_; }
   int64_t vocab() const override { return model_.description.hyper.vocab; }
+  absl::Status condition() const override { return model_.Whole(); }
 
  private:
   explicit GgufEngine(RunnableModel model) : model_(std::move(model)) {}
@@ -165,8 +167,9 @@ void GgufEngine::StepPrompt(GgufContinuation& one) {
   const std::span<const int32_t> part = one.NextPrompt(Transformer::kBatch);
   one.PromptRan(static_cast<int64_t>(part.size()));
   const bool last = one.NextPrompt(1).empty();
-  const absl::Status status =
+  absl::Status status =
       model_.transformer->Run(*one.cache, part, last ? Want::kLast : Want::kNothing, logits_);
+  if (status.ok()) status = model_.Whole();
   if (!status.ok()) return one.Fail(status);
   if (last) one.Accept(logits_);
 }
@@ -174,7 +177,8 @@ void GgufEngine::StepPrompt(GgufContinuation& one) {
 void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
   std::vector<Transformer::Next> next;
   for (GgufContinuation* one : all) next.push_back({one->cache.get(), one->token()});
-  const absl::Status status = model_.transformer->RunTogether(next, logits_);
+  absl::Status status = model_.transformer->RunTogether(next, logits_);
+  if (status.ok()) status = model_.Whole();
   const auto width = static_cast<size_t>(vocab());
   for (size_t i = 0; i < all.size(); ++i) {
     if (status.ok())
@@ -193,10 +197,12 @@ absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, int64_t sk
   const auto first = static_cast<size_t>(std::clamp<int64_t>(skip, 0, count));
   std::vector<float> none;
   QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens.first(first), Want::kNothing, none));
-  return model_.transformer->RunEach(*cache, tokens.subspan(first),
-                                     [&](int64_t index, std::span<const float> logits) {
-                                       return visit(static_cast<int64_t>(first) + index, logits);
-                                     });
+  return model_.transformer->RunEach(
+      *cache, tokens.subspan(first),
+      [&](int64_t index, std::span<const float> logits) -> absl::Status {
+        QF_RETURN_IF_ERROR(model_.Whole());
+        return visit(static_cast<int64_t>(first) + index, logits);
+      });
 }
 
 absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens,

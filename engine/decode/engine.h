@@ -133,6 +133,8 @@ class Engine {
   // them.
   virtual uint64_t cache_bytes() const { return 0; }
   virtual int64_t vocab() const = 0;
+  // DATA_LOSS: its file is damaged, and every generation fails until it is loaded again.
+  virtual absl::Status condition() const { return absl::OkStatus(); }
 };
 
 }  // namespace quantfleet::engine

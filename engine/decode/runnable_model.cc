@@ -60,6 +60,7 @@ absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
   QF_ASSIGN_OR_RETURN(auto source, pipeline::GgufSource::Open(RealFileSystem(), gguf));
   RunnableModel model;
   QF_ASSIGN_OR_RETURN(model.file, MappedFile::Map(gguf));
+  model.guard = BusGuard(model.file.bytes());
   model.description = source->description();
   const pipeline::Hyperparameters& hyper = model.description.hyper;
   QF_RETURN_IF_ERROR(Validate(model.description));
@@ -79,7 +80,14 @@ absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
   const MatrixOps* matrix_ops = options.float_activations ? nullptr : &ChosenMatrixOps();
   QF_ASSIGN_OR_RETURN(model.transformer, Transformer::Create(hyper, std::move(weights), context,
                                                              *model.pool, ChosenOps(), matrix_ops));
+  QF_RETURN_IF_ERROR(model.Whole());
   return model;
+}
+
+absl::Status RunnableModel::Whole() const {
+  if (!guard.hit()) return absl::OkStatus();
+  return DataLoss(
+      "the model's file was cut short while it was in use, or its disk cannot read it any more");
 }
 
 }  // namespace quantfleet::engine

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "common/base/bus_guard.h"
 #include "common/base/bytes.h"
 #include "engine/decode/engine.h"
 #include "engine/decode/transformer.h"
@@ -14,6 +15,7 @@ namespace quantfleet::engine {
 struct RunnableModel {
   pipeline::ModelDescription description;
   MappedFile file;
+  BusGuard guard;  // of the file: it may be cut short while it is mapped
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Transformer> transformer;
   pipeline::DType kv_type = pipeline::DType::kF16;
@@ -23,6 +25,10 @@ struct RunnableModel {
   // threads out of range; RESOURCE_EXHAUSTED for a context that options.memory_available does not
   // hold.
   static absl::StatusOr<RunnableModel> Load(const fs::path& gguf, const EngineOptions& options);
+
+  // DATA_LOSS: the file could not be read to its end any more, and what was computed since then
+  // counts for nothing. It stays so until the model is loaded again.
+  absl::Status Whole() const;
 
   // For a sequence of so many tokens.
   absl::StatusOr<std::unique_ptr<KvCache>> MakeCache(int64_t tokens) const {

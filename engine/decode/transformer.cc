@@ -1,40 +1,21 @@
 #include "engine/decode/transformer.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "engine/decode/grain.h"
+#include "engine/decode/steps.h"
 
 namespace quantfleet::engine {
 namespace {
 
 using pipeline::Role;
 
-// Multiply-adds below which handing work to another thread costs more than it saves.
-constexpr int64_t kWorthAThread = 64 << 10;
-
-// Rows of one sequence below which a block of queries does not pay in attention.
-constexpr int64_t kWorthABlock = 8;
-
-// A long sequence's attention is cut so that each pass has about kItems pieces of work, whatever
-// the number of threads, but none of fewer positions than kLeastRange.
-constexpr int64_t kItems = 64, kLeastRange = 256;
-// Floats of partial results that are held at once, unless one row has more.
-constexpr int64_t kPartials = 256 << 10;
-
-// Positions of each range, that of the last may be less.
-int64_t RangeLength(int64_t reach, int64_t kv_heads) {
-  const int64_t most = std::max<int64_t>(1, kItems / kv_heads), even = (reach + most - 1) / most;
-  return (std::max(even, kLeastRange) + kLeastRange - 1) / kLeastRange * kLeastRange;
-}
-
-int64_t Grain(int64_t work_per_item) {
-  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
     const pipeline::Hyperparameters& hyper, Weights weights, int64_t context, ThreadPool& pool,
     const VectorOps& ops, const MatrixOps* matrix_ops) {
+  if (weights.family == nullptr) return Internal("weights of no family");
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
   return std::unique_ptr<Transformer>(
       new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
@@ -44,7 +25,8 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
 Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope,
                          int64_t context, ThreadPool& pool, const VectorOps& ops,
                          const MatrixOps* matrix_ops)
-    : hyper_(hyper),
+    : family_(*weights.family),
+      hyper_(hyper),
       weights_(std::move(weights)),
       rope_(std::move(rope)),
       context_(context),
@@ -158,7 +140,9 @@ absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vect
 
 void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token) {
   const Matrix& embedding = weights_.embedding;
-  embedding.decode(embedding.row(token), hyper_.hidden, x_.data() + row * hyper_.hidden);
+  float* x = x_.data() + row * hyper_.hidden;
+  embedding.decode(embedding.row(token), hyper_.hidden, x);
+  Scale(EmbeddingScale(family_, hyper_), {x, static_cast<size_t>(hyper_.hidden)});
   rope_.Angles(position, angles_.data() + row * rope_.dims());
   places_[row] = {&cache, position};
 }
@@ -169,151 +153,52 @@ void Transformer::RunLayers(int64_t batch) {
 }
 
 void Transformer::Head(const float* x, int64_t batch, float* logits) {
-  Normalize(weights_.output_norm, x, normed_.data(), batch);
-  Multiply({{&weights_.head, nullptr, logits}}, normed_.data(), batch);
+  Normalize(weights_.outer, Role::kOutputNorm, x, normed_.data(), batch);
+  Multiply({{&weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
+           normed_.data(), batch);
+  Scale(1 / hyper_.logit_divisor, {logits, static_cast<size_t>(batch * hyper_.vocab)});
 }
 
 void Transformer::RunLayer(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
-  const int64_t hidden = batch * hyper_.hidden;
-
+  const std::span<float> added(added_.data(), static_cast<size_t>(batch * hyper_.hidden));
   const auto product = [&](Role weight, std::vector<float>& y) {
-    return Product{&w.matrix(weight), nullptr, y.data()};
-  };
-  const auto biased = [&](Role weight, Role bias, std::vector<float>& y) {
-    return Product{&w.matrix(weight), &w.vector(bias), y.data()};
+    const std::optional<Role> bias = Info(weight).bias;
+    return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
   };
 
-  Normalize(w.vector(Role::kAttnNorm), x_.data(), normed_.data(), batch);
-  Multiply({biased(Role::kAttnQ, Role::kAttnQBias, q_), biased(Role::kAttnK, Role::kAttnKBias, k_),
-            biased(Role::kAttnV, Role::kAttnVBias, v_)},
+  Normalize(w, Role::kAttnNorm, x_.data(), normed_.data(), batch);
+  Multiply({product(Role::kAttnQ, q_), product(Role::kAttnK, k_), product(Role::kAttnV, v_)},
            normed_.data(), batch);
   StoreKeysAndValues(layer, batch);
   Attend(layer, batch);
   Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
-  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+  AddScaled(hyper_.residual_scale, added, x_.data());
 
-  Normalize(w.vector(Role::kFfnNorm), x_.data(), normed_.data(), batch);
-  Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
+  // Parts that run side by side read the same norm.
+  if (family_.residual == pipeline::Residual::kSequential)
+    Normalize(w, Role::kFfnNorm, x_.data(), normed_.data(), batch);
+  const bool gated = w.matrix(Role::kFfnGate).rows > 0;
+  if (gated) {
+    Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
+  } else {
+    Multiply({product(Role::kFfnUp, gate_)}, normed_.data(), batch);
+  }
   const int64_t intermediate = batch * hyper_.intermediate;
   pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      gate_[i] = gate_[i] / (1.f + std::exp(-gate_[i])) * up_[i];
+    Activate(family_.activation,
+             std::span(gate_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+             gated ? up_.data() + begin : nullptr);
   });
   Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
-  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+  AddScaled(hyper_.residual_scale, added, x_.data());
 }
 
-HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
-  const KvCache& cache = *places_[row].cache;
-  return {cache.Keys(layer, kv_head), cache.Values(layer, kv_head), cache.row_bytes(),
-          hyper_.head_dim};
-}
-
-void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
-  const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
-  const LayerWeights& w = weights_.layers[layer];
-  const std::vector<float>& q_norm = w.vector(Role::kAttnQNorm);
-  const std::vector<float>& k_norm = w.vector(Role::kAttnKNorm);
-  pool_.ParallelFor(
-      batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) {
-          const auto [cache, position] = places_[t];
-          const float* angles = angles_.data() + t * rope_.dims();
-          float* queries = q_.data() + t * hyper_.heads * dim;
-          float* keys = k_.data() + t * kv_heads * dim;
-          const float* values = v_.data() + t * kv_heads * dim;
-          if (!q_norm.empty()) Normalize(q_norm, queries, queries, hyper_.heads);
-          if (!k_norm.empty()) Normalize(k_norm, keys, keys, kv_heads);
-          rope_.Turn(angles, hyper_.heads, dim, queries);
-          rope_.Turn(angles, kv_heads, dim, keys);
-          const auto store = attention_ops_.find(cache->type())->store;
-          for (int64_t h = 0; h < kv_heads; ++h) {
-            store(keys + h * dim, dim, cache->Keys(layer, h) + position * cache->row_bytes());
-            store(values + h * dim, dim, cache->Values(layer, h) + position * cache->row_bytes());
-          }
-        }
-      });
-}
-
-void Transformer::Attend(int layer, int64_t batch) {
-  if (!apart_ && matrix_ops_ != nullptr && batch >= kWorthABlock) return AttendBlocks(layer, batch);
-  const int64_t floats = hyper_.heads * PartialFloats(hyper_.head_dim);  // of a part
-  for (int64_t row = 0; row < batch;) {
-    parts_.clear();
-    const auto taken = [&] { return static_cast<int64_t>(parts_.size()) * floats; };
-    for (; row < batch && taken() < kPartials; ++row) {
-      const int64_t reach = places_[row].position + 1, length = RangeLength(reach, hyper_.kv_heads);
-      for (int64_t begin = 0; begin < reach; begin += length)
-        parts_.push_back({row, begin, std::min(reach, begin + length)});
-    }
-    if (static_cast<int64_t>(partials_.size()) < taken())
-      partials_.resize(static_cast<size_t>(taken()));
-    AttendParts(layer);
-  }
-}
-
-// Rows of one sequence, so many of them at a time.
-void Transformer::AttendBlocks(int layer, int64_t batch) {
-  const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim,
-                group = hyper_.heads / hyper_.kv_heads;
-  const int64_t blocks = (batch + kMaxTogether - 1) / kMaxTogether,
-                reach = places_[batch - 1].position + 1;
-  const auto block = attention_ops_.find(places_[0].cache->type())->block;
-  pool_.ParallelForByThread(
-      blocks * hyper_.heads, Grain(2 * kMaxTogether * reach * dim),
-      [&](int thread, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t row = i / hyper_.heads * kMaxTogether, head = i % hyper_.heads,
-                        at = row * width + head * dim;
-          block(Cache(row, layer, head / group), q_.data() + at,
-                std::min(kMaxTogether, batch - row), width, places_[row].position + 1,
-                Scratch(thread), attended_.data() + at);
-        }
-      });
-}
-
-// Each head of keys and values is read once for all the queries that share it.
-void Transformer::AttendParts(int layer) {
-  const int64_t dim = hyper_.head_dim, heads = hyper_.heads, kv_heads = hyper_.kv_heads,
-                group = heads / kv_heads;
-  const int64_t floats = PartialFloats(dim), count = static_cast<int64_t>(parts_.size());
-  int64_t positions = 0;
-  for (const Part& part : parts_) positions += part.end - part.begin;
-  const auto partials = [&](int64_t part, int64_t head) {
-    return partials_.data() + (part * heads + head) * floats;
-  };
-  pool_.ParallelForByThread(
-      count * kv_heads, Grain(2 * group * positions / count * dim),
-      [&](int thread, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
-          const auto& [row, first, last] = parts_[p];
-          attention_ops_.find(places_[row].cache->type())
-              ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group,
-                      first, last, partials(p, head), Scratch(thread));
-        }
-      });
-  pool_.ParallelFor(count * heads, Grain(2 * dim), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t p = i / heads, head = i % heads;
-      if (parts_[p].begin > 0) continue;  // done with the row's first
-      int64_t ranges = 1;
-      while (p + ranges < count && parts_[p + ranges].begin > 0) ++ranges;
-      MergePartials(partials(p, head), heads * floats, ranges, dim,
-                    attended_.data() + (parts_[p].row * heads + head) * dim);
-    }
-  });
-}
-
-void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,
+void Transformer::Normalize(const LayerWeights& w, Role role, const float* x, float* out,
                             int64_t rows) const {
-  const auto n = static_cast<int64_t>(weight.size());
-  for (int64_t t = 0; t < rows; ++t, x += n, out += n) {
-    const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
-    const float scale = 1.f / std::sqrt(mean + hyper_.rms_epsilon);
-    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-  }
+  NormOf norm{family_.norm, w.vector(role), {}, hyper_.norm_epsilon};
+  if (const std::optional<Role> bias = Info(role).bias) norm.bias = w.vector(*bias);
+  engine::Normalize(ops_, norm, x, out, rows);
 }
 
 MultiplyRows Transformer::FindMultiply(const Matrix& w) const {

@@ -1,6 +1,6 @@
-// The forward pass of the decoders that pipeline/family describes: RMSNorm, grouped-query attention
-// with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache
-// that the caller makes and keeps.
+// The forward pass of the decoders that pipeline/family describes: norms, grouped-query attention
+// with rotary embedding, and a feed-forward part, as the model's family has them. It runs any
+// number of sequences, each with a KV cache that the caller makes and keeps.
 //
 // Logits do not depend on the number of threads: each output value is computed by one thread in a
 // fixed order. Nor do they depend on what other sequences share a pass. Without MatrixOps
@@ -103,9 +103,11 @@ class Transformer {
                      int64_t batch);
   void MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x,
                        int64_t batch);
-  // The RMS norm of rows as long as `weight`; `out` may be x.
-  void Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t rows) const;
+  // The norm that `role` names, of rows as long as its weight; `out` may be x.
+  void Normalize(const LayerWeights& w, pipeline::Role role, const float* x, float* out,
+                 int64_t rows) const;
 
+  const pipeline::Family& family_;
   const pipeline::Hyperparameters hyper_;
   const Weights weights_;
   const Rope rope_;

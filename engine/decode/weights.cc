@@ -102,6 +102,16 @@ absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const ModelDescription&
   return w;
 }
 
+// The vectors that are of no layer.
+absl::Status MapOuter(const Mapper& map, const ModelDescription& model, LayerWeights& w) {
+  for (const pipeline::FamilyTensor& tensor : model.family->tensors) {
+    const auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
+    if (Info(tensor.role).of_layer || dims != 1) continue;
+    QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, -1, cols));
+  }
+  return absl::OkStatus();
+}
+
 // One way to turn pairs for the whole model.
 absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
   const Piece* first = model.Find(Role::kAttnQ, 0);
@@ -134,7 +144,8 @@ absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
   Weights w;
   QF_ASSIGN_OR_RETURN(w.interleaved_rope, InterleavedRope(model));
   QF_ASSIGN_OR_RETURN(w.embedding, map.Map(Role::kTokenEmbedding, -1, h.vocab, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.output_norm, map.Vector(Role::kOutputNorm, -1, h.hidden));
+  w.family = model.family;
+  QF_RETURN_IF_ERROR(MapOuter(map, model, w.outer));
   w.head = w.embedding;
   if (model.Find(Role::kOutputHead) != nullptr) {
     QF_ASSIGN_OR_RETURN(w.head, map.Map(Role::kOutputHead, -1, h.vocab, h.hidden));

@@ -25,7 +25,7 @@ struct Matrix {
   const std::byte* row(int64_t r) const { return data + r * row_bytes; }
 };
 
-// Of a layer, by role: what the model's family has there.
+// Of a layer, or of the model beside its layers, by role: what the model's family has there.
 struct LayerWeights {
   std::array<Matrix, pipeline::kRoles> matrices;
   std::array<std::vector<float>, pipeline::kRoles> vectors;  // empty: none
@@ -39,8 +39,9 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Matrix embedding, head;
-  std::vector<float> output_norm;
+  const pipeline::Family* family = nullptr;  // never null once mapped
+  Matrix embedding, head;                    // the same where they are tied
+  LayerWeights outer;                        // vectors alone: the output's norm, biases
   std::vector<LayerWeights> layers;
   bool interleaved_rope = false;  // pairs (2i, 2i+1); otherwise (i, i + rope_dims/2)
 };

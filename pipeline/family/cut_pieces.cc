@@ -18,9 +18,7 @@ class Cutter {
   }
 
   absl::Status Run() {
-    const bool biases =
-        FindTensor(family_, Role::kAttnQBias) != nullptr && Has(Role::kAttnQBias, 0);
-    QF_RETURN_IF_ERROR(ValidateBiases(family_, biases));
+    QF_RETURN_IF_ERROR(ValidateBiases(family_, HasBiases()));
     model_.pieces.clear();
     for (const PieceName& piece : CanonicalPieces(family_, model_.hyper, HasOptional()))
       QF_RETURN_IF_ERROR(Cut(piece));
@@ -35,6 +33,15 @@ class Cutter {
  private:
   bool Has(Role role, int layer) const {
     return by_name_.contains(TensorName(family_, dialect_, role, layer));
+  }
+
+  // On q, k and v, each by itself or in one tensor.
+  bool HasBiases() const {
+    if (FindTensor(family_, Role::kAttnQBias) == nullptr) return false;
+    const FusedTensor* fused = FindFused(family_, Role::kAttnQBias);
+    return Has(Role::kAttnQBias, 0) ||
+           (fused != nullptr &&
+            by_name_.contains(LayerTensorName(family_, dialect_, fused->name, 0)));
   }
 
   // The first layer speaks for all, and the first of its tensors that may be absent for the others.
@@ -55,7 +62,8 @@ class Cutter {
     int64_t row = 0;
     for (const Role before : fused.roles) {
       if (before == role) break;
-      row += ShapeOf(model_.hyper, before).rows;
+      const Shape shape = ShapeOf(model_.hyper, before);
+      row += shape.dims == 1 ? shape.cols : shape.rows;
     }
     return row;
   }
@@ -81,7 +89,8 @@ class Cutter {
                              .dims = shape.dims,
                              .tensor = it->second,
                              .first_row = is_fused ? RowInFused(*fused, piece.role) : 0,
-                             .order = RowOrderOf(family_, dialect_, piece.role)});
+                             .order = RowOrderOf(family_, dialect_, piece.role),
+                             .lacks = LackOf(family_, dialect_, piece.role)});
     return absl::OkStatus();
   }
 

@@ -1,6 +1,7 @@
 #include "pipeline/family/family.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/base/status.h"
 
@@ -45,6 +46,10 @@ const FusedTensor* FindFused(const Family& family, Role role) {
   return it == family.fused.end() ? nullptr : &*it;
 }
 
+bool TurnsLayer(const Family& family, int64_t layer) {
+  return family.unturned_every == 0 || (layer + 1) % family.unturned_every != 0;
+}
+
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer) {
   return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, In(dialect, name));
 }
@@ -60,6 +65,16 @@ std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, 
   const FusedTensor* fused = family.writes_fused ? FindFused(family, role) : nullptr;
   return fused != nullptr ? LayerTensorName(family, dialect, fused->name, layer)
                           : TensorName(family, dialect, role, layer);
+}
+
+float LackOf(const Family& family, Dialect dialect, Role role) {
+  const FamilyTensor* tensor = FindTensor(family, role);
+  return dialect == Dialect::kHf && tensor != nullptr ? tensor->hf_lacks : 0;
+}
+
+float EmbeddingScale(const Family& family, const Hyperparameters& hyper) {
+  return family.scales_embedding_by_root ? std::sqrt(static_cast<float>(hyper.hidden))
+                                         : hyper.embedding_scale;
 }
 
 RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role) {

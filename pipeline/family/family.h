@@ -3,9 +3,8 @@
 // is one file of this folder and a row in registry.cc. Whoever reads, cuts, checks, writes or runs
 // a model goes by this description and by the pieces that it leads to, never by a family's name.
 //
-// What every family has so far has no member: RMS norms before attention and before the
-// feed-forward part, residuals one after the other, gates with SiLU, scores by 1/sqrt(head_dim).
-// docs/extend/family.md says where the first one that differs gets its member. Immutable.
+// A member's default is what Llama has. Which biases, norms and gates there are follows from the
+// list of tensors. docs/extend/family.md says what gets a member, and who reads it. Immutable.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +32,9 @@ struct FamilyTensor {
   Role role;
   Spelled name;  // of a layer's tensor without the layer: "self_attn.q_proj.weight"
   Presence presence = Presence::kAlways;
+  // What Hugging Face's files leave out of each value, which all others have in it: Gemma's norms
+  // are computed with w + 1.
+  float hf_lacks = 0;
 };
 
 // The rows of several pieces one after the other, in one tensor.
@@ -41,7 +43,37 @@ struct FusedTensor {
   Spelled name;
 };
 inline constexpr Role kQkv[] = {Role::kAttnQ, Role::kAttnK, Role::kAttnV};
+inline constexpr Role kQkvBias[] = {Role::kAttnQBias, Role::kAttnKBias, Role::kAttnVBias};
 inline constexpr Role kGateUp[] = {Role::kFfnGate, Role::kFfnUp};
+
+// What layers do before attention, before the feed-forward part, and before the head. A bias is
+// added where the family has its tensor.
+enum class Norm {
+  kRms,    // x / sqrt(mean(x^2) + epsilon) * weight
+  kLayer,  // the same of x - mean(x)
+};
+
+// Of the gate where the family has one, otherwise of what the feed-forward part widens to.
+enum class Activation {
+  kSilu,      // x * sigmoid(x)
+  kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
+};
+inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
+// "gelu" is what Gemma's early files call it.
+inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
+inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
+
+// How a layer's two parts join the residual stream.
+enum class Residual {
+  kSequential,  // x += attention(norm(x)), then x += feed_forward(other_norm(x))
+  kParallel,    // x += attention(norm(x)) + feed_forward(norm(x)), of one norm
+};
+
+// A number of the model's own that its computation multiplies or divides by.
+struct FamilyScalar {
+  float Hyperparameters::* value;
+  Spelled name;  // config.json's member, GGUF's key below the architecture; both have to be there
+};
 
 // What becomes of config.json's sliding_window.
 enum class Window {
@@ -58,7 +90,14 @@ struct HfClass {
 };
 
 // Members of config.json that not every class has.
-enum class ConfigMember { kHeadDim, kOriginalContext, kPartialRotaryFactor, kSlidingWindow };
+enum class ConfigMember {
+  kHeadDim,
+  kOriginalContext,
+  kPartialRotaryFactor,
+  kSlidingWindow,
+  kNoBiases,  // that there are none
+  kNoRopeLayers,
+};
 
 // Which models of 80 layers llama.cpp takes for one of 70B when it mixes types.
 enum class SeventyB { kNone, kSharedKv, kAll };
@@ -69,15 +108,29 @@ struct Family {
   std::span<const HfClass> classes;  // the first one is what config.json says where we write it
 
   // In canonical order: the embedding, what each layer has, the output's norm and head. A tied
-  // model does without the head.
+  // model does without the head; of a family without one all models are tied.
   std::span<const FamilyTensor> tensors;
   Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
   // Tensors that a checkpoint may have in place of those that they fuse.
   std::span<const FusedTensor> fused = {};
-  bool writes_fused = false;  // the published files have them, and so have ours
+  bool tied_by_default = false;  // what config.json means where it does not say
+  bool writes_fused = false;     // the published files have them, and so have ours
+
+  Norm norm = Norm::kRms;
+  // config.json's member, and GGUF's key below the architecture.
+  Spelled epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
+  Activation activation = Activation::kSilu;
+  // What config.json's hidden_act may say; the first is what it says where we write it, and what
+  // its absence means.
+  std::span<const std::string_view> hidden_act = kSiluNames;
+  Residual residual = Residual::kSequential;
+  std::span<const FamilyScalar> scalars = {};
+  bool scales_embedding_by_root = false;  // what it looks up times sqrt(hidden), as no file says
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
+  // Every n-th layer has no rotary embedding, as no key of GGUF says; 0: all layers have it.
+  int64_t unturned_every = 0;
 
   // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
   RowOrder gguf_rows = RowOrder::kHf;
@@ -86,6 +139,7 @@ struct Family {
   bool gguf_states_window = false;
   std::span<const ConfigMember> config_members = {};  // in the order in which they are written
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
+  bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;
@@ -106,12 +160,19 @@ bool IsOptional(const Family& family, Role role);
 // The fused tensor that may hold the role; null: none.
 const FusedTensor* FindFused(const Family& family, Role role);
 
+// Whether rotary embedding turns the layer's q and k.
+bool TurnsLayer(const Family& family, int64_t layer);
+
 // "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer);
 // The tensor of the role alone. `layer` is -1 for what is not of a layer. The family has the role.
 std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1);
 // The tensor that the family's files keep the role in: the fused one where they fuse.
 std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
+// What that dialect's files leave out of the role's values.
+float LackOf(const Family& family, Dialect dialect, Role role);
+// What the embedding's rows are multiplied by.
+float EmbeddingScale(const Family& family, const Hyperparameters& hyper);
 // How that dialect's files have the role's rows.
 RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role);
 

@@ -174,12 +174,18 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented("{} with partial rotary embedding ({} of {} dimensions) is not supported",
                          family.name, h.rope_dims, h.head_dim);
+  if (!h.tied_embeddings && FindTensor(family, Role::kOutputHead) == nullptr)
+    return Unimplemented(
+        "tie_word_embeddings is false, but {} models have no output head of their own",
+        family.name);
   QF_RETURN_IF_ERROR(InRange("vocab_size", h.vocab, 1, kMaxVocab));
   QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(
       InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(InRange("sliding_window", h.sliding_window, 0, kMaxContext));
-  QF_RETURN_IF_ERROR(Positive("rms_norm_eps", h.rms_epsilon));
+  QF_RETURN_IF_ERROR(Positive(family.epsilon.hf, h.norm_epsilon));
+  for (const FamilyScalar& scalar : family.scalars)
+    QF_RETURN_IF_ERROR(Positive(scalar.name.hf, h.*scalar.value));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
   return ValidateRope(h);
 }

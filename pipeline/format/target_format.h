@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/file.h"
+#include "pipeline/family/family.h"
 #include "pipeline/format/target_layout.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
@@ -40,6 +41,7 @@ struct StoredWeights {
   // What belongs to a quantized weight is called by its name, less `cut`, with these behind it.
   std::string_view cut, codes, scales, zeros;
   GroupZero with_zeros;       // what `zeros` hold
+  Dialect values;             // whose values the files hold: Hugging Face's lack what it leaves out
   bool unsigned_have_middle;  // unsigned codes may do without zeros: their zero is their middle
 };
 

@@ -35,6 +35,7 @@ struct PlacedPiece {
   uint32_t padding = 0;  // zero bytes that follow the last row
   std::string tensor;    // the output tensor's name, for people
   Part part = Part::kBlocks;
+  float lacks = 0;  // as Piece::lacks: what the format leaves out of each value
 };
 
 inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {

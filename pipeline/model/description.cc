@@ -1,10 +1,16 @@
 #include "pipeline/model/description.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/base/utf8.h"
 
 namespace quantfleet::pipeline {
+
+float AttentionScale(const Hyperparameters& hyper) {
+  return hyper.attention_scale != 0 ? hyper.attention_scale
+                                    : 1.f / std::sqrt(static_cast<float>(hyper.head_dim));
+}
 
 const Piece* ModelDescription::Find(Role role, int layer) const {
   const auto it = std::ranges::find_if(

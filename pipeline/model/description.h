@@ -39,6 +39,7 @@ struct Piece {
   int64_t first_row;  // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor
                       // counts columns
   RowOrder order = RowOrder::kHf;
+  float lacks = 0;  // what the tensor's values have to be increased by, to be those computed with
 };
 
 struct RopeScaling {
@@ -55,10 +56,18 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
-  float rms_epsilon = 1e-5f, rope_theta = 10000.f;
+  float norm_epsilon = 1e-5f, rope_theta = 10000.f;
   RopeScaling rope_scaling = {};
   bool tied_embeddings = false;
+  // Scalars that some families' models name (Family::scalars); the defaults change nothing.
+  float embedding_scale = 1;  // of what the embedding looks up
+  float attention_scale = 0;  // of queries times keys; 0: 1 / sqrt(head_dim)
+  float residual_scale = 1;   // of what attention and the feed-forward part add
+  float logit_divisor = 1;
 };
+
+// What queries times keys are multiplied by.
+float AttentionScale(const Hyperparameters& hyper);
 
 struct ModelDescription {
   const Family* family = nullptr;  // one of Families(); never null once a source has filled it

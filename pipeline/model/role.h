@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -14,8 +15,11 @@ namespace quantfleet::pipeline {
 enum class Role {
   kTokenEmbedding,
   kOutputNorm,
+  kOutputNormBias,
   kOutputHead,
+  kOutputHeadBias,
   kAttnNorm,
+  kAttnNormBias,
   kAttnQ,
   kAttnK,
   kAttnV,
@@ -25,12 +29,15 @@ enum class Role {
   kAttnQNorm,  // of each head of q, before it turns
   kAttnKNorm,
   kAttnOutput,
+  kAttnOutputBias,
   kFfnNorm,
   kFfnGate,
   kFfnUp,
+  kFfnUpBias,
   kFfnDown,
+  kFfnDownBias,
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDown) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownBias) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
@@ -51,6 +58,8 @@ struct RoleInfo {
   // Whether rotary embedding turns pairs of its rows (of a vector: its elements), so that formats
   // may have them in another order.
   bool rotated = false;
+  // What is added to the product with it, or to the norm, where a family has that.
+  std::optional<Role> bias = std::nullopt;
 };
 
 const RoleInfo& Info(Role role);

@@ -156,8 +156,10 @@ class Execution {
     ++progress_.slabs_done;
     progress_.slabs_resumed += resumed;
     progress_.values_encoded += encoded;
-    progress_.bytes_read += static_cast<uint64_t>(plan_.slabs[slab].rows *
-                                                  jobs_[plan_.slabs[slab].piece].source_row_bytes);
+    const auto bytes = static_cast<uint64_t>(plan_.slabs[slab].rows *
+                                             jobs_[plan_.slabs[slab].piece].source_row_bytes);
+    progress_.bytes_read += bytes;
+    if (resumed) progress_.bytes_resumed += bytes;
     for (const SlabRecord::Chunk& chunk : records_[slab].chunks) {
       digests_[chunk.target][chunk.index] = chunk.digest;
       progress_.bytes_written += plan_.targets[chunk.target].chunks[chunk.index].size;

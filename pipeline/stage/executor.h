@@ -40,6 +40,7 @@ class SlabJournal {
 struct Progress {
   uint64_t slabs_done = 0, slabs_total = 0, slabs_resumed = 0;
   uint64_t bytes_read = 0, bytes_total = 0, bytes_written = 0;
+  uint64_t bytes_resumed = 0;  // of bytes_read, those of an earlier run
   // Values that this run encoded: once per element type, however many targets use the codes.
   uint64_t values_encoded = 0;
 };

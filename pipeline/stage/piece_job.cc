@@ -12,11 +12,18 @@ namespace {
 constexpr int64_t kStripElements = 64 << 10;
 
 PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob& job) {
-  const auto it = std::ranges::find(job.encodings, placed.dtype, &PieceEncoding::dtype);
+  const float added = job.piece->lacks - placed.lacks;
+  const auto it = std::ranges::find_if(job.encodings, [&](const PieceEncoding& encoding) {
+    return encoding.dtype == placed.dtype && encoding.added == added;
+  });
   if (it != job.encodings.end()) return *it;
   const float* importance = plan.importance ? plan.importance->Of(placed.piece) : nullptr;
-  job.encodings.push_back(
-      {placed.dtype, FindCodec(placed.dtype), RowBytes(placed.dtype, job.cols), importance, {}});
+  job.encodings.push_back({placed.dtype,
+                           added,
+                           FindCodec(placed.dtype),
+                           RowBytes(placed.dtype, job.cols),
+                           importance,
+                           {}});
   return job.encodings.back();
 }
 
@@ -102,7 +109,8 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
     size_t filling = 0;
     for (const PieceEncoding& encoding : job.encodings) {
-      if (encoding.dtype != job.tensor->dtype && encoding.dtype != DType::kF32)
+      if ((encoding.dtype != job.tensor->dtype || encoding.added != 0) &&
+          encoding.dtype != DType::kF32)
         buffers.encoded_bytes =
             std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
       for (const PieceOutput& output : encoding.outputs) {

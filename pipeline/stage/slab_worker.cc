@@ -92,10 +92,17 @@ absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t 
 // that any order of them has the same bytes.
 absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const PieceEncoding& encoding,
                                                  ByteSpan raw, int64_t row, int64_t rows) {
-  if (encoding.dtype == job.tensor->dtype) return raw;
+  const std::vector<float>* values = &strip_;
+  if (encoding.added != 0) {
+    moved_.assign(strip_.begin(), strip_.begin() + rows * job.cols);
+    for (float& value : moved_) value += encoding.added;
+    values = &moved_;
+  } else if (encoding.dtype == job.tensor->dtype) {
+    return raw;
+  }
   if (encoding.dtype == DType::kF32)
-    return std::as_bytes(std::span(strip_)).first(static_cast<size_t>(rows * encoding.row_bytes));
-  encoding.codec->encode(strip_.data(), rows, job.cols, encoding.importance, encoded_.data());
+    return std::as_bytes(std::span(*values)).first(static_cast<size_t>(rows * encoding.row_bytes));
+  encoding.codec->encode(values->data(), rows, job.cols, encoding.importance, encoded_.data());
   values_encoded_ += static_cast<uint64_t>(rows * job.cols);
   const ByteSpan encoded = ByteSpan(encoded_).first(static_cast<size_t>(rows * encoding.row_bytes));
   const int64_t bad = FindHalfOverflow(encoding.dtype, encoded);

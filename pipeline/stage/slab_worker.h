@@ -22,9 +22,11 @@ struct PieceOutput {
   int64_t chunk_rows, row_bytes;
 };
 
-// An element type that a piece is needed in: encoded once, whatever the number of places.
+// An element type that a piece is needed in, less what those files leave out: encoded once,
+// whatever the number of places.
 struct PieceEncoding {
   DType dtype;
+  float added;  // to each value of the source
   const Codec* codec;
   int64_t row_bytes;
   const float* importance;           // of the piece's columns, or null
@@ -94,6 +96,7 @@ class SlabWorker {
   const std::function<bool()> stopped_;
   Bytes raw_;
   std::vector<float> strip_;
+  std::vector<float> moved_;  // a strip of a norm, for files that leave out something else
   Bytes encoded_;
   uint64_t values_encoded_ = 0;
   std::vector<Filling> fillings_;

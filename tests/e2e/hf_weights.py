@@ -9,15 +9,19 @@ MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn
            "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
            "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
            "ffn_down": "mlp.down_proj"}
+INTERLEAVED = ("llama", "granite", "smollm3")  # whose rows of q and k GGUF has in pairs
+PHI2 = {"attn_output": "self_attn.dense", "ffn_up": "mlp.fc1", "ffn_down": "mlp.fc2",
+        "output_norm": "model.final_layernorm"}
 OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 
-def module_of(name, phi3):
+def module_of(name, architecture):
     """(module's path, "weight" or "bias") of a GGUF tensor."""
     parts = name.split(".")
+    own = {"phi3": {"ffn_up": "mlp.gate_up_proj"}, "phi2": PHI2}.get(architecture, {})
     if parts[0] != "blk":
-        return OUTSIDE[parts[0]], parts[1]
-    module = "mlp.gate_up_proj" if phi3 and parts[2] == "ffn_up" else MODULES[parts[2]]
+        return {**OUTSIDE, **own}[parts[0]], parts[1]
+    module = {**MODULES, **own}[parts[2]]
     return f"model.layers.{parts[1]}.{module}", parts[3]
 
 
@@ -54,9 +58,9 @@ def gguf_rows(path):
         if name.startswith("rope"):
             continue
         rows = decoded(kind, dims, data)
-        if architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k"):
+        if architecture in INTERLEAVED and name.split(".")[-2] in ("attn_q", "attn_k"):
             rows = straightened(rows, keys[f"{architecture}.attention.key_length"])
-        module, what = module_of(name, architecture == "phi3")
+        module, what = module_of(name, architecture)
         out[f"{module}.{what}"] = rows
     return out
 

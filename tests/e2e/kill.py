@@ -32,6 +32,7 @@ ENROLL_POINTS = [p for p in AGENT_POINTS if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in AGENT_POINTS if p.startswith("update-")]
 STEP_DOWN_POINTS = [p for p in AGENT_POINTS if p.startswith("step-down-")]  # test_limits.py
 SELF_UPDATE_POINTS = [p for p in AGENT_POINTS if p.startswith("self-update-")]  # test_self_update.py
+REPAIR_POINTS = [p for p in AGENT_POINTS if p.startswith("repair-")]  # test_damage.py
 ROLLBACK_POINTS = [p for p in AGENT_POINTS if p.startswith("rollback-")]
 
 

@@ -123,6 +123,13 @@ for operation in ("Sqrt", "Cos", "Sin"):
 of_floats("Swish", "opset4")
 
 
+@op("Gelu", "opset7", 1)
+def gelu(layer, ins, _):
+    layer.attribute("approximation_mode", "ERF", "TANH")
+    need(ins[0].kind in FLOATS, layer, "takes", ins[0].kind)
+    return [Value(ins[0].kind, ins[0].shape)]
+
+
 @op("Select", "opset1", 3)
 def select(layer, ins, _):
     layer.attribute("auto_broadcast", "numpy")
@@ -282,6 +289,8 @@ def attention(layer, ins, _):
         need(ins[3].kind in (kind, "boolean"), layer, "has a mask of", ins[3].kind)
         scores = q[:3] + [k[2]]
         need(broadcast(ins[3].shape, scores, layer) == scores, layer, "has a mask of", ins[3].shape, "for", scores)
+    if len(ins) > 4:
+        need(ins[4].kind == kind and ins[4].shape in ([], [1]), layer, "has a scale of", ins[4].kind, ins[4].shape)
     return [Value(kind, q[:3] + v[3:])]
 
 

@@ -25,7 +25,7 @@ class FailPoints(unittest.TestCase):
     def test_each_row_belongs_to_a_test_that_kills_there(self):
         self.assertEqual(sorted(kill.ELSEWHERE + kill.FLEET_POINTS), kill.DAEMON_POINTS)
         self.assertEqual(sorted(kill.ENROLL_POINTS + kill.UPDATE_POINTS + kill.STEP_DOWN_POINTS + kill.SELF_UPDATE_POINTS +
-                                kill.ROLLBACK_POINTS), kill.AGENT_POINTS)
+                                kill.ROLLBACK_POINTS + kill.REPAIR_POINTS), kill.AGENT_POINTS)
 
     def test_rows_say_what_they_stand_for_and_help_does_not_list_them(self):
         for program in ("quantfleetd", "quantfleet-agent", "quantfleet"):

@@ -65,8 +65,30 @@ class Mlx(unittest.TestCase):
         norms = 9 * 256  # F16 in MLX, F32 in GGUF
         self.assertEqual(said["values_encoded"], alone["values_encoded"] + norms)
 
+    def test_norms_of_gemma_are_kept_as_published(self):
+        """w, which MLX computes with as w + 1; w + 1 in the GGUF. And the same from that GGUF."""
+        source = self.dir / "gemma"
+        families.write("gemma", source)
+        run("quantfleet", "quantize", source, "--target", "gguf:f32", "--target", "mlx:bf16", "--out", self.dir / "made")
+        gguf = self.dir / "made/gguf-f32/model.gguf"
+        run("quantfleet", "quantize", gguf, "--target", "mlx:bf16", "--out", self.dir / "again")
+        header, data = read_safetensors(source / "model.safetensors")
+        rows, folders = gguf_rows(gguf), [MlxFolder(self.dir / out / "mlx-bf16") for out in ("made", "again")]
+        norms = [name for name in header if name.endswith("norm.weight")]
+        self.assertEqual(len(norms), 5)
+        for name in norms:
+            begin, end = header[name]["data_offsets"]
+            self.assertEqual(folders[0].tensors[name][2], data[begin:end], name)
+            published = folders[0].rows(name.removesuffix(".weight"))[0]
+            self.assertEqual([struct.unpack("<f", struct.pack("<f", w + 1))[0] for w in published], list(rows[name][0]))
+            for w, v in zip(published, folders[1].rows(name.removesuffix(".weight"))[0]):
+                self.assertAlmostEqual(w, v, delta=1e-6)
+        self.assertEqual(folders[0].config["hidden_act"], "gelu_pytorch_tanh")
+        self.assertEqual(folders[0].config["head_dim"], 48)
+
     def test_every_architecture(self):
-        for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied"):
+        for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied", "phi2",
+                       "granite", "smollm3"):
             source = self.dir / family
             families.write(family, source, dtypes=("BF16", "F32"))
             for gguf, mlx, head in SAME:

@@ -45,6 +45,13 @@ SAYS = {
     "qwen25-tied": {"rope_scaling": "none", "kv_heads": 2, "tied_embeddings": True},
     "qwen3": {"rope_scaling": "none", "head_dim": 64, "context": 40960, "tied_embeddings": False},
     "qwen3-tied": {"rope_scaling": "none", "head_dim": 32, "kv_heads": 1, "tied_embeddings": True},
+    "phi15": {"rope_scaling": "none", "head_dim": 32, "rope_dims": 16, "tied_embeddings": False},
+    "phi2": {"rope_scaling": "none", "head_dim": 80, "rope_dims": 32, "tied_embeddings": False},
+    "granite": {"rope_scaling": "none", "kv_heads": 2, "context": 131072, "tied_embeddings": True},
+    "granite-untied": {"rope_scaling": "none", "kv_heads": 4, "tied_embeddings": False},
+    "gemma": {"rope_scaling": "none", "head_dim": 48, "context": 8192, "tied_embeddings": True},
+    "gemma-mha": {"rope_scaling": "none", "head_dim": 64, "kv_heads": 4, "tied_embeddings": True},
+    "smollm3": {"rope_scaling": "none", "layers": 5, "kv_heads": 1, "tied_embeddings": True},
 }
 
 
@@ -162,6 +169,27 @@ class Families(ModelTest):
 
     def test_qwen3_tied(self):
         self.check("qwen3-tied", shards=2)
+
+    def test_phi15(self):
+        self.check("phi15", dtypes=("F16",))
+
+    def test_phi2(self):
+        self.check("phi2", shards=2)
+
+    def test_granite(self):
+        self.check("granite")
+
+    def test_granite_untied(self):
+        self.check("granite-untied", dtypes=("F32",))
+
+    def test_gemma(self):
+        self.check("gemma")
+
+    def test_gemma_mha(self):
+        self.check("gemma-mha", dtypes=("F32",))
+
+    def test_smollm3(self):
+        self.check("smollm3")
 
 
 class GgufSources(ModelTest):

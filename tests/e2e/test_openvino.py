@@ -92,7 +92,8 @@ class Judged(OpenVinoTest):
 
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi35-mini", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied",
-                       "qwen3", "qwen3-tied"):
+                       "qwen3", "qwen3-tied", "phi2", "granite", "granite-untied",
+                       "smollm3", "gemma", "gemma-mha"):
             source = self.dir / family
             made = families.write(family, source)
             ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(60)]
@@ -155,7 +156,7 @@ class Judged(OpenVinoTest):
 class Weights(OpenVinoTest):
     def test_weights_are_those_of_every_format(self):
         """One run for four formats quantizes once, and each weight has exactly the same values in all of them."""
-        for family in (None, "llama32", "qwen2", "qwen25-tied", "qwen3"):
+        for family in (None, "llama32", "qwen2", "qwen25-tied", "qwen3", "phi2", "granite"):
             source = DEMO
             if family:
                 source = self.dir / family

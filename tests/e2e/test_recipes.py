@@ -30,6 +30,8 @@ MODELS = {
     "qwen2": ("qwen2", dict(hidden=256, intermediate=512, layers=8)),
     "qwen2-tied": ("qwen2", dict(hidden=224, intermediate=256, layers=8, tied=1)),
     "qwen3": ("qwen3", dict(hidden=256, intermediate=512, layers=9, head_dim=128)),
+    "granite": ("granite", dict(hidden=256, intermediate=512, layers=8, tied=1)),
+    "phi2": ("phi2", dict(hidden=256, intermediate=512, layers=9)),
     "qwen2-80": ("qwen2", dict(hidden=256, intermediate=256, layers=80)),
 }
 

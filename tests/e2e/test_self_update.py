@@ -125,6 +125,23 @@ class SelfUpdate(EndToEnd):
         self.assertEqual(self.version(agent), self.old)
         self.assertEqual(self.model_status(self.d, device, SELF)["active_manifest"], "")
 
+    def test_proven_release_with_flipped_text_is_mended_by_the_installed_program(self):
+        agent = self.enrolled("a").start()
+        self.publish(NEXT)
+        self.wait_rollout(self.roll_out(agent), "COMPLETED")
+        self.assertEqual(agent.stop(), 0)
+        program = agent.state / "models" / SELF / "current/files" / SELF
+        whole = program.read_bytes()
+        damaged = bytearray(whole)
+        for at in range(0x2000, len(damaged) // 2, 997):
+            damaged[at] ^= 0xff
+        program.write_bytes(damaged)
+        agent.start()
+        wait_for("the release again", lambda: program.read_bytes() == whole and agent.status()["agent_slot"] == "a")
+        wait_for("its check-in", lambda: self.version(agent) == self.new)
+        wait_for("a healthy release", lambda: self.model_status(self.d, agent.device_id, SELF)["phase"] == "HEALTHY")
+        self.assertTrue(agent.process.alive(), agent.process.log()[-2000:])
+
     def test_agent_killed_at_each_point(self):
         self.assertGreaterEqual(len(SELF_UPDATE_POINTS), 6, SELF_UPDATE_POINTS)
         self.publish(NEXT)

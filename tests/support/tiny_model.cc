@@ -29,13 +29,18 @@ struct Weight {
   bool flat;
 };
 
+// Whether it is so or not, of a family without a head of its own.
+bool IsTied(const Family& family, const TinyModelOptions& o) {
+  return o.tied || FindTensor(family, pipeline::Role::kOutputHead) == nullptr;
+}
+
 // The tensors of a checkpoint, as the family's description has them.
 std::vector<Weight> Weights(const Family& family, const TinyModelOptions& o) {
   pipeline::Hyperparameters h;
   h.hidden = o.hidden, h.intermediate = o.intermediate, h.layers = o.layers, h.vocab = o.vocab;
   h.heads = o.heads, h.kv_heads = o.kv_heads;
   h.head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
-  h.tied_embeddings = o.tied;
+  h.tied_embeddings = IsTied(family, o);
   std::vector<Weight> weights;
   for (const auto& [role, layer] : CanonicalPieces(family, h, /*optional=*/false)) {
     const pipeline::Shape shape = ShapeOf(h, role);
@@ -178,14 +183,18 @@ std::string SpmModelBytes(const std::vector<SpmPiece>& pieces, const SpmOptions&
 }
 
 std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
-  const pipeline::HfClass& hf = FamilyNamed(family).classes.front();
+  const Family& as = FamilyNamed(family);
+  const pipeline::HfClass& hf = as.classes.front();
   std::string text = fmt::format(
       R"({{"architectures": ["{}"], "model_type": "{}", "hidden_size": {}, "intermediate_size": {},
  "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {}, "vocab_size": {},
- "max_position_embeddings": {}, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
- "hidden_act": "silu", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
+ "max_position_embeddings": {}, "{}": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
+ "hidden_act": "{}", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
       hf.name, hf.model_type, o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads, o.vocab,
-      o.context, o.rope_scaling, o.tied);
+      o.context, as.epsilon.hf, o.rope_scaling, as.hidden_act.front(), IsTied(as, o));
+  double scalar = 0.4;  // each another
+  for (const pipeline::FamilyScalar& s : as.scalars)
+    text += fmt::format(", \"{}\": {}", s.name.hf, scalar), scalar += 0.3;
   if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
   return text + o.extra_config + "}\n";
 }

@@ -20,9 +20,12 @@ O200K = "|".join([
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
+# Each digit alone, and GPT-2's within what stands between them.
+DIGITS = r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+
 # By GGUF's name of the pre-tokenizer: the expression, and whether a word that is a token stays whole.
 PRE_TOKENIZERS = {"llama-bpe": (CL100K, True), "dbrx": (CL100K, False), "gpt-4o": (O200K, False),
-                  "qwen2": (QWEN2, False), "gpt-2": (GPT2, False)}
+                  "qwen2": (QWEN2, False), "gpt-2": (GPT2, False), "refact": (DIGITS, False)}
 
 
 @lru_cache(maxsize=None)
@@ -149,8 +152,10 @@ class ByteBpe:
                   "invert": split[1]},
                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]
         pre = {"type": "Sequence", "pretokenizers": steps}
-        if self.pre == "gpt-2":
+        if self.pre in ("gpt-2", "refact"):
             pre = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+        if self.pre == "refact":
+            pre = {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, pre]}
         post = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
         if bos:
             single = [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]

@@ -25,8 +25,9 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
-# on q, k and v; norms of each head of q and k.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}}
+# on q, k and v; norms of each head of q and k; or names of their own.
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"},
+           "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"}}
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Family:
     template_bos: str = ""      # tokenizer.json's post-processor adds it
     split: tuple = ("Isolated", False)
     merges_as_pairs: bool = False
+    more_merges: tuple = ()  # beyond those that a text gives
     # Found out while writing.
     vocab: int = 0
     ids: dict = field(default_factory=dict)  # of the added tokens, by text
@@ -126,6 +128,55 @@ def qwen3(**config):
             "use_sliding_window": False, "bos_token_id": 151643, "eos_token_id": "<|im_end|>", **config}
 
 
+PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
+PHI2_TOKENIZER = {"tokenizer_class": "CodeGenTokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
+                  "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+
+
+def phi2(**config):
+    return {"architectures": ["PhiForCausalLM"], "model_type": "phi", "hidden_act": "gelu_new", "layer_norm_eps": 1e-05,
+            "rope_theta": 10000.0, "rope_scaling": None, "qk_layernorm": False, "max_position_embeddings": 2048,
+            "attention_dropout": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 50256,
+            "eos_token_id": "<|endoftext|>", **config}
+
+
+# Across a border that Granite's pre-tokenizer draws and Qwen's does not.
+SLASH = (("/", "b"),)
+GRANITE_ADDED = special("<|end_of_text|>", "<fim_prefix>", "<|start_of_role|>", "<|end_of_role|>") + [("<|tool_call|>", True)]
+GRANITE_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": False, "add_prefix_space": False,
+                     "bos_token": "<|end_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|end_of_text|>",
+                     "unk_token": "<|end_of_text|>"}
+
+
+def granite(**config):
+    """Of Granite 3.1 2B; attention_multiplier is 1 / head size there as well, and not its root."""
+    return {"architectures": ["GraniteForCausalLM"], "model_type": "granite", "hidden_act": "silu", "rms_norm_eps": 1e-05,
+            "attention_bias": False, "mlp_bias": False, "attention_dropout": 0.1, "attention_multiplier": 1 / 32,
+            "embedding_multiplier": 12.0, "residual_multiplier": 0.22, "logits_scaling": 8.0, "rope_scaling": None,
+            "rope_theta": 5000000.0, "max_position_embeddings": 131072, "bos_token_id": 0,
+            "eos_token_id": "<|end_of_text|>", **config}
+
+
+def smollm3(layers, **config):
+    return {"architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3", "hidden_act": "silu", "rms_norm_eps": 1e-06,
+            "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "rope_theta": 5000000.0,
+            "max_position_embeddings": 65536, "sliding_window": None, "use_sliding_window": False, "max_window_layers": 28,
+            "layer_types": ["full_attention"] * layers, "no_rope_layer_interval": 4, "pretraining_tp": 2,
+            "no_rope_layers": [int((i + 1) % 4 != 0) for i in range(layers)], "bos_token_id": 128000,
+            "eos_token_id": "<|im_end|>", **config}
+
+
+def gemma(**config):
+    """Without tie_word_embeddings, as published."""
+    return {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "hidden_act": "gelu_pytorch_tanh",
+            "hidden_activation": None, "rms_norm_eps": 1e-06, "attention_bias": False, "rope_theta": 10000.0,
+            "rope_scaling": None, "max_position_embeddings": 8192, "bos_token_id": 2, "eos_token_id": 1, **config}
+
+
+GEMMA_TOKENIZER = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "add_eos_token": False,
+                   "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -180,25 +231,76 @@ FAMILIES = {
                                        "[control_8]"],
         tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
     "qwen2": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, pre="qwen2",
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, pre="qwen2", more_merges=SLASH,
         added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
     "qwen25-tied": lambda: Family(
         "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, tied=True,
-        pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+        pre="qwen2", more_merges=SLASH, added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "qwen3": lambda: Family(
-        "qwen3", qwen3(), kv_heads=2, head_dim=64, pre="qwen2", added=QWEN3_ADDED, tokenizer_config=QWEN2_TOKENIZER,
-        merges_as_pairs=True),
-    "qwen3-tied": lambda: Family(
-        "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", added=QWEN3_ADDED,
+        "qwen3", qwen3(), kv_heads=2, head_dim=64, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "qwen3-tied": lambda: Family(
+        "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
+        tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "phi15": lambda: Family(
+        "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
+        tokenizer_config=PHI2_TOKENIZER),
+    "phi2": lambda: Family(
+        "phi2", phi2(partial_rotary_factor=0.4), hidden=160, intermediate=640, heads=2, kv_heads=2, pre="gpt-2",
+        added=PHI2_ADDED, tokenizer_config=PHI2_TOKENIZER),
+    "granite": lambda: Family(
+        "granite", granite(), kv_heads=2, tied=True, pre="refact", more_merges=SLASH, added=GRANITE_ADDED,
+        tokenizer_config=GRANITE_TOKENIZER),
+    "granite-untied": lambda: Family(
+        "granite", granite(max_position_embeddings=4096, rope_theta=10000.0), kv_heads=4, pre="refact",
+        more_merges=SLASH, added=GRANITE_ADDED, tokenizer_config=GRANITE_TOKENIZER),
+    "smollm3": lambda: Family(
+        "smollm3", smollm3(5), layers=5, kv_heads=1, tied=True, pre="llama-bpe",
+        added=special("<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>") + [("<think>", False)],
+        tokenizer_config={**LLAMA3_TOKENIZER, "bos_token": None, "eos_token": "<|im_end|>"}),
+    "gemma": lambda: Family(
+        "gemma", gemma(), heads=2, kv_heads=1, head_dim=48, tied=True, tokenizer_config=GEMMA_TOKENIZER),
+    "gemma-mha": lambda: Family(
+        "gemma", gemma(hidden_act="gelu"), hidden=96, intermediate=160, heads=4, kv_heads=4, head_dim=64, tied=True,
+        tokenizer_config=GEMMA_TOKENIZER),
 }
+
+
+def phi_tensors(f):
+    """Those of a family whose every product and norm has a bias."""
+    fan, q, kv = 1 / math.sqrt(f.hidden), f.heads * f.dim, f.kv_heads * f.dim
+
+    def with_bias(name, shape, deviation, bias):
+        yield name + ".weight", shape, deviation
+        yield name + ".bias", shape[:1], bias
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), 1.0
+    for i in range(f.layers):
+        p = f"model.layers.{i}."
+        yield from with_bias(p + "input_layernorm", (f.hidden,), 0.1, 0.2)
+        for part, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield from with_bias(p + f"self_attn.{part}_proj", (rows, f.hidden), 2 * fan, 0.5)
+        yield from with_bias(p + "self_attn.dense", (f.hidden, q), 1 / math.sqrt(q), 0.3)
+        yield from with_bias(p + "mlp.fc1", (f.intermediate, f.hidden), 1.5 * fan, 0.5)
+        yield from with_bias(p + "mlp.fc2", (f.hidden, f.intermediate), 1 / math.sqrt(f.intermediate), 0.3)
+    yield from with_bias("model.final_layernorm", (f.hidden,), 0.1, 0.2)
+    yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
+    if f.has("phi_names"):
+        yield from phi_tensors(f)
+        return
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
-    spread = 3 / math.sqrt(f.hidden)
-    yield "model.embed_tokens.weight", (f.vocab, f.hidden), spread if f.tied else 1.0
+    # Against the model's own scalars, so that attention is as peaked, parts add as much and logits are as spread as
+    # where there are none.
+    embedded = math.sqrt(f.hidden) if f.architecture == "gemma" else f.config.get("embedding_multiplier", 1)
+    scores = f.config.get("attention_multiplier")
+    spread = 3 / math.sqrt(f.hidden) * f.config.get("logits_scaling", 1)
+    embedding = spread if f.tied else 1.0 / embedded
+    peak = (scores * math.sqrt(f.dim)) ** -0.5 if scores else 1
+    part = max(1.0, embedding * embedded) / f.config.get("residual_multiplier", 1)
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), embedding
     for i in range(f.layers):
         p = f"model.layers.{i}."
         fan = 1 / math.sqrt(f.hidden)
@@ -206,21 +308,21 @@ def tensors(f):
         if f.has("fused"):
             yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, f.hidden), 2 * fan
         else:
-            for part, rows in (("q", q), ("k", kv), ("v", kv)):
-                yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
+            for which, rows in (("q", q), ("k", kv), ("v", kv)):
+                yield p + f"self_attn.{which}_proj.weight", (rows, f.hidden), 2 * fan * (1 if which == "v" else peak)
                 if f.has("biases"):
-                    yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+                    yield p + f"self_attn.{which}_proj.bias", (rows,), 0.5
         if f.has("head_norms"):
             yield p + "self_attn.q_norm.weight", (f.dim,), 0.3
             yield p + "self_attn.k_norm.weight", (f.dim,), 0.3
-        yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
+        yield p + "self_attn.o_proj.weight", (f.hidden, q), part / math.sqrt(q)
         yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
         if f.has("fused"):
             yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
         else:
             yield p + "mlp.gate_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
             yield p + "mlp.up_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
-        yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), 1 / math.sqrt(f.intermediate)
+        yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), part / math.sqrt(f.intermediate)
     yield "model.norm.weight", (f.hidden,), 0.1
     if not f.tied:
         yield "lm_head.weight", (f.vocab, f.hidden), spread
@@ -252,7 +354,7 @@ def write_weights(f, folder, dtypes, shards, seed):
     normal = [rng.gauss(0, 1) for _ in range(4096)]
     named = []
     for i, (name, shape, deviation) in enumerate(tensors(f)):
-        mean = 1.0 if name.endswith("norm.weight") else 0.0
+        mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)
         width = len(choice) // len(normal)
@@ -274,7 +376,7 @@ def write_tokenizer(f, folder):
     """The tokenizer's files; fixes the size of the vocabulary."""
     config = dict(f.tokenizer_config)
     if f.pre:
-        f.byte_bpe = ByteBpe(f.pre, train_merges(tuple(map(spelled, CORPUS)), 260), WHOLE_WORDS)
+        f.byte_bpe = ByteBpe(f.pre, train_merges(tuple(map(spelled, CORPUS)), 260) + f.more_merges, WHOLE_WORDS)
         base = len(f.byte_bpe.vocab)
     else:
         spm = pieces(CORPUS, 200, f.control)

@@ -1,8 +1,10 @@
 #include "text/tokenizer/pre_tokenizer.h"
 
 #include <boost/json.hpp>
+#include <utility>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::text {
 namespace {
@@ -23,11 +25,15 @@ constexpr std::string_view kQwen2 = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\
 // What ByteLevel itself splits by if use_regex is set.
 constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// Digits, each alone, and then ByteLevel's own within what stands between them: spaces in front of
+// a digit are at the end of such a piece.
+constexpr std::string_view kDigits =
+    R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s++(?=\p{N})|\s+(?!\S)|\s+)";
 constexpr PreTokenizer kPreTokenizers[] = {
     {"llama-bpe", kCl100k, true},  // Llama 3
     {"dbrx", kCl100k, false},      // Phi-4
     {"gpt-4o", kO200k, false},     // Phi-4-mini
-    {"qwen2", kQwen2, false},     {"gpt-2", kGpt2, false},
+    {"qwen2", kQwen2, false},     {"gpt-2", kGpt2, false}, {"refact", kDigits, false},  // Granite
 };
 
 // gpt-4o's vocabularies are closed under their merges: both settings of ignore_merges give the same
@@ -39,7 +45,7 @@ absl::Status UnknownPre(std::string_view what) {
       "tokenizer.json: the pre-tokenizer is not known: {}; known are those of Llama 3 (llama-bpe), "
       "Phi-4 "
       "(dbrx), "
-      "Phi-4-mini (gpt-4o), Qwen 2 (qwen2) and GPT-2 (gpt-2)",
+      "Phi-4-mini (gpt-4o), Qwen 2 (qwen2), GPT-2 (gpt-2) and Granite (refact)",
       what);
 }
 
@@ -70,7 +76,7 @@ absl::StatusOr<std::string> PreOfSplit(const json::object& object, bool ignore_m
         fmt::format("Split with behavior {}{}", Shown(behavior), invert ? ", inverted" : ""));
   bool known = false;
   for (const PreTokenizer& split : kPreTokenizers) {
-    if (split.name == "gpt-2" || regex != split.regex) continue;
+    if (regex != split.regex || split.regex == kGpt2 || split.regex == kDigits) continue;
     if (EitherWay(split) || split.ignore_merges == ignore_merges) return std::string(split.name);
     known = true;
   }
@@ -83,7 +89,13 @@ absl::StatusOr<std::string> PreOfSplit(const json::object& object, bool ignore_m
 }  // namespace
 
 const PreTokenizer* FindPreTokenizer(std::string_view name) {
-  if (name == "llama3" || name == "llama-v3") name = "llama-bpe";  // other spellings of it
+  // Other spellings of the same.
+  static constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
+      {"llama3", "llama-bpe"}, {"llama-v3", "llama-bpe"}, {"smaug-bpe", "dbrx"},
+      {"phi-2", "gpt-2"},      {"starcoder", "refact"},   {"smollm", "refact"},
+  };
+  for (const auto& [spelling, means] : kSpellings)
+    if (name == spelling) name = means;
   for (const PreTokenizer& known : kPreTokenizers) {
     if (known.name == name) return &known;
   }
@@ -109,6 +121,15 @@ absl::StatusOr<std::string> PreTokenizerName(const json::object* pre, bool ignor
     const json::value* t = step.is_object() ? step.get_object().if_contains("type") : nullptr;
     types +=
         (types.empty() ? "" : ", ") + (t && t->is_string() ? std::string(t->get_string()) : "?");
+  }
+  if (types == "Digits, ByteLevel") {
+    JsonMembers digits(steps->at(0).get_object(), "tokenizer.json: pre_tokenizer: Digits");
+    const bool alone = digits.Bool("individual_digits").value_or(false);
+    QF_RETURN_IF_ERROR(digits.status());
+    if (!alone) return UnknownPre("Digits that stay together");
+    if (ignore_merges) return UnknownPre("Digits with ignore_merges");
+    QF_RETURN_IF_ERROR(CheckByteLevel(steps->at(1).get_object(), true));
+    return "refact";
   }
   if (types != "Split, ByteLevel") return UnknownPre(fmt::format("a sequence of {}", Shown(types)));
   QF_RETURN_IF_ERROR(CheckByteLevel(steps->at(1).get_object(), false));

@@ -118,7 +118,8 @@ class SqlModelStore final : public ModelStore, private SqlSubject {
 absl::StatusOr<v1::Model> SqlModelStore::Put(const v1::Model& model, const Request& request) {
   v1::Model result = model;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, SelectMade(sql, *known));
       return absl::OkStatus();
     }
@@ -138,7 +139,7 @@ absl::StatusOr<v1::Model> SqlModelStore::Put(const v1::Model& model, const Reque
 absl::StatusOr<std::optional<v1::Model>> SqlModelStore::FindMade(const Request& request) const {
   std::optional<v1::Model> made;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const auto resource = FindRequest(sql, request);
+    QF_ASSIGN_OR_RETURN(const auto resource, FindRequest(sql, request));
     if (!resource) return absl::OkStatus();
     QF_ASSIGN_OR_RETURN(made, SelectMade(sql, *resource));
     return absl::OkStatus();
@@ -176,11 +177,13 @@ absl::StatusOr<v1::Model> SqlModelStore::Get(std::string_view name) const {
 
 absl::StatusOr<std::vector<v1::Model>> SqlModelStore::List() const {
   std::vector<v1::Model> models;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    for (const std::string& name : SelectTexts(sql, "SELECT DISTINCT model FROM model_versions")) {
-      QF_ASSIGN_OR_RETURN(v1::Model model, SelectModel(sql, name));
-      models.push_back(std::move(model));
-    }
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    models = SelectAll<v1::Model>(
+        context_, "model",
+        "SELECT v.model, v.record FROM model_versions v WHERE v.version ="
+        " (SELECT MAX(w.version) FROM model_versions w WHERE w.model = v.model)");
+    for (v1::Model& model : models)
+      if (model.version() == 0) model.set_version(1);  // a record of before versions
     SortBy(models, &v1::Model::name);
     return absl::OkStatus();
   }));
@@ -191,7 +194,8 @@ absl::StatusOr<PushRecord> SqlModelStore::CreatePush(const PushRecord& push,
                                                      const Request& request) {
   PushRecord result = push;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, SelectPush(sql, *known));
       return absl::OkStatus();
     }

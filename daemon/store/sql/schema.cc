@@ -151,9 +151,15 @@ constexpr const char* kVersion5[] = {
      " WHERE d.rollout = rollouts.name)"),
 };
 
+// Requests are forgotten, the oldest first.
+constexpr const char* kVersion6[] = {
+    "ALTER TABLE requests ADD COLUMN position BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX requests_by_position ON requests (position)",
+};
+
 // Versions of models. What is there of a model is its first; which of the artifacts are of it is
 // told by their times (artifacts.cc).
-constexpr const char* kVersion6[] = {
+constexpr const char* kVersion7[] = {
     "CREATE TABLE model_versions (model TEXT NOT NULL, version BIGINT NOT NULL, record TEXT NOT "
     "NULL,"
     " PRIMARY KEY (model, version))",
@@ -175,7 +181,8 @@ constexpr const char* kVersion6[] = {
     "UPDATE counters SET name = 'artifact_versions' WHERE name = 'artifact_models'",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5, kVersion6};
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4,
+                                 kVersion5, kVersion6, kVersion7};
 
 }  // namespace
 

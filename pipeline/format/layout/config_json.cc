@@ -47,7 +47,8 @@ json::value ScalingJson(const Hyperparameters& h) {
   return nullptr;
 }
 
-void Add(ConfigMember member, const Hyperparameters& h, json::object& config) {
+void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
+         json::object& config) {
   switch (member) {
     case ConfigMember::kHeadDim:
       config["head_dim"] = h.head_dim;
@@ -62,6 +63,17 @@ void Add(ConfigMember member, const Hyperparameters& h, json::object& config) {
     case ConfigMember::kSlidingWindow:
       if (h.sliding_window > 0) config["sliding_window"] = h.sliding_window;
       break;
+    case ConfigMember::kNoBiases:
+      config["attention_bias"] = config["mlp_bias"] = false;
+      break;
+    case ConfigMember::kNoRopeLayers: {
+      json::array turned;
+      for (int64_t layer = 0; layer < h.layers; ++layer)
+        turned.emplace_back(TurnsLayer(family, layer) ? 1 : 0);
+      config["no_rope_layers"] = std::move(turned);
+      config["no_rope_layer_interval"] = family.unturned_every;
+      break;
+    }
   }
 }
 
@@ -79,13 +91,16 @@ json::object ConfigJson(const ModelDescription& model, std::string_view float_ty
                       {"num_key_value_heads", h.kv_heads},
                       {"vocab_size", h.vocab},
                       {"max_position_embeddings", h.context},
-                      {"rms_norm_eps", Plain(h.rms_epsilon)},
+                      {model.family->epsilon.hf, Plain(h.norm_epsilon)},
                       {"rope_theta", Plain(h.rope_theta)},
                       {"rope_scaling", ScalingJson(h)},
-                      {"hidden_act", "silu"},
+                      {"hidden_act", model.family->hidden_act.front()},
                       {"tie_word_embeddings", h.tied_embeddings},
                       {"torch_dtype", float_type}};
-  for (const ConfigMember member : model.family->config_members) Add(member, h, config);
+  for (const ConfigMember member : model.family->config_members)
+    Add(member, *model.family, h, config);
+  for (const FamilyScalar& scalar : model.family->scalars)
+    config[scalar.name.hf] = Plain(h.*scalar.value);
   const auto token = [&](const char* key, const std::optional<int32_t>& id) {
     if (id) config[key] = *id;
   };

@@ -12,8 +12,11 @@ namespace {
 namespace json = boost::json;
 
 // What of the rotary embedding nothing in the config can say to MLX.
-absl::Status CheckScaling(const Hyperparameters& h) {
+absl::Status CheckScaling(const Family& family, const Hyperparameters& h) {
   const RopeScaling& rope = h.rope_scaling;
+  if (rope.kind != RopeScaling::Kind::kNone && !family.mlx_scales_rope)
+    return Unimplemented("MLX's {} models do not scale rotary embeddings: use a gguf target",
+                         family.name);
   // MLX computes LongRoPE's scale of cos and sin from the two contexts.
   if (rope.kind == RopeScaling::Kind::kLongRope && !HasComputedAttentionFactor(h))
     return Unimplemented(
@@ -52,7 +55,7 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
         "MLX's {} models compute the head size as hidden_size / num_attention_heads, which is {} "
         "instead of {}: use a gguf target",
         family.name, h.hidden / h.heads, h.head_dim);
-  QF_RETURN_IF_ERROR(CheckScaling(h));
+  QF_RETURN_IF_ERROR(CheckScaling(family, h));
   json::object config = ConfigJson(model, float_type);
   if (common) {
     // Both names are read, by different versions.

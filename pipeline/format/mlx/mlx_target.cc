@@ -197,7 +197,8 @@ class MlxPlanner {
                      .order = RowOrder::kHf,
                      .padding = 0,
                      .tensor = t.of->name,
-                     .part = t.part});
+                     .part = t.part,
+                     .lacks = LackOf(*model_.family, Dialect::kHf, piece.role)});
       at += static_cast<uint64_t>(piece.rows * PartRowBytes(t.part, t.dtype, piece.cols));
     }
   }
@@ -242,6 +243,7 @@ const TargetFormat kMlxFormat = {
             .scales = ".scales",
             .zeros = ".biases",
             .with_zeros = GroupZero::kBias,
+            .values = Dialect::kHf,
             .unsigned_have_middle = false,
         },
 };

@@ -1,6 +1,4 @@
 // MatMulNBits, GatherBlockQuantized, simplified norms and GroupQueryAttention.
-#include <cmath>
-
 #include "pipeline/format/onnx/onnx_operators.h"
 
 namespace quantfleet::pipeline {
@@ -70,29 +68,34 @@ class Microsoft final : public OnnxOperators {
     if (skip.empty())
       return graph_.Node(
           "SimplifiedLayerNormalization", std::move(name), {x, weight},
-          {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
+          {{"epsilon", h_.norm_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
     std::vector<std::string> more;
     if (sum) {
       *sum = of + "/sum";
       more = {"", "", *sum};
     }
     return graph_.Contrib("SkipSimplifiedLayerNormalization", std::move(name), {x, skip, weight},
-                          {{"epsilon", h_.rms_epsilon}}, std::move(more));
+                          {{"epsilon", h_.norm_epsilon}}, std::move(more));
   }
 
-  std::string Attend(int layer, const std::string& qkv) override {
-    const float scale = 1.f / std::sqrt(static_cast<float>(h_.head_dim));
+  std::string Attend(int layer, const std::string& qkv, bool turns) override {
     const bool window = h_.sliding_window > 0 && h_.sliding_window < h_.context;
+    std::vector<std::string> inputs{qkv,
+                                    "",
+                                    "",
+                                    fmt::format("past_key_values.{}.key", layer),
+                                    fmt::format("past_key_values.{}.value", layer),
+                                    last_,
+                                    total_};
+    if (turns) inputs.insert(inputs.end(), {"cos_cache", "sin_cache"});
     return graph_.Contrib(
-        "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer),
-        {qkv, "", "", fmt::format("past_key_values.{}.key", layer),
-         fmt::format("past_key_values.{}.value", layer), last_, total_, "cos_cache", "sin_cache"},
+        "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer), std::move(inputs),
         {{"num_heads", h_.heads},
          {"kv_num_heads", h_.kv_heads},
-         {"scale", scale},
+         {"scale", AttentionScale(h_)},
          {"local_window_size", window ? h_.sliding_window : int64_t{-1}},
          {"softcap", 0.f},
-         {"do_rotary", int64_t{1}},
+         {"do_rotary", int64_t{turns}},
          {"rotary_interleaved", int64_t{0}}},
         {fmt::format("present.{}.key", layer), fmt::format("present.{}.value", layer)});
   }

@@ -145,7 +145,20 @@ class Decoder {
                        {{"to", int64_t{float_number_}}});
   }
 
+  // x times the number, where that is not 1.
+  std::string Scaled(const std::string& name, const std::string& x, float scale) {
+    if (scale == 1) return x;
+    const std::string factor = fmt::format("{}/factor", name);
+    data_.AddValues(factor, {1}, float_, {scale});
+    return graph_.Node("Mul", name, {x, factor});
+  }
+
   std::string Embedding() {
+    return Scaled("embedding/scaled", Looked(), EmbeddingScale(family_, h_));
+  }
+
+  // What the embedding has of input_ids.
+  std::string Looked() {
     const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
     if (!IsFloat(t.dtype)) return operators_->Lookup(t);
     std::string rows =
@@ -160,16 +173,33 @@ class Decoder {
     return graph_.Node("MatMul", name, {x, turned});
   }
 
+  // What is added to the role's product or norm; null where the family has nothing there.
+  const OnnxTensor* Bias(Role role, int layer) const {
+    const std::optional<Role> bias = Info(role).bias;
+    return bias ? Tensor(*bias, layer) : nullptr;
+  }
+
   std::string Product(Role role, int layer, const std::string& x) {
     const OnnxTensor& t = *Tensor(role, layer);
-    return Multiply(t, t.is.name + "/product", x);
+    const std::string product = Multiply(t, t.is.name + "/product", x);
+    const OnnxTensor* bias = Bias(role, layer);
+    if (bias == nullptr) return product;
+    return graph_.Node("Add", bias->is.name + "/added", {product, Stored(*bias)});
   }
 
   // The norm of x + skip; `sum` gets their sum where it is wanted. Without skip the norm of x.
   std::string Normalize(Role role, int layer, const std::string& x, const std::string& skip,
                         std::string* sum) {
     const OnnxTensor& t = *Tensor(role, layer);
-    return operators_->Normalize(t.is.name, x, skip, Stored(t), sum);
+    if (family_.norm == Norm::kRms)
+      return operators_->Normalize(t.is.name, x, skip, Stored(t), sum);
+    // Both flavours have the standard's operator; ONNX Runtime itself joins it with the sum.
+    const std::string all = skip.empty() ? x : graph_.Node("Add", t.is.name + "/sum", {x, skip});
+    if (sum) *sum = all;
+    std::vector<std::string> inputs{all, Stored(t)};
+    if (const OnnxTensor* bias = Bias(role, layer)) inputs.push_back(Stored(*bias));
+    return graph_.Node("LayerNormalization", t.is.name + "/normed", std::move(inputs),
+                       {{"epsilon", h_.norm_epsilon}, {"axis", int64_t{-1}}});
   }
 
   // x + skip is the residual stream on entry and exit.
@@ -177,15 +207,24 @@ class Decoder {
     std::string residual = x;
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
-    std::string qkv = Product(Role::kAttnQ, layer, normed);
-    if (const OnnxTensor* bias = Tensor(Role::kAttnQBias, layer))
-      qkv = graph_.Node("Add", bias->is.name + "/added", {qkv, Stored(*bias)});
-    const std::string attended = operators_->Attend(layer, NormalizeHeads(layer, qkv));
-    const std::string projected = Product(Role::kAttnOutput, layer, attended);
+    const std::string qkv = Product(Role::kAttnQ, layer, normed);
+    const std::string attended =
+        operators_->Attend(layer, NormalizeHeads(layer, qkv), TurnsLayer(family_, layer));
+    const auto part = [&](const char* name, const std::string& added) {
+      return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,
+                    h_.residual_scale);
+    };
+    const std::string projected = part("self_attn", Product(Role::kAttnOutput, layer, attended));
+    if (family_.residual == Residual::kParallel) {
+      x = residual;
+      skip = graph_.Node("Add", fmt::format("model.layers.{}.parts", layer),
+                         {projected, part("mlp", FeedForward(layer, normed))});
+      return;
+    }
     std::string after;
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
-    skip = FeedForward(layer, normed);
+    skip = part("mlp", FeedForward(layer, normed));
   }
 
   // With each head of q and k by itself, where the model has such norms.
@@ -217,19 +256,34 @@ class Decoder {
   }
 
   std::string FeedForward(int layer, const std::string& x) {
+    if (Tensor(Role::kFfnGate, layer) == nullptr)
+      return Product(Role::kFfnDown, layer, Activate(layer, Product(Role::kFfnUp, layer, x)));
     const std::string gate = Product(Role::kFfnGate, layer, x),
                       up = Product(Role::kFfnUp, layer, x);
+    const std::string gated = graph_.Node("Mul", fmt::format("model.layers.{}.mlp/gated", layer),
+                                          {Activate(layer, gate), up});
+    return Product(Role::kFfnDown, layer, gated);
+  }
+
+  std::string Activate(int layer, const std::string& x) {
     const auto name = [&](const char* what) {
       return fmt::format("model.layers.{}.mlp/{}", layer, what);
     };
-    const std::string sigmoid = graph_.Node("Sigmoid", name("sigmoid"), {gate});
-    const std::string silu = graph_.Node("Mul", name("silu"), {gate, sigmoid});
-    return Product(Role::kFfnDown, layer, graph_.Node("Mul", name("gated"), {silu, up}));
+    if (family_.activation == Activation::kGeluTanh)
+      return graph_.Node("Gelu", name("gelu"), {x}, {{"approximate", std::string("tanh")}});
+    return graph_.Node("Mul", name("silu"), {x, graph_.Node("Sigmoid", name("sigmoid"), {x})});
   }
 
   void Head(const std::string& x) {
-    Multiply(*Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1), "logits",
-             x);
+    const OnnxTensor& t =
+        *Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1);
+    const OnnxTensor* bias = Bias(Role::kOutputHead, -1);
+    const bool divided = h_.logit_divisor != 1;
+    // What comes last is called "logits".
+    std::string logits = Multiply(t, bias != nullptr || divided ? "logits/product" : "logits", x);
+    if (bias != nullptr)
+      logits = graph_.Node("Add", divided ? "logits/added" : "logits", {logits, Stored(*bias)});
+    Scaled("logits", logits, 1 / h_.logit_divisor);
   }
 
   const Family& family_;

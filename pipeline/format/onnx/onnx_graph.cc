@@ -16,6 +16,9 @@ void SetAttribute(OnnxAttribute attribute, onnx::AttributeProto& out) {
   } else if (const auto* integers = std::get_if<std::vector<int64_t>>(&attribute.value)) {
     out.set_type(onnx::AttributeProto::INTS);
     for (const int64_t value : *integers) out.add_ints(value);
+  } else if (auto* text = std::get_if<std::string>(&attribute.value)) {
+    out.set_type(onnx::AttributeProto::STRING);
+    out.set_s(std::move(*text));
   } else {
     out.set_type(onnx::AttributeProto::GRAPH);
     *out.mutable_g() = std::move(std::get<onnx::GraphProto>(attribute.value));

@@ -15,7 +15,7 @@ inline constexpr const char* kMicrosoft = "com.microsoft";
 
 struct OnnxAttribute {
   const char* name;
-  std::variant<int64_t, float, onnx::GraphProto, std::vector<int64_t>> value;
+  std::variant<int64_t, float, onnx::GraphProto, std::vector<int64_t>, std::string> value;
 };
 
 class OnnxGraph {

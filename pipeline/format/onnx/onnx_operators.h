@@ -42,10 +42,10 @@ class OnnxOperators {
   virtual std::string Normalize(const std::string& of, const std::string& x,
                                 const std::string& skip, const std::string& weight,
                                 std::string* sum) = 0;
-  // Attention of one layer with rotary embedding by the values cos_cache and sin_cache: takes and
-  // yields the layer's past and present. qkv and what is returned are [batch, step, heads * size],
-  // q before k before v.
-  virtual std::string Attend(int layer, const std::string& qkv) = 0;
+  // Attention of one layer; where it `turns`, with rotary embedding by the values cos_cache and
+  // sin_cache. Takes and yields the layer's past and present. qkv and what is returned are [batch,
+  // step, heads * size], q before k before v.
+  virtual std::string Attend(int layer, const std::string& qkv, bool turns) = 0;
 };
 
 std::unique_ptr<OnnxOperators> MicrosoftOperators(const OnnxSite& site);

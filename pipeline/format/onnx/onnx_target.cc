@@ -116,6 +116,7 @@ const TargetFormat kOnnxFormat = {
             .scales = ".scales",
             .zeros = ".zero_points",
             .with_zeros = GroupZero::kPoint,
+            .values = Dialect::kGguf,
             .unsigned_have_middle = true,
         },
 };

@@ -1,6 +1,5 @@
 // The standard's operators alone: DequantizeLinear by blocks, norms and attention spelled out.
 // Activations are F32.
-#include <cmath>
 #include <limits>
 
 #include "pipeline/format/onnx/onnx_operators.h"
@@ -74,13 +73,13 @@ class Standard final : public OnnxOperators {
              {Node("Mul", of + "/square", {all, all}), Integers("axis/last", {kLastAxis})});
     const std::string root =
         Node("Sqrt", of + "/root",
-             {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.rms_epsilon)})});
+             {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.norm_epsilon)})});
     return Node("Mul", of + "/normed", {Node("Div", of + "/unit", {all, root}), weight});
   }
 
   // Queries are grouped by the keys that they share: [batch, kv heads, queries of each, step,
   // size].
-  std::string Attend(int layer, const std::string& qkv) override {
+  std::string Attend(int layer, const std::string& qkv, bool turns) override {
     const int64_t heads = h_.heads, kv = h_.kv_heads, size = h_.head_dim;
     const auto name = [&](const char* what) {
       return fmt::format("model.layers.{}.attention/{}", layer, what);
@@ -89,7 +88,7 @@ class Standard final : public OnnxOperators {
     const std::string turning = name("turning"), value = name("value"), query = name("query"),
                       key = name("key");
     Split(turning, all, 1, {heads + kv, kv}, {value});
-    Split(query, Rotate(layer, turning), 1, {heads, kv}, {key});
+    Split(query, turns ? Rotate(layer, turning) : turning, 1, {heads, kv}, {key});
     const auto grown = [&](const char* what, const std::string& now) {
       return Node("Concat", fmt::format("present.{}.{}", layer, what),
                   {fmt::format("past_key_values.{}.{}", layer, what), now}, {{"axis", int64_t{2}}});
@@ -97,8 +96,7 @@ class Standard final : public OnnxOperators {
     const std::string keys = Node("Unsqueeze", name("keys"), {grown("key", key), Axis(2)});
     const std::string values = Node("Unsqueeze", name("values"), {grown("value", value), Axis(2)});
     const std::string scaled =
-        Node("Mul", name("scaled"),
-             {query, Number("attention/scale", 1.f / std::sqrt(static_cast<float>(size)))});
+        Node("Mul", name("scaled"), {query, Number("attention/scale", AttentionScale(h_))});
     const std::string grouped =
         Node("Reshape", name("grouped"),
              {scaled, Integers("shape/grouped", {0, kv, heads / kv, -1, size})});

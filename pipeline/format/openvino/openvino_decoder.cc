@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/openvino/openvino_weights.h"
 #include "pipeline/model/rope.h"
 
@@ -22,7 +23,8 @@ constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"},
 class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, DataFile& data)
-      : h_(model.hyper),
+      : family_(*model.family),
+        h_(model.hyper),
         data_(data),
         weights_(model, tensors, graph_, data),
         constants_(graph_, data.size()) {}
@@ -39,9 +41,9 @@ class Decoder {
         kGather, "embedding",
         {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
         {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
+    x = Scaled("embedding/scaled", x, EmbeddingScale(family_, h_));
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
-    const Role head = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
-    graph_.Result("logits", Product("logits", head, -1, Normalize(Role::kOutputNorm, -1, x)));
+    graph_.Result("logits", Head(Normalize(Role::kOutputNorm, -1, x)));
     data_.AddBytes(constants_.TakeBytes());
     return graph_.Xml("decoder");
   }
@@ -203,7 +205,8 @@ class Decoder {
 
   // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads,
   // now, head].
-  IrValue Rotate(const std::string& name, IrValue x) {
+  IrValue Rotate(int layer, const std::string& name, IrValue x) {
+    if (!TurnsLayer(family_, layer)) return x;
     std::vector<IrValue> parts{x};
     if (h_.rope_dims < h_.head_dim)
       parts = Split(name + "/parts", x, {h_.rope_dims, h_.head_dim - h_.rope_dims});
@@ -226,30 +229,65 @@ class Decoder {
   }
 
   IrValue Product(Role role, int layer, IrValue x) {
-    return Product(weights_.NameOf(role, layer) + "/product", role, layer, x);
+    const IrValue product = Product(weights_.NameOf(role, layer) + "/product", role, layer, x);
+    if (!HasBias(role, layer)) return product;
+    return AddBias(weights_.NameOf(*Info(role).bias, layer) + "/added", role, layer, product);
   }
 
-  // x / sqrt(mean(x^2) + epsilon) * weight, along the last axis.
+  // Whether something is added to the role's product or norm.
+  bool HasBias(Role role, int layer) const {
+    const std::optional<Role> bias = Info(role).bias;
+    return bias && weights_.Has(*bias, layer);
+  }
+  IrValue AddBias(std::string name, Role role, int layer, IrValue x) {
+    return graph_.Elementwise(kAdd, std::move(name), x,
+                              weights_.Widened(*Info(role).bias, layer, constants_));
+  }
+
+  // x times the number, where that is not 1.
+  IrValue Scaled(std::string name, IrValue x, float scale) {
+    if (scale == 1) return x;
+    return graph_.Elementwise(kMultiply, std::move(name), x,
+                              constants_.Float(scale, graph_.ShapeOf(x).size()));
+  }
+
+  // What comes last is called "logits".
+  IrValue Head(IrValue x) {
+    const Role weight = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
+    const bool biased = HasBias(Role::kOutputHead, -1), divided = h_.logit_divisor != 1;
+    x = Product(biased || divided ? "logits/product" : "logits", weight, -1, x);
+    if (biased) x = AddBias(divided ? "logits/added" : "logits", Role::kOutputHead, -1, x);
+    return Scaled("logits", x, 1 / h_.logit_divisor);
+  }
+
+  IrValue MeanOfLast(std::string name, IrValue x) {
+    IrShape one = graph_.ShapeOf(x);
+    one.back() = 1;
+    return graph_.Add({"ReduceMean", "opset1"}, std::move(name), {x, constants_.Vector({-1})},
+                      {{"keep_dims", "true"}}, IrType::kF32, one);
+  }
+
+  // x / sqrt(mean(x^2) + epsilon) * weight, along the last axis; of a LayerNorm, x is first taken
+  // from its mean.
   IrValue Normalize(Role role, int layer, IrValue x) {
     const auto name = [&](const char* what) {
       return fmt::format("{}/{}", weights_.NameOf(role, layer), what);
     };
+    if (family_.norm == Norm::kLayer)
+      x = graph_.Elementwise(kSubtract, name("centered"), x, MeanOfLast(name("center"), x));
     const IrValue squares = graph_.Elementwise(kPower, name("squares"), x, constants_.Float(2, 3));
-    IrShape one = graph_.ShapeOf(x);
-    one.back() = 1;
-    const IrValue mean =
-        graph_.Add({"ReduceMean", "opset1"}, name("mean"), {squares, constants_.Vector({-1})},
-                   {{"keep_dims", "true"}}, IrType::kF32, one);
+    const IrValue mean = MeanOfLast(name("mean"), squares);
     const IrValue sum =
-        graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.rms_epsilon, 3));
+        graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.norm_epsilon, 3));
     const IrValue root =
         graph_.Add({"Sqrt", "opset1"}, name("root"), {sum}, {}, IrType::kF32, graph_.ShapeOf(sum));
     const IrValue inverse = graph_.Add(kDivide, name("inverse"), {constants_.Float(1, 3), root},
                                        {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}},
                                        IrType::kF32, graph_.ShapeOf(root));
     const IrValue scaled = graph_.Elementwise(kMultiply, name("scaled"), x, inverse);
-    return graph_.Elementwise(kMultiply, name("normed"), scaled,
-                              weights_.Widened(role, layer, constants_));
+    const IrValue normed = graph_.Elementwise(kMultiply, name("normed"), scaled,
+                                              weights_.Widened(role, layer, constants_));
+    return HasBias(role, layer) ? AddBias(name("moved"), role, layer, normed) : normed;
   }
 
   // One of q, k, v as [batch, heads, now, head].
@@ -262,19 +300,12 @@ class Decoder {
     return weights_.Has(role, layer) ? Normalize(role, layer, heads) : heads;
   }
 
-  IrValue Biased(Role role, int layer, IrValue x) {
-    if (!weights_.Has(role, layer)) return x;
-    return graph_.Elementwise(kAdd, weights_.NameOf(role, layer) + "/added", x,
-                              weights_.Widened(role, layer, constants_));
-  }
-
   std::vector<IrValue> Qkv(int layer, const std::string& name, IrValue x) {
     const int64_t q = h_.heads * h_.head_dim, kv = h_.kv_heads * h_.head_dim;
     if (weights_.NameOf(Role::kAttnQ, layer) == weights_.NameOf(Role::kAttnK, layer))
       return Split(name + "/qkv", Product(Role::kAttnQ, layer, x), {q, kv, kv});
-    return {Biased(Role::kAttnQBias, layer, Product(Role::kAttnQ, layer, x)),
-            Biased(Role::kAttnKBias, layer, Product(Role::kAttnK, layer, x)),
-            Biased(Role::kAttnVBias, layer, Product(Role::kAttnV, layer, x))};
+    return {Product(Role::kAttnQ, layer, x), Product(Role::kAttnK, layer, x),
+            Product(Role::kAttnV, layer, x)};
   }
 
   // What the state has, in the order of the beams, and `now` behind it: [batch, kv heads, total,
@@ -316,22 +347,34 @@ class Decoder {
     const std::string name = fmt::format("model.layers.{}.self_attn", layer);
     const std::vector<IrValue> qkv = Qkv(layer, name, x);
     const IrValue q_heads = Heads(name + "/q", qkv[0], h_.heads);
-    const IrValue q = Rotate(name + "/q", NormalizeHeads(Role::kAttnQNorm, layer, q_heads));
+    const IrValue q = Rotate(layer, name + "/q", NormalizeHeads(Role::kAttnQNorm, layer, q_heads));
     const IrValue k_heads = Heads(name + "/k", qkv[1], h_.kv_heads);
-    const IrValue k = Rotate(name + "/k", NormalizeHeads(Role::kAttnKNorm, layer, k_heads));
+    const IrValue k = Rotate(layer, name + "/k", NormalizeHeads(Role::kAttnKNorm, layer, k_heads));
     const IrValue keys = Repeat(name + "/keys", Remember(layer, "key", k));
     const IrValue v = Heads(name + "/v", qkv[2], h_.kv_heads);
     const IrValue values = Repeat(name + "/values", Remember(layer, "value", v));
-    const IrValue attended = graph_.Add({"ScaledDotProductAttention", "opset13"},
-                                        name + "/attended", {q, keys, values, mask_},
-                                        {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
+    std::vector<IrValue> inputs{q, keys, values, mask_};
+    if (h_.attention_scale != 0) inputs.push_back(constants_.Float(h_.attention_scale, 0));
+    const IrValue attended =
+        graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", inputs,
+                   {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
     const IrValue joined = Reshape(name + "/joined", SwapMiddle(name + "/turned", attended),
                                    {0, 0, h_.heads * h_.head_dim});
     return Product(Role::kAttnOutput, layer, joined);
   }
 
+  IrValue Activate(const std::string& name, IrValue x) {
+    const IrShape shape = graph_.ShapeOf(x);
+    if (family_.activation == Activation::kGeluTanh)
+      return graph_.Add({"Gelu", "opset7"}, name + "/gelu", {x}, {{"approximation_mode", "TANH"}},
+                        IrType::kF32, shape);
+    return graph_.Add({"Swish", "opset4"}, name + "/silu", {x}, {}, IrType::kF32, shape);
+  }
+
   IrValue FeedForward(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.mlp", layer);
+    if (!weights_.Has(Role::kFfnGate, layer))
+      return Product(Role::kFfnDown, layer, Activate(name, Product(Role::kFfnUp, layer, x)));
     std::vector<IrValue> parts;
     if (weights_.NameOf(Role::kFfnGate, layer) == weights_.NameOf(Role::kFfnUp, layer)) {
       parts = Split(name + "/gate_up", Product(Role::kFfnGate, layer, x),
@@ -339,20 +382,25 @@ class Decoder {
     } else {
       parts = {Product(Role::kFfnGate, layer, x), Product(Role::kFfnUp, layer, x)};
     }
-    const IrValue silu = graph_.Add({"Swish", "opset4"}, name + "/silu", {parts[0]}, {},
-                                    IrType::kF32, graph_.ShapeOf(parts[0]));
+    const IrValue active = Activate(name, parts[0]);
     return Product(Role::kFfnDown, layer,
-                   graph_.Elementwise(kMultiply, name + "/gated", silu, parts[1]));
+                   graph_.Elementwise(kMultiply, name + "/gated", active, parts[1]));
   }
 
   IrValue Layer(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}", layer);
-    x = graph_.Elementwise(kAdd, name + "/attended", x,
-                           Attend(layer, Normalize(Role::kAttnNorm, layer, x)));
+    const IrValue normed = Normalize(Role::kAttnNorm, layer, x);
+    const auto part = [&](const char* what, IrValue added) {
+      return Scaled(fmt::format("{}.{}/scaled", name, what), added, h_.residual_scale);
+    };
+    x = graph_.Elementwise(kAdd, name + "/attended", x, part("self_attn", Attend(layer, normed)));
+    if (family_.residual == Residual::kParallel)
+      return graph_.Elementwise(kAdd, name + "/done", x, part("mlp", FeedForward(layer, normed)));
     return graph_.Elementwise(kAdd, name + "/done", x,
-                              FeedForward(layer, Normalize(Role::kFfnNorm, layer, x)));
+                              part("mlp", FeedForward(layer, Normalize(Role::kFfnNorm, layer, x))));
   }
 
+  const Family& family_;
   const Hyperparameters& h_;
   DataFile& data_;
   IrGraph graph_;

@@ -120,6 +120,7 @@ const TargetFormat kOpenVinoFormat = {
             .scales = "/scale",
             .zeros = "/zero_point",
             .with_zeros = GroupZero::kPoint,
+            .values = Dialect::kGguf,
             .unsigned_have_middle = false,
         },
 };

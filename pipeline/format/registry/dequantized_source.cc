@@ -46,6 +46,7 @@ class DequantizedOpener {
         piece.tensor = description.tensors.size() - 1;
         piece.first_row = at;
         piece.order = RowOrder::kHf;
+        piece.lacks = LackOf(*model.family, spelling_.values, piece.role);
         at += piece.dims == 1 ? piece.cols : piece.rows;
       }
     }

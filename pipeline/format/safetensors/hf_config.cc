@@ -1,5 +1,8 @@
 #include "pipeline/format/safetensors/hf_config.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -128,7 +131,7 @@ absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters
   return from.status();
 }
 
-absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
+absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameters& h) {
   h.hidden = config.NeedInteger("hidden_size");
   h.intermediate = config.NeedInteger("intermediate_size");
   h.layers = config.NeedInteger("num_hidden_layers");
@@ -137,8 +140,10 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
   h.vocab = config.NeedInteger("vocab_size");
   h.context = config.NeedInteger("max_position_embeddings");
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
-  h.rms_epsilon = static_cast<float>(config.NeedNumber("rms_norm_eps"));
-  h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(false);
+  h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
+  h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
+  for (const FamilyScalar& scalar : family.scalars)
+    h.*scalar.value = static_cast<float>(config.NeedNumber(scalar.name.hf));
   const auto head_dim = config.Integer("head_dim");
   QF_RETURN_IF_ERROR(config.status());
   if (head_dim) {
@@ -155,11 +160,14 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
 }
 
 // What changes the arithmetic in ways that we do not follow.
-absl::Status RefuseUnsupported(JsonMembers& config) {
-  const std::string activation = config.Text("hidden_act").value_or("silu");
-  if (activation != "silu" && activation != "swish")
-    return Unimplemented("{}: hidden_act '{}' is not supported; only silu is", config.where(),
-                         activation);
+absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
+  // Gemma's class goes by the second where that is there.
+  for (const std::string_view key : {"hidden_act", "hidden_activation"}) {
+    const std::optional<std::string> activation = config.Text(key);
+    if (activation && std::ranges::find(family.hidden_act, *activation) == family.hidden_act.end())
+      return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
+                           Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
+  }
   if (config.Any("quantization_config") != nullptr)
     return Unimplemented(
         "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
@@ -168,6 +176,25 @@ absl::Status RefuseUnsupported(JsonMembers& config) {
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
+}
+
+// A file says 1 of layers that turn. Other layers than the family's would need another word in
+// GGUF, which has none.
+absl::Status CheckUnturnedLayers(JsonMembers& config, const Family& family, int64_t layers) {
+  if (family.unturned_every == 0) return absl::OkStatus();
+  const json::array* turned = config.Array("no_rope_layers");
+  const int64_t every = config.Integer("no_rope_layer_interval").value_or(family.unturned_every);
+  QF_RETURN_IF_ERROR(config.status());
+  bool as_ours = turned != nullptr ? turned->size() == static_cast<uint64_t>(layers)
+                                   : every == family.unturned_every;
+  for (size_t i = 0; as_ours && turned != nullptr && i < turned->size(); ++i)
+    as_ours = (*turned)[i].is_int64() &&
+              ((*turned)[i].get_int64() != 0) == TurnsLayer(family, static_cast<int64_t>(i));
+  if (as_ours) return absl::OkStatus();
+  return Unimplemented(
+      "{}: only models of {} in which every {}th layer is without rotary embedding are supported, "
+      "but no_rope_layers or no_rope_layer_interval says otherwise",
+      config.where(), family.name, family.unturned_every);
 }
 
 absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters& h) {
@@ -203,8 +230,9 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.family = known.family;
-  QF_RETURN_IF_ERROR(RefuseUnsupported(config));
-  QF_RETURN_IF_ERROR(ReadSizes(config, out.hyper));
+  QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
+  QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
+  QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
   out.bos = TokenId(config, "bos_token_id");

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "common/base/bytes.h"
-#include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "pipeline/format/safetensors/pickle.h"
 #include "pipeline/model/file_nature.h"
 

@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "tests/agent/fake_sleeper.h"
+#include "tests/agent/verdict_matchers.h"
 #include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -107,7 +108,7 @@ TEST_F(SupervisorTest, IsReadyWhenItSaysSoAndEndsWithItsOwner) {
   AwaitLine("demo /usr/local/bin:/usr/bin:/bin");
   EXPECT_EQ(supervisor->upstream()->address(), "");
   SetReady(true);
-  ASSERT_OK(supervisor->AwaitReady({}));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
   const std::string address = supervisor->upstream()->address();
   EXPECT_THAT(address, StartsWith("127.0.0.1:"));
   EXPECT_EQ(AwaitLine("demo"), address.substr(10) + " demo /usr/local/bin:/usr/bin:/bin");
@@ -123,14 +124,14 @@ TEST_F(SupervisorTest, OneThatEndsIsStartedAgainLaterAndLaterAndThenGivenUp) {
   v1::Runtime runtime = Running("echo no such weights >&2; exit 3");
   runtime.set_restarts(2);
   const auto supervisor = Start(runtime);
-  const absl::Status status = supervisor->AwaitReady({});
-  EXPECT_ERROR(status, kInternal, "2 restarts", "exit status 3");
-  EXPECT_THAT(Message(status), HasSubstr("no such weights"));
+  const Verdict status = supervisor->AwaitReady({});
+  EXPECT_SETBACK(status, kHealthFailed, "2 restarts", "exit status 3");
+  EXPECT_THAT(status.detail(), HasSubstr("no such weights"));
   const auto slept = sleeper_.slept();
   ASSERT_EQ(slept.size(), 2u);
   EXPECT_TRUE(slept[0] >= Duration(500) && slept[0] <= Duration(1000));
   EXPECT_TRUE(slept[1] >= Duration(1000) && slept[1] <= Duration(2000));
-  EXPECT_EQ(supervisor->condition(), status);
+  EXPECT_TRUE(supervisor->condition() == status);
 }
 
 TEST_F(SupervisorTest, NotReadyInTimeIsGivenUpWithoutAnotherTry) {
@@ -138,7 +139,7 @@ TEST_F(SupervisorTest, NotReadyInTimeIsGivenUpWithoutAnotherTry) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(100);
   const auto supervisor = Start(runtime);
-  EXPECT_ERROR(supervisor->AwaitReady({}), kInternal, "5 s", "loading");
+  EXPECT_SETBACK(supervisor->AwaitReady({}), kHealthFailed, "5 s", "loading");
   EXPECT_TRUE(sleeper_.slept().empty());
 }
 
@@ -146,7 +147,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(1);
   const auto supervisor = Start(runtime);
-  ASSERT_OK(supervisor->AwaitReady({}));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
   for (int life = 1; life <= 3; ++life) {
     AwaitAddress(*supervisor);
     clock_.Advance(std::chrono::seconds(60));
@@ -154,12 +155,12 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
     AwaitLine("signal 9", life);
   }
   AwaitAddress(*supervisor);
-  EXPECT_OK(supervisor->condition());
+  EXPECT_CAME_OFF(supervisor->condition());
   for (const Duration time : sleeper_.slept()) EXPECT_LE(time, Duration(1000));
   // Its one restart did not last a minute.
   ::kill(AwaitProcess(4), SIGKILL);
   AwaitGivenUp();
-  EXPECT_ERROR(supervisor->condition(), kInternal, "1 restart:", "signal 9");
+  EXPECT_SETBACK(supervisor->condition(), kHealthFailed, "1 restart:", "signal 9");
   EXPECT_EQ(supervisor->upstream()->address(), "");
 }
 
@@ -167,7 +168,7 @@ TEST_F(SupervisorTest, OneThatHangsIsEnded) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(100);
   const auto supervisor = Start(runtime);
-  ASSERT_OK(supervisor->AwaitReady({}));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
   const pid_t first = AwaitProcess();
   SetReady(false, std::chrono::seconds(1));
   AwaitLine("(loading)");
@@ -175,14 +176,14 @@ TEST_F(SupervisorTest, OneThatHangsIsEnded) {
   SetReady(true);
   AwaitProcess(2);
   AwaitAddress(*supervisor);
-  EXPECT_OK(supervisor->condition());
+  EXPECT_CAME_OFF(supervisor->condition());
 }
 
 TEST_F(SupervisorTest, OneThatTakesTooMuchMemoryIsEnded) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_memory_bytes(1024);
   const auto supervisor = Start(runtime);
-  EXPECT_ERROR(supervisor->AwaitReady({}), kResourceExhausted, "1.0 KiB");
+  EXPECT_SETBACK(supervisor->AwaitReady({}), kOutOfMemory, "1.0 KiB");
   AwaitGivenUp();
 }
 
@@ -191,7 +192,7 @@ TEST_F(SupervisorTest, WhatCannotBeStartedIsSaid) {
   Supervisor supervisor(
       RuntimeOrder{"/nonexistent/server", runtime, {{"name", "demo"}}, dir_.path() / "s.sock"},
       SupervisorWorld{clock_, random_, sleeper_, {}, [](std::string_view) {}, [] {}});
-  EXPECT_ERROR(supervisor.AwaitReady({}), kInternal, "starting /nonexistent/server");
+  EXPECT_SETBACK(supervisor.AwaitReady({}), kHealthFailed, "starting /nonexistent/server");
 }
 
 TEST_F(SupervisorTest, WaitingForItEndsWithAStop) {
@@ -199,14 +200,14 @@ TEST_F(SupervisorTest, WaitingForItEndsWithAStop) {
   const auto supervisor = Start(Running(kForever));
   std::stop_source stop;
   std::jthread stopper([&] { stop.request_stop(); });
-  EXPECT_ERROR(supervisor->AwaitReady(stop.get_token()), kCancelled, "");
+  EXPECT_SETBACK(supervisor->AwaitReady(stop.get_token()), kInterrupted, "");
 }
 
 TEST_F(SupervisorTest, AUnixSocketIsNamedAndRemoved) {
   v1::Runtime runtime = Running("touch $0; " + std::string(kForever));
   runtime.set_args(2, "{socket}");
   auto supervisor = Start(runtime);
-  ASSERT_OK(supervisor->AwaitReady({}));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
   EXPECT_EQ(supervisor->upstream()->address(), "unix:" + (dir_.path() / "s.sock").string());
   AwaitLine("at ");
   EXPECT_TRUE(fs::exists(dir_.path() / "s.sock"));

@@ -49,7 +49,7 @@ TEST_F(EnrollmentTest, KeyStaysIdentityComes) {
   EXPECT_EQ(loaded->trust_root.SerializeAsString(),
             enrollment->identity.trust_root.SerializeAsString());
   EXPECT_EQ(loaded->server, "daemon:8443");
-  EXPECT_EQ(BlobAddress(loaded->server, loaded->blob_endpoint), "daemon:8443");
+  EXPECT_EQ(EndpointAddress(loaded->server, loaded->blob_endpoint), "daemon:8443");
   EXPECT_EQ(fs::status(dir_ / "device.key").permissions(),
             fs::perms::owner_read | fs::perms::owner_write);
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,10 @@ class FakeDaemon {
   std::string Token() { return trust::ClaimToken::Make(random_, ca_.fingerprint()).ToString(); }
 
   Connector connector() {
-    return [this](const std::string&, const net::ServerTrust& trust,
+    return [this](const std::string& address, const net::ServerTrust& trust,
                   const net::ClientIdentity& client) {
       ++connections;
-      return std::make_shared<Line>(*this, trust, client);
+      return std::make_shared<Line>(*this, address, trust, client);
     };
   }
 
@@ -58,6 +59,9 @@ class FakeDaemon {
   std::vector<v1::Signed> trust_roots;   // what a check-in and a renewal bring
   Duration time_lie{0};                  // added to the time that it says, and to nothing else
   uint32_t heard_trust_root_version = 0;
+  std::string fleet_endpoint;    // what a check-in brings
+  std::set<std::string> silent;  // addresses that do not answer
+  std::string checked_in_at;     // the address
   int connections = 0, enrollments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
   std::vector<std::string> keys;  // public, of each enrollment
@@ -69,8 +73,12 @@ class FakeDaemon {
  private:
   class Line final : public DeviceApi {
    public:
-    Line(FakeDaemon& daemon, net::ServerTrust trust, net::ClientIdentity client)
-        : daemon_(daemon), trust_(std::move(trust)), client_(std::move(client)) {}
+    Line(FakeDaemon& daemon, std::string address, net::ServerTrust trust,
+         net::ClientIdentity client)
+        : daemon_(daemon),
+          address_(std::move(address)),
+          trust_(std::move(trust)),
+          client_(std::move(client)) {}
 
     absl::StatusOr<v1::Identity> Enroll(const v1::EnrollRequest& request) override {
       QF_RETURN_IF_ERROR(Handshake());
@@ -115,10 +123,12 @@ class FakeDaemon {
       if (client_.certificate_pem.empty()) return Unauthenticated("no certificate");
       if (daemon_.revoked) return PermissionDenied("device is revoked");
       ++daemon_.check_ins;
+      daemon_.checked_in_at = address_;
       daemon_.heard_trust_root_version = request.trust_root_version();
       v1::CheckInResponse response;
       response.set_server_time_ms(daemon_.SaidTime());
       response.set_blob_endpoint(":9443");
+      response.set_fleet_endpoint(daemon_.fleet_endpoint);
       if (daemon_.trust_root) *response.mutable_trust_root() = *daemon_.trust_root;
       for (const v1::Signed& root : daemon_.trust_roots) *response.add_trust_roots() = root;
       return response;
@@ -132,7 +142,8 @@ class FakeDaemon {
     // As TLS does it: either side's refusal is UNAVAILABLE to the caller.
     absl::Status Handshake() {
       if (cancelled_) return Cancelled("stopped");
-      if (daemon_.away) return Unavailable("connection refused");
+      if (daemon_.away || daemon_.silent.contains(address_))
+        return Unavailable("connection refused");
       const absl::Status server = net::CheckServer(daemon_.server_chain_, trust_);
       if (!server.ok()) return Unavailable("handshake: {}", Message(server));
       if (client_.certificate_pem.empty()) return absl::OkStatus();
@@ -142,6 +153,7 @@ class FakeDaemon {
     }
 
     FakeDaemon& daemon_;
+    const std::string address_;
     const net::ServerTrust trust_;
     const net::ClientIdentity client_;
     bool cancelled_ = false;

@@ -54,6 +54,41 @@ TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
       << "the daemon's newest word on its blobs";
 }
 
+TEST_F(SessionTest, GoesWhereTheDaemonListensForItsFleet) {
+  daemon_.fleet_endpoint = ":7445";
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:8443");
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:7445");
+  life = BeginNow();
+  daemon_.fleet_endpoint.clear();
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:7445") << "it was kept";
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:8443") << "and then there was none any more";
+}
+
+// A firewall, or a daemon that listens there no more.
+TEST_F(SessionTest, WhereTheFleetsListenerDoesNotAnswerTheFirstAddressServes) {
+  daemon_.fleet_endpoint = ":7445";
+  daemon_.silent = {"daemon:7445"};
+  auto life = BeginNow();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(life->CheckIn().ok()) << i;
+    EXPECT_EQ(daemon_.checked_in_at, "daemon:8443");
+  }
+  // It is tried again, in time, or as soon as the other does not answer.
+  daemon_.silent.clear();
+  life->system.Advance(std::chrono::minutes(11));
+  daemon_.clock_.Advance(std::chrono::minutes(11));
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:7445");
+  daemon_.silent = {"daemon:8443"};
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.checked_in_at, "daemon:7445");
+}
+
 TEST_F(SessionTest, ANewerTrustRootIsTakenFromAKeyOfTheOneAtHand) {
   auto life = BeginNow();
   const auto other = trust::SigningKey::Generate();

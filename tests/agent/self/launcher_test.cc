@@ -30,13 +30,32 @@ TEST(Launcher, WithoutAReleaseTheInstalledProgramGoesOn) {
   EXPECT_EQ(launch.record.installed, kInstalled);
 }
 
-TEST(Launcher, AProvenReleaseIsStartedUncounted) {
+TEST(Launcher, AProvenReleaseThatLivesIsStartedForEver) {
   LaunchRecord record{.program = kOne, .proven = true, .installed = kInstalled};
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 100; ++i) {
     const Launch launch = Decide(record, From(kInstalled));
     EXPECT_EQ(launch.program, kSlotA);
-    EXPECT_EQ(launch.record, record);
+    EXPECT_EQ(launch.record.attempts, 1u);
+    record = launch.record;
+    record.attempts = 0;  // SelfHost::Lives
   }
+}
+
+TEST(Launcher, AProvenReleaseThatDiesAtEachStartIsGivenUpForTheOneBefore) {
+  LaunchRecord record{.program = kTwo, .proven = true, .previous = kOne, .installed = kInstalled};
+  for (uint32_t start = 1; start <= kMaxProvenStarts; ++start) {
+    const Launch launch = Decide(record, From(kInstalled));
+    ASSERT_EQ(launch.program, kSlotB);
+    record = launch.record;
+  }
+  const Launch back = Decide(record, From(kInstalled));
+  EXPECT_EQ(back.program, kSlotA);
+  EXPECT_EQ(back.record, (LaunchRecord{.program = kOne,
+                                       .proven = true,
+                                       .attempts = 1,
+                                       .given_up = kTwo,
+                                       .given_up_after = kMaxProvenStarts,
+                                       .installed = kInstalled}));
 }
 
 TEST(Launcher, AProgramThatWasStartedNeverStartsItselfAgain) {
@@ -58,14 +77,19 @@ TEST(Launcher, AnUnprovenReleaseIsStartedThreeTimesAndThenGivenUp) {
   }
   const Launch back = Decide(record, From(kInstalled));
   EXPECT_EQ(back.program, kSlotA);
-  EXPECT_EQ(
-      back.record,
-      (LaunchRecord{.program = kOne, .proven = true, .given_up = kTwo, .installed = kInstalled}));
+  EXPECT_EQ(back.record, (LaunchRecord{.program = kOne,
+                                       .proven = true,
+                                       .attempts = 1,
+                                       .given_up = kTwo,
+                                       .given_up_after = kMaxStarts,
+                                       .installed = kInstalled}));
   // There was none before it: the installed program.
   record.previous.reset();
   const Launch home = Decide(record, From(kInstalled));
   EXPECT_FALSE(home.program);
-  EXPECT_EQ(home.record, (LaunchRecord{.given_up = kTwo, .installed = kInstalled}));
+  EXPECT_EQ(
+      home.record,
+      (LaunchRecord{.given_up = kTwo, .given_up_after = kMaxStarts, .installed = kInstalled}));
 }
 
 TEST(Launcher, TheRunningReleaseBecomesTheNextOne) {
@@ -102,7 +126,7 @@ TEST(Launcher, WhereverItBeginsItEnds) {
   for (const auto& program : releases)
     for (const auto& previous : releases)
       for (const bool proven : {false, true})
-        for (uint32_t attempts = 0; attempts <= kMaxStarts; ++attempts)
+        for (uint32_t attempts = 0; attempts <= kMaxProvenStarts; ++attempts)
           for (const fs::path& start : {kInstalled, kSlotA, kSlotB}) {
             LaunchRecord record{.program = program,
                                 .proven = proven,
@@ -135,6 +159,7 @@ TEST(LaunchRecord, IsReadAsItWasWritten) {
                             .attempts = 2,
                             .previous = kOne,
                             .given_up = HashText("x"),
+                            .given_up_after = 7,
                             .installed = kInstalled};
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), dir.path(), record));
   EXPECT_EQ(*LoadLaunchRecord(RealFileSystem(), dir.path()), record);

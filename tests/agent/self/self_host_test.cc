@@ -8,6 +8,7 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/program/agent_release.h"
 #include "tests/agent/update/fake_host.h"
+#include "tests/agent/verdict_matchers.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -54,7 +55,7 @@ class SelfHostTest : public ::testing::Test {
                                                       },
                                                       [this] { stop_.request_stop(); }});
   }
-  absl::StatusOr<Health> Start(SelfHost& host, const Installed& installed) {
+  Tried<Health> Start(SelfHost& host, const Installed& installed) {
     return host.Start(kAgent, installed, {}, stop_.get_token());
   }
   LaunchRecord Record() { return *LoadLaunchRecord(RealFileSystem(), folder_); }
@@ -63,7 +64,7 @@ class SelfHostTest : public ::testing::Test {
   const fs::path folder_ = SelfFolder(dir_.path()), installed_ = "/usr/bin/quantfleet-agent";
   Slots slots_{RealFileSystem(), folder_};
   FakeHost others_;
-  absl::Status trial_;
+  Verdict trial_;
   fs::path tried_;
   std::stop_source
       stop_;  // of this process; asked for by the host where it wants to become another
@@ -72,7 +73,7 @@ class SelfHostTest : public ::testing::Test {
 TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
   const Installed two = Put(Slot::kA, "2.0.0");
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kCancelled, "");
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
   EXPECT_TRUE(host->restarts());
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
@@ -81,9 +82,9 @@ TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd
 
 TEST_F(SelfHostTest, AProgramThatFailsItsTrialChangesNothing) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  trial_ = Internal("its trial ended with signal 11");
+  trial_ = Verdict(Reason::kHealthFailed, "its trial ended with signal 11");
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "signal 11");
+  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "signal 11");
   EXPECT_FALSE(host->restarts());
   EXPECT_EQ(Record(), LaunchRecord{});
 }
@@ -95,11 +96,35 @@ TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
   const auto host = Host(ProgramIn(Slot::kB), "2.0.0");
   EXPECT_EQ(host->slot(), "b");
   std::jthread daemon([&] { host->CheckedIn(); });
-  EXPECT_OK(Start(*host, two));
+  EXPECT_CAME_OFF(Start(*host, two));
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .proven = true, .installed = installed_}));
   EXPECT_TRUE(tried_.empty());
   // From then on it is healthy without being asked anything.
-  EXPECT_OK(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
+  EXPECT_CAME_OFF(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
+}
+
+TEST_F(SelfHostTest, AStartThatCameFarIsNotHeldAgainstAProvenRelease) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  const LaunchRecord started{
+      .program = Of(two), .proven = true, .attempts = 2, .installed = installed_};
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, started));
+  Host(installed_)->Lives();  // another program than the release
+  EXPECT_EQ(Record().attempts, 2u);
+  Host(ProgramIn(Slot::kB), "2.0.0")->Lives();
+  EXPECT_EQ(Record().attempts, 0u);
+  // One that is not proven has to hear the daemon.
+  LaunchRecord open = started;
+  open.proven = false;
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, open));
+  Host(ProgramIn(Slot::kB), "2.0.0")->Lives();
+  EXPECT_EQ(Record().attempts, 2u);
+}
+
+TEST_F(SelfHostTest, AProgramWithFlippedTextIsNotFoundToBeStarted) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  ASSERT_TRUE(FindProgram(RealFileSystem(), slots_, Of(two)));
+  std::fstream(slots_.FilesOf(Slot::kB) / pipeline::kAgentFile).put('3');
+  EXPECT_FALSE(FindProgram(RealFileSystem(), slots_, Of(two)));
 }
 
 TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
@@ -107,7 +132,7 @@ TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(two), .attempts = 1, .installed = installed_}));
   stop_.request_stop();
-  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kInterrupted, "");
   EXPECT_EQ(Record().attempts, 1u);
 }
 
@@ -116,23 +141,23 @@ TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   ASSERT_OK(
       SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "2.0.0");
+  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "2.0.0");
   EXPECT_TRUE(tried_.empty());
-  EXPECT_ERROR(Start(*host, two), kCancelled, "");  // a new release of it
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "");  // a new release of it
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
 TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.1"), two), kInternal, "2.0.1", "2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.0"), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.1"), two), kHealthFailed, "2.0.1", "2.0.0");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.0"), two), kInterrupted, "");
 }
 
 TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
   const Installed one = Put(Slot::kA, "1.0.0"), two = Put(Slot::kB, "2.0.0");
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(one), .proven = true, .installed = installed_}));
-  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kA)), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(ProgramIn(Slot::kA)), two), kInterrupted, "");
   EXPECT_EQ(Record(),
             (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
 }
@@ -142,7 +167,7 @@ TEST_F(SelfHostTest, AReleaseIsNoWayBackFromItself) {
   const Installed two = Put(Slot::kA, "2.0.0");
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(two), .proven = true, .installed = installed_}));
-  EXPECT_ERROR(Start(*Host(installed_), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(installed_), two), kInterrupted, "");
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
 }
 
@@ -151,7 +176,7 @@ TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
   Put(Slot::kA, "1.0.0");
   const auto host = Host(ProgramIn(Slot::kA));
   const Installed three = Put(Slot::kA, "3.0.0");
-  EXPECT_ERROR(Start(*host, three), kCancelled, "");
+  EXPECT_SETBACK(Start(*host, three), kInterrupted, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
@@ -173,21 +198,21 @@ TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
 TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
   Installed model = Put(Slot::kA, "2.0.0");
   model.manifest.mutable_target()->set_format("gguf");
-  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "quantfleet-agent");
+  EXPECT_SETBACK(Start(*Host(installed_), model), kHealthFailed, "quantfleet-agent");
 }
 
 TEST_F(SelfHostTest, OtherModelsArePassedOn) {
   const auto host = Host(installed_);
   const Installed model = Put(Slot::kA, "weights");
-  EXPECT_OK(host->Start("demo", model, {}, {}));
+  EXPECT_CAME_OFF(host->Start("demo", model, {}, {}));
   EXPECT_EQ(others_.running, (std::map<std::string, std::string>{{"demo", "weights"}}));
   EXPECT_EQ(host->endpoint("demo"), others_.endpoint("demo"));
   EXPECT_EQ(host->endpoint(kAgent), "");
   others_.memory = 42;
   EXPECT_EQ(host->MemoryFor("demo"), 42u);
-  others_.condition = Internal("others");
-  EXPECT_ERROR(host->Condition("demo"), kInternal, "");
-  EXPECT_OK(host->Condition(kAgent));
+  others_.condition = Verdict(Reason::kHealthFailed, "others");
+  EXPECT_SETBACK(host->Condition("demo"), kHealthFailed, "others");
+  EXPECT_CAME_OFF(host->Condition(kAgent));
   host->Stop("demo");
   EXPECT_TRUE(others_.running.empty());
 }

@@ -75,7 +75,7 @@ TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {
   ExpectHealthy(status, small_, 1);
   EXPECT_EQ(status.context(), 8192u);
   ASSERT_EQ(status.stepped_down_size(), 1);
-  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_EQ(status.stepped_down(0).reason(), NameOf(Reason::kOutOfMemory));
   EXPECT_THAT(status.stepped_down(0).detail(), Names("8192", "f16"));
   EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("768"));
   EXPECT_EQ(host_.starts, 1) << "what does not fit is not loaded";
@@ -105,8 +105,8 @@ TEST_F(ContextTest, OneThatTurnsSickWhileItSoaksGivesWayToTheOneBefore) {
   Apply(*life, With(To(1, large_), 2048));
   Assignment longer = With(To(2, large_), 8192);
   longer.health.set_soak_seconds(60);
-  host_.still_healthy = ResourceExhausted("it leaves 1 MiB");
-  ExpectFailed(Apply(*life, longer), kOutOfMemory);
+  host_.still_healthy = Verdict(Reason::kOutOfMemory, "it leaves 1 MiB");
+  ExpectFailed(Apply(*life, longer), Reason::kOutOfMemory);
   EXPECT_EQ(host_.context, 2048u);
   EXPECT_EQ(life->updater.status().context(), 2048u);
 }
@@ -123,7 +123,7 @@ TEST_F(ContextTest, AReleaseThatDoesNotFitWhileAnotherSoaksLeavesWhatWasProven) 
   sleeper_.on_sleep = nullptr;
   host_.memory = 1'000'000 + 3000 * 64;
   const v1::ModelStatus status = Apply(*life, With(To(3, large_), 16384));
-  ExpectFailed(status, kOutOfMemory);
+  ExpectFailed(status, Reason::kOutOfMemory);
   EXPECT_EQ(host_.running[kModel], large_.content);
   EXPECT_EQ(host_.context, 2048u);
   EXPECT_EQ(status.active_manifest(), large_.digest.raw());

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,34 +26,73 @@ namespace quantfleet::agent {
 inline constexpr char kDevice[] = "dev-1";
 inline constexpr char kModel[] = "demo";
 
+// Thread-safe but for its members that are public and change while it is asked.
 class FakeBlobs final : public BlobSource {
  public:
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size,
-                              const Pull& pull) override {
-    for (uint64_t done = 0; pull.pay && done < stored_size; done += pull.most)
-      QF_RETURN_IF_ERROR(pull.pay(std::min(pull.most, stored_size - done)));
-    ++fetches[digest];
+  absl::Status Fetch(const BlobRange& range, const OnBytes& on_bytes,
+                     std::stop_token stop) override {
+    {
+      std::lock_guard lock(mutex_);
+      ++fetches[range.digest];
+      requests.push_back(range);
+    }
     if (on_fetch) on_fetch();
+    std::unique_lock lock(mutex_);
+    if (hanging.contains(range.digest)) {
+      reached_ = true;
+      hung_.notify_all();
+      hung_.wait(lock, stop, [] { return false; });
+    }
+    if (stop.stop_requested()) return Cancelled("stopped");
     if (cut_after == 0) return Unavailable("connection reset");
     if (cut_after > 0) --cut_after;
     if (!error.ok()) return error;
-    Bytes bytes = blobs.at(digest);
-    if (auto bad = tampered.find(digest); bad != tampered.end() && bad->second > 0) {
+    Bytes bytes = blobs.at(range.digest);
+    EXPECT_EQ(bytes.size(), range.stored_size);
+    if (auto bad = tampered.find(range.digest); bad != tampered.end() && bad->second > 0) {
       --bad->second;
       bytes[bytes.size() / 2] ^= std::byte{1};
     }
-    EXPECT_EQ(bytes.size(), stored_size);
-    bytes_fetched += bytes.size();
-    return bytes;
+    lock.unlock();
+    return Give(ByteSpan(bytes).subspan(range.first, range.size), on_bytes);
+  }
+  // Until a fetch hangs.
+  void AwaitHanging() {
+    std::unique_lock lock(mutex_);
+    hung_.wait(lock, [this] { return reached_; });
   }
 
   std::map<Digest, Bytes> blobs;
-  std::map<Digest, int> tampered;  // how many times it comes wrong
-  int cut_after = -1;              // fetches until the network goes; < 0: never
+  std::map<Digest, int> tampered;     // how many times it comes wrong
+  int cut_after = -1;                 // fetches until the network goes; < 0: never
+  uint64_t bytes_per_connection = 0;  // then it is cut; 0: never
+  uint64_t bytes_per_packet = 0;      // 0: all at once
+  std::function<void()> on_packet;    // before each
+  std::set<Digest> hanging;           // nothing ever comes
   absl::Status error;
   std::function<void()> on_fetch;
   std::map<Digest, int> fetches;
+  std::vector<BlobRange> requests;
   uint64_t bytes_fetched = 0;
+
+ private:
+  absl::Status Give(ByteSpan bytes, const OnBytes& on_bytes) {
+    const bool cut = bytes_per_connection > 0 && bytes.size() > bytes_per_connection;
+    if (cut) bytes = bytes.first(bytes_per_connection);
+    while (!bytes.empty()) {
+      const size_t size =
+          std::min<size_t>(bytes.size(), bytes_per_packet > 0 ? bytes_per_packet : bytes.size());
+      if (on_packet) on_packet();
+      bytes_fetched += size;
+      QF_RETURN_IF_ERROR(on_bytes(bytes.first(size)));
+      bytes = bytes.subspan(size);
+    }
+    return cut ? Unavailable("connection reset") : absl::OkStatus();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any hung_;
+  bool reached_ = false;
 };
 
 struct FakeArtifact {
@@ -123,6 +164,7 @@ class FleetFixture : public ::testing::Test {
   }
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request) {
     QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(request.manifest_digest()));
+    if (!artifacts_.contains(digest)) return PermissionDenied("it is not assigned any more");
     const FakeArtifact& artifact = artifacts_.at(digest);
     v1::DeviceArtifact answer;
     answer.set_manifest(pipeline::SerializeManifest(artifact.manifest));
@@ -153,6 +195,8 @@ class FleetFixture : public ::testing::Test {
             .host = host_,
             .get_artifact = [this](const auto& request) { return GetArtifact(request); },
             .trust_root = [this] { return TrustRoot(); },
+            .turns = turns_,
+            .min_bytes_per_second = min_bytes_per_second_,
             .on_change = [this](const v1::ModelStatus& status) { shown_.push_back(status); }};
   }
 
@@ -162,6 +206,8 @@ class FleetFixture : public ::testing::Test {
   FakeHost host_;
   FakeSleeper sleeper_;
   ManualClock clock_;
+  Turns turns_;
+  uint64_t min_bytes_per_second_ = 0;
   testing::TempDir budget_dir_;
   testing::FaultyFileSystem budget_files_;
   DataBudget budget_{budget_files_, budget_dir_ / "pulled.json", clock_};

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/agent/update/updater_fixture.h"
+#include "tests/agent/verdict_matchers.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -59,6 +60,15 @@ TEST_F(DataBudgetTest, AClockThatStoodWrongForgivesNothing) {
   EXPECT_EQ(DataBudget(RealFileSystem(), file_, earlier).Left(Budget(1000)), 700u);
 }
 
+TEST_F(DataBudgetTest, WhatDidNotComeIsTakenBackAndNoMore) {
+  ASSERT_TRUE(budget_.Spend(300).ok());
+  ASSERT_TRUE(budget_.TakeBack(100).ok());
+  EXPECT_EQ(budget_.Left(Budget(1000)), 800u);
+  clock_.Advance(kDay);
+  ASSERT_TRUE(budget_.TakeBack(100).ok());
+  EXPECT_EQ(budget_.Left(Budget(1000)), 800u) << "another day's bytes are not taken back";
+}
+
 TEST_F(DataBudgetTest, ADamagedRecordLeavesNothing) {
   std::ofstream(file_) << R"({"today": "many"})";
   EXPECT_EQ(budget_.Left(Budget(1000)), 0u);
@@ -77,10 +87,9 @@ TEST_F(MeterTest, KeepsTheRate) {
   v1::NetworkPolicy policy;
   policy.set_max_bytes_per_second(10'000);
   Meter meter(policy, budget_, clock_, sleeper_, {});
-  const Pull pull = meter.pull();
-  EXPECT_EQ(pull.most, 40'000u);
+  EXPECT_EQ(meter.Piece(1 << 20), 40'000u);
   const Duration began = clock_.Monotonic();
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(pull.pay(40'000).ok());
+  for (int i = 0; i < 10; ++i) ASSERT_CAME_OFF(meter.Pay(40'000));
   // Nine pieces were waited for; the tenth is under way.
   EXPECT_EQ(clock_.Monotonic() - began, std::chrono::seconds(36));
   EXPECT_FALSE(fs::exists(file_)) << "without a budget nothing is counted";
@@ -89,9 +98,10 @@ TEST_F(MeterTest, KeepsTheRate) {
 TEST_F(MeterTest, WithoutLimitsThereIsNothingToAsk) {
   const v1::NetworkPolicy policy;
   Meter meter(policy, budget_, clock_, sleeper_, {});
-  EXPECT_FALSE(meter.pull().pay);
-  EXPECT_EQ(meter.pull().most, 0u);
-  EXPECT_EQ(meter.WhyNot(uint64_t{1} << 40), "");
+  EXPECT_EQ(meter.Piece(uint64_t{1} << 40), uint64_t{1} << 40);
+  EXPECT_CAME_OFF(meter.Pay(uint64_t{1} << 40));
+  EXPECT_CAME_OFF(meter.MayPull(uint64_t{1} << 40));
+  EXPECT_FALSE(fs::exists(file_));
 }
 
 class BudgetedUpdate : public UpdaterTest {
@@ -109,7 +119,7 @@ TEST_F(BudgetedUpdate, AFullDownloadBeyondItWaitsAndPullsNothing) {
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, Within(1, v1_, 3999));
   EXPECT_EQ(status.phase(), v1::ModelStatus::AWAITING_APPROVAL);
-  EXPECT_EQ(status.reason(), kOverBudget);
+  EXPECT_EQ(status.reason(), NameOf(Reason::kOverBudget));
   EXPECT_THAT(status.detail(), HasSubstr("allow-download"));
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
   // An operator's word is a new release.
@@ -140,7 +150,9 @@ TEST_F(BudgetedUpdate, ChunksThatCameWrongCountAndStopItInTheMiddle) {
 
 TEST_F(BudgetedUpdate, HoldsOverARestart) {
   auto life = Begin();
-  blobs_.cut_after = 2;
+  // The third comes wrong, and then not at all.
+  blobs_.cut_after = 3;
+  blobs_.tampered[v1_.chunks[2]] = 1;
   std::stop_source stop;
   sleeper_.on_sleep = [&] { stop.request_stop(); };
   life->updater.Accept(Within(1, v1_, 4000));
@@ -148,7 +160,7 @@ TEST_F(BudgetedUpdate, HoldsOverARestart) {
   sleeper_.on_sleep = nullptr;
   blobs_.cut_after = -1;
   life = Reboot();
-  // Three were paid for, the third never came: two are missing, and one more is left.
+  // Three were paid for, one of them in vain: two are missing, and one more is left.
   const v1::ModelStatus status = Apply(*life, Within(1, v1_, 4000));
   EXPECT_EQ(status.phase(), v1::ModelStatus::AWAITING_APPROVAL);
   EXPECT_EQ(status.bytes_done(), 2000u);

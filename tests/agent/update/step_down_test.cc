@@ -13,8 +13,8 @@ using testing::Names;
 class StepDownTest : public UpdaterTest {
  protected:
   StepDownTest() {
-    host_.sick_with[large_.content] = ResourceExhausted("it leaves 1 MiB of memory");
-    host_.sick_with[middle_.content] = DeadlineExceeded("it makes 0.5 tokens/s");
+    host_.sick_with[large_.content] = Verdict(Reason::kOutOfMemory, "it leaves 1 MiB of memory");
+    host_.sick_with[middle_.content] = Verdict(Reason::kTooSlow, "it makes 0.5 tokens/s");
   }
   Assignment Stepping(uint64_t release) const {
     Assignment assignment = To(release, large_);
@@ -33,10 +33,10 @@ TEST_F(StepDownTest, GoesOnWithTheNextSmallerOneAndSaysSo) {
   EXPECT_EQ(status.assigned_manifest(), large_.digest.raw());
   ASSERT_EQ(status.stepped_down_size(), 2);
   EXPECT_EQ(status.stepped_down(0).manifest(), large_.digest.raw());
-  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_EQ(status.stepped_down(0).reason(), NameOf(Reason::kOutOfMemory));
   EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("1 MiB"));
   EXPECT_EQ(status.stepped_down(1).manifest(), middle_.digest.raw());
-  EXPECT_EQ(status.stepped_down(1).reason(), kTooSlow);
+  EXPECT_EQ(status.stepped_down(1).reason(), NameOf(Reason::kTooSlow));
 
   // It is what the release has come to, also after a restart, and the same statement again changes
   // nothing.
@@ -63,7 +63,7 @@ TEST_F(StepDownTest, WithNothingSmallerItFails) {
   Assignment assignment = To(1, large_);
   assignment.step_down = {middle_.digest};
   const v1::ModelStatus status = Apply(*life, assignment);
-  ExpectFailed(status, kTooSlow);
+  ExpectFailed(status, Reason::kTooSlow);
   EXPECT_EQ(status.stepped_down_size(), 1);
 }
 
@@ -72,30 +72,31 @@ TEST_F(StepDownTest, WhatRanBeforeStaysWhateverComesOfIt) {
   auto life = Begin();
   Apply(*life, To(1, middle_));
   // The new limits are too much for all of them, also for the one that runs.
-  host_.sick_with[middle_.content] = DeadlineExceeded("it makes 0.5 tokens/s");
-  host_.sick_with[small_.content] = DeadlineExceeded("it makes 0.7 tokens/s");
+  host_.sick_with[middle_.content] = Verdict(Reason::kTooSlow, "it makes 0.5 tokens/s");
+  host_.sick_with[small_.content] = Verdict(Reason::kTooSlow, "it makes 0.7 tokens/s");
   const v1::ModelStatus status = Apply(*life, Stepping(2));
-  ExpectFailed(status, kTooSlow);
+  ExpectFailed(status, Reason::kTooSlow);
   EXPECT_EQ(status.stepped_down_size(), 2);
   EXPECT_EQ(status.active_manifest(), middle_.digest.raw());
   EXPECT_EQ(host_.running[kModel], middle_.content);
   // Nor does it matter that the release names nothing else.
   Assignment same = To(3, middle_);
   same.health.set_min_tokens_per_second(1);
-  ExpectFailed(Apply(*life, same), kTooSlow);
+  ExpectFailed(Apply(*life, same), Reason::kTooSlow);
   EXPECT_EQ(host_.running[kModel], middle_.content);
   host_.sick_with.clear();
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
-  ExpectFailed(life->updater.status(), kTooSlow);
+  ExpectFailed(life->updater.status(), Reason::kTooSlow);
   EXPECT_EQ(host_.running[kModel], middle_.content);
 }
 
 TEST_F(StepDownTest, DamageIsNoReasonToStepDown) {
-  host_.sick_with[large_.content] = DataLoss("of the golden answers' tokens it gives 3 %");
+  host_.sick_with[large_.content] =
+      Verdict(Reason::kHealthFailed, "of the golden answers' tokens it gives 3 %");
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, Stepping(1));
-  ExpectFailed(status, kHealthFailed);
+  ExpectFailed(status, Reason::kHealthFailed);
   EXPECT_EQ(status.stepped_down_size(), 0);
 }
 
@@ -129,7 +130,7 @@ TEST_F(StepDownTest, AProcessThatDoesNotLiveToEndItsActivationWasTooLarge) {
   host_.sick_with.clear();
   auto life = Begin();
   for (int i = 0; i < 5; ++i) {
-    host_.on_start = []() -> absl::Status { throw std::runtime_error("killed"); };
+    host_.on_start = []() -> Verdict { throw std::runtime_error("killed"); };
     life->updater.Accept(Stepping(1));
     EXPECT_THROW(life->updater.Run({}), std::runtime_error);
     host_.on_start = nullptr;
@@ -138,7 +139,7 @@ TEST_F(StepDownTest, AProcessThatDoesNotLiveToEndItsActivationWasTooLarge) {
   const v1::ModelStatus status = Apply(*life, Stepping(1));
   ExpectHealthy(status, middle_, 1);
   ASSERT_EQ(status.stepped_down_size(), 1);
-  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_EQ(status.stepped_down(0).reason(), NameOf(Reason::kOutOfMemory));
   EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("ended 5 times"));
 }
 
@@ -173,10 +174,11 @@ TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
   sleeper_.Forget();
   sleeper_.on_sleep = [&] {
     if (sleeper_.slept().size() == 3)
-      host_.still_healthy = Internal("asked for a word it returned status 500");
+      host_.still_healthy =
+          Verdict(Reason::kHealthFailed, "asked for a word it returned status 500");
   };
   const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
-  ExpectFailed(status, kHealthFailed);
+  ExpectFailed(status, Reason::kHealthFailed);
   EXPECT_THAT(status.detail(), Names("soak", "status 500"));
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_LE(Slept(), std::chrono::seconds(15));
@@ -224,7 +226,7 @@ TEST_F(SoakTest, MemoryThatShrinksMeanwhileStepsDown) {
   blobs_.on_fetch = [&] { host_.health.memory_available_bytes = 200; };
   const v1::ModelStatus status = Apply(*life, assignment);
   ExpectHealthy(status, small, 1);
-  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_EQ(status.stepped_down(0).reason(), NameOf(Reason::kOutOfMemory));
 }
 
 }  // namespace

@@ -47,9 +47,9 @@ class UpdaterTest : public FleetFixture {
     EXPECT_EQ(status.bytes_done(), artifact.content.size());
     EXPECT_EQ(status.endpoint(), "127.0.0.1:4242");
   }
-  void ExpectFailed(const v1::ModelStatus& status, std::string_view reason) {
+  void ExpectFailed(const v1::ModelStatus& status, Reason reason) {
     EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED) << status.ShortDebugString();
-    EXPECT_EQ(status.reason(), reason) << status.detail();
+    EXPECT_EQ(status.reason(), NameOf(reason)) << status.detail();
   }
 
   testing::FaultyFileSystem files_;

@@ -37,7 +37,7 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   Assignment second = To(2, v2_);
   second.health.set_min_tokens_per_second(20);
   v1::ModelStatus status = Apply(*life, second);
-  ExpectFailed(status, kTooSlow);
+  ExpectFailed(status, Reason::kTooSlow);
   EXPECT_THAT(status.detail(), Names("12.50", "20.00"));
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content) << "the previous version answers";
@@ -46,17 +46,17 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   second.health.set_min_tokens_per_second(0);
   second.health.set_min_memory_available_bytes(2);
   host_.health.memory_available_bytes = 1;
-  ExpectFailed(Apply(*life, second), kOutOfMemory);
+  ExpectFailed(Apply(*life, second), Reason::kOutOfMemory);
 
   second.release = 4;
   second.health = {};
   second.health.set_min_golden_agreement(0.5);
   host_.health.golden_agreement = 0.25;
-  ExpectFailed(Apply(*life, second), kHealthFailed);
+  ExpectFailed(Apply(*life, second), Reason::kHealthFailed);
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
   status = life->updater.status();
-  ExpectFailed(status, kHealthFailed);
+  ExpectFailed(status, Reason::kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content) << "what was proven once is not asked again";
   EXPECT_THAT(status.detail(), Names("25.0 %", "50.0 %"));
 }
@@ -71,7 +71,7 @@ TEST_F(UpdaterTest, ALimitHoldsAlsoAfterACut) {
   life->updater.Accept(second);
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
-  ExpectFailed(life->updater.status(), kTooSlow);
+  ExpectFailed(life->updater.status(), Reason::kTooSlow);
   EXPECT_EQ(host_.golden_asked, 1u);
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
@@ -119,7 +119,7 @@ TEST_F(UpdaterTest, LowerReleaseIsRefusedAlsoAfterARestart) {
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
   const v1::ModelStatus status = Apply(*life, To(4, v2_));
-  ExpectFailed(status, kRollbackRefused);
+  ExpectFailed(status, Reason::kRollbackRefused);
   EXPECT_EQ(status.release(), 5u);
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content) << "what ran goes on running";
@@ -131,7 +131,7 @@ TEST_F(UpdaterTest, LowerReleaseIsRefusedAlsoAfterARestart) {
 TEST_F(UpdaterTest, SameReleaseWithAnotherArtifactIsRefused) {
   auto life = Begin();
   Apply(*life, To(5, v1_));
-  ExpectFailed(Apply(*life, To(5, v2_)), kAssignmentRefused);
+  ExpectFailed(Apply(*life, To(5, v2_)), Reason::kAssignmentRefused);
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
 
@@ -147,7 +147,7 @@ TEST_F(UpdaterTest, ChunkThatIsAlwaysWrongActivatesNothing) {
   blobs_.tampered[v1_.chunks[2]] = 1000;
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, To(1, v1_));
-  ExpectFailed(status, kVerifyFailed);
+  ExpectFailed(status, Reason::kVerifyFailed);
   EXPECT_THAT(status.detail(), HasSubstr(v1_.chunks[2].hex()));
   EXPECT_EQ(blobs_.fetches[v1_.chunks[2]], Downloader::kTries);
   EXPECT_TRUE(host_.running.empty());
@@ -218,14 +218,14 @@ TEST_F(UpdaterTest, ManifestThatIsNotTheOneAssignedIsRefused) {
     answer->set_manifest(pipeline::SerializeManifest(v2_.manifest));
   };
   auto life = Begin();
-  ExpectFailed(Apply(*life, To(1, v1_)), kVerifyFailed);
+  ExpectFailed(Apply(*life, To(1, v1_)), Reason::kVerifyFailed);
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
 }
 
 TEST_F(UpdaterTest, ArtifactThatNobodyVouchesForIsRefused) {
   spoil_artifact = [](v1::DeviceArtifact* answer) { answer->clear_statements(); };
   auto life = Begin();
-  ExpectFailed(Apply(*life, To(1, v1_)), kVerifyFailed);
+  ExpectFailed(Apply(*life, To(1, v1_)), Reason::kVerifyFailed);
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
 }
 
@@ -235,7 +235,7 @@ TEST_F(UpdaterTest, EncodingOfTheFutureIsAClearFailure) {
   };
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, To(1, v1_));
-  ExpectFailed(status, kArtifactUnavailable);
+  ExpectFailed(status, Reason::kArtifactUnavailable);
   EXPECT_THAT(status.detail(), HasSubstr("xor-delta"));
 }
 
@@ -245,7 +245,7 @@ TEST_F(UpdaterTest, FullDiskFailsAndKeepsWhatRuns) {
   Apply(*life, To(1, v1_));
   files.SetWriteBudget(2500);
   const v1::ModelStatus status = Apply(*life, To(2, v2_));
-  ExpectFailed(status, kDiskFull);
+  ExpectFailed(status, Reason::kDiskFull);
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content);
   // Room again and a new release: it goes through.
@@ -258,7 +258,7 @@ TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
   Apply(*life, To(1, v1_));
   host_.sick = {v2_.content};
   const v1::ModelStatus status = Apply(*life, To(2, v2_));
-  ExpectFailed(status, kHealthFailed);
+  ExpectFailed(status, Reason::kHealthFailed);
   EXPECT_THAT(status.detail(), HasSubstr("generated no text"));
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content);
@@ -266,7 +266,7 @@ TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
   life = Reboot();
   const int starts = host_.starts;
   ASSERT_TRUE(life->updater.Run({}));
-  ExpectFailed(life->updater.status(), kHealthFailed);
+  ExpectFailed(life->updater.status(), Reason::kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_EQ(host_.starts, starts) << "the sick version is not tried again";
   // Mended by a new release of the same artifact, without a download.
@@ -280,7 +280,7 @@ TEST_F(UpdaterTest, SickFirstVersionLeavesNothingActive) {
   host_.sick = {v1_.content};
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, To(1, v1_));
-  ExpectFailed(status, kHealthFailed);
+  ExpectFailed(status, Reason::kHealthFailed);
   EXPECT_TRUE(status.active_manifest().empty());
   EXPECT_FALSE(fs::exists(fs::symlink_status(folder_ / "current")));
 }
@@ -292,7 +292,7 @@ TEST_F(UpdaterTest, VersionThatBecameSickOnDiskGoesBackAtBoot) {
   host_.sick = {v2_.content};
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
-  ExpectFailed(life->updater.status(), kHealthFailed);
+  ExpectFailed(life->updater.status(), Reason::kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
 
@@ -306,7 +306,7 @@ TEST_F(UpdaterTest, EmptyDigestRemovesTheModel) {
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
   EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::REMOVED);
-  ExpectFailed(Apply(*life, To(1, v1_)), kRollbackRefused);
+  ExpectFailed(Apply(*life, To(1, v1_)), Reason::kRollbackRefused);
 }
 
 // A cosmic ray in the idle slot between download and check.
@@ -331,7 +331,7 @@ TEST_F(UpdaterTest, DamagedRecordAcceptsNothingAndKeepsRunning) {
   life = Reboot();
   ASSERT_TRUE(life->updater.Run({}));
   EXPECT_EQ(host_.running[kModel], v1_.content);
-  ExpectFailed(Apply(*life, To(4, v2_)), kStateDamaged);
+  ExpectFailed(Apply(*life, To(4, v2_)), Reason::kStateDamaged);
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
 
@@ -407,7 +407,7 @@ TEST_F(UpdaterTest, ARuntimeThatTheDeviceDoesNotAllowIsRefusedBeforeAnythingIsPu
   Assignment other = To(2, v2_);
   other.runtime = RuntimeNamed("server");
   const v1::ModelStatus refused = Apply(*life, other);
-  ExpectFailed(refused, kRuntimeRefused);
+  ExpectFailed(refused, Reason::kRuntimeRefused);
   EXPECT_EQ(refused.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_EQ(blobs_.bytes_fetched, pulled);
@@ -428,7 +428,7 @@ TEST_F(UpdaterTest, EachVersionRunsWithWhatItWasProvenWith) {
   host_.sick.insert(v2_.content);
   Assignment second = To(2, v2_);
   second.runtime = RuntimeNamed("other");
-  ExpectFailed(Apply(*life, second), kHealthFailed);
+  ExpectFailed(Apply(*life, second), Reason::kHealthFailed);
   for (int boots = 0; boots < 2; ++boots) {
     EXPECT_EQ(host_.running[kModel], v1_.content);
     EXPECT_EQ(host_.runtimes[kModel], "server");
@@ -445,12 +445,12 @@ TEST_F(UpdaterTest, AnotherRuntimeForTheSameArtifactGoesBackToTheOneBefore) {
   Assignment second = To(2, v1_);
   second.runtime = RuntimeNamed("server");
   const v1::ModelStatus failed = Apply(*life, second);
-  ExpectFailed(failed, kHealthFailed);
+  ExpectFailed(failed, Reason::kHealthFailed);
   EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
   EXPECT_FALSE(failed.has_active_runtime());
   life = Reboot();
   EXPECT_TRUE(life->updater.Run({}));
-  ExpectFailed(life->updater.status(), kHealthFailed);
+  ExpectFailed(life->updater.status(), Reason::kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_EQ(host_.runtimes[kModel], "");
 }
@@ -464,17 +464,17 @@ TEST_F(UpdaterTest, WhatItsHostGaveUpGoesBack) {
   ExpectHealthy(Apply(*life, second), v2_, 2);
   EXPECT_TRUE(life->updater.Run({}));  // nothing happened: nothing to do
   ExpectHealthy(life->updater.status(), v2_, 2);
-  host_.condition = Internal("it ended 6 times in a row");
+  host_.condition = Verdict(Reason::kHealthFailed, "it ended 6 times in a row");
   EXPECT_TRUE(life->updater.Run({}));
   const v1::ModelStatus failed = life->updater.status();
-  ExpectFailed(failed, kHealthFailed);
+  ExpectFailed(failed, Reason::kHealthFailed);
   EXPECT_THAT(failed.detail(), HasSubstr("6 times"));
   EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.runtimes[kModel], "");
   // And what it went back to, too: then nothing answers, and that is said.
   EXPECT_TRUE(life->updater.Run({}));
   const v1::ModelStatus out = life->updater.status();
-  ExpectFailed(out, kHealthFailed);
+  ExpectFailed(out, Reason::kHealthFailed);
   EXPECT_EQ(out.active_manifest(), "");
   EXPECT_THAT(out.detail(), HasSubstr("failed too"));
   EXPECT_TRUE(host_.running.empty());
@@ -487,24 +487,24 @@ TEST_F(UpdaterTest, AWayBackThatWasBrokenOffIsGoneLater) {
   Assignment second = To(2, v2_);
   second.runtime = RuntimeNamed("server");
   ExpectHealthy(Apply(*life, second), v2_, 2);
-  host_.condition = Internal("it ended 6 times in a row");
+  host_.condition = Verdict(Reason::kHealthFailed, "it ended 6 times in a row");
   std::stop_source stop;
   host_.on_start = [&] {
     stop.request_stop();  // another model's assignment came
-    return Cancelled("stopping");
+    return Verdict(Reason::kInterrupted, "stopping");
   };
   EXPECT_FALSE(life->updater.Run(stop.get_token()));
   host_.on_start = nullptr;
-  host_.condition = absl::OkStatus();
+  host_.condition = {};
   EXPECT_TRUE(life->updater.Run({}));
   const v1::ModelStatus failed = life->updater.status();
-  ExpectFailed(failed, kHealthFailed);
+  ExpectFailed(failed, Reason::kHealthFailed);
   EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.runtimes[kModel], "");
 }
 
 TEST_F(UpdaterTest, AProofThatWasBrokenOffSaysNothingAboutTheArtifact) {
-  host_.on_start = [] { return Cancelled("stopping"); };
+  host_.on_start = [] { return Verdict(Reason::kInterrupted, "stopping"); };
   std::stop_source stop;
   sleeper_.on_sleep = [&] { stop.request_stop(); };
   auto life = Begin();
@@ -520,7 +520,7 @@ TEST_F(UpdaterTest, AProofThatWasBrokenOffSaysNothingAboutTheArtifact) {
 TEST_F(UpdaterTest, TheWayBackToWhatRunsTouchesNoneOfItsFiles) {
   auto life = Begin();
   ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
-  host_.on_start = [] { return Cancelled("stopping"); };
+  host_.on_start = [] { return Verdict(Reason::kInterrupted, "stopping"); };
   std::stop_source stop;
   sleeper_.on_sleep = [&] { stop.request_stop(); };
   life->updater.Accept(To(2, v2_));

@@ -63,7 +63,7 @@ TEST_F(WorkerTest, WrongSignatureIsReportedAndActivatesNothing) {
   ASSERT_TRUE(Reach([&] { return worker_->settled() && !worker_->statuses().empty(); }));
   const v1::ModelStatus status = worker_->statuses().front();
   EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED);
-  EXPECT_EQ(status.reason(), kAssignmentRefused);
+  EXPECT_EQ(status.reason(), NameOf(Reason::kAssignmentRefused));
   worker_->Stop();
   EXPECT_TRUE(host_.running.empty());
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
@@ -81,6 +81,26 @@ TEST_F(WorkerTest, NewerAssignmentInterruptsADownload) {
     return !all.empty() && all.front().phase() == v1::ModelStatus::HEALTHY;
   }));
   EXPECT_EQ(worker_->statuses().front().release(), 2u);
+}
+
+// A server that takes a connection and says nothing, or next to nothing.
+TEST_F(WorkerTest, AnotherModelGoesOnBesideADownloadThatHangsAndStopEndsIt) {
+  blobs_.hanging = {v2_.chunks[0], v2_.chunks[1]};
+  const FakeArtifact other = MakeArtifact({7, 8});
+  v1::Assignment beside = Assign(1, other.digest);
+  beside.set_model("other");
+  worker_->Start();
+  worker_->Hand({Sign(Assign(1, v2_.digest))});
+  blobs_.AwaitHanging();
+  worker_->Hand({Sign(Assign(1, v2_.digest)), Sign(beside)});
+  ASSERT_TRUE(Reach([&] {
+    const auto all = worker_->statuses();
+    return all.size() == 2 && all.back().phase() == v1::ModelStatus::HEALTHY;
+  }));
+  EXPECT_EQ(worker_->statuses().front().phase(), v1::ModelStatus::DOWNLOADING);
+  EXPECT_FALSE(worker_->settled());
+  worker_->Stop();
+  EXPECT_EQ(blobs_.fetches[v2_.chunks[0]], 1) << "what hung was not touched by the other's release";
 }
 
 TEST_F(WorkerTest, StopEndsADownload) {

@@ -147,7 +147,7 @@ absl::Status SimulatedFleet::Fetch(const Pull& pull) {
     };
     const std::string target =
         fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(chunk.digest())), chunk.encoding());
-    QF_RETURN_IF_ERROR(client.Get(target, 0, chunk.stored_size(), count, kBlobTimeout).status());
+    QF_RETURN_IF_ERROR(client.Get(target, 0, chunk.stored_size(), count, {kBlobTimeout}).status());
     if (got != chunk.stored_size())
       return DataLoss("{} has {} bytes, not {}", target, got, chunk.stored_size());
     pulled_bytes_ += got;

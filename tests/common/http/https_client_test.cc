@@ -151,13 +151,12 @@ class HttpsClientTest : public net::TlsFixture {
                                    uint64_t first = 0, uint64_t limit = 10 << 20,
                                    milliseconds timeout = milliseconds(20'000)) {
     body_.clear();
-    return client.Get(
-        target, first, limit,
-        [this](ByteSpan piece) {
-          body_.append(AsText(piece));
-          return absl::OkStatus();
-        },
-        timeout);
+    return client.Get(target, first, limit,
+                      [this](ByteSpan piece) {
+                        body_.append(AsText(piece));
+                        return absl::OkStatus();
+                      },
+                      {timeout});
   }
 
   std::unique_ptr<ScriptedServer> server_;
@@ -323,14 +322,51 @@ TEST_F(HttpsClientTest, ASilentServerTimesOut) {
   EXPECT_NE(Message(status).find("timed out without progress"), std::string::npos) << status;
 }
 
+TEST_F(HttpsClientTest, AStopEndsWhatASilentServerHolds) {
+  std::stop_source stop;
+  std::jthread stopper;
+  Serve([&](const auto&) {
+    stopper = std::jthread([&] { stop.request_stop(); });
+    return ScriptedServer::Answer{.hang = true};
+  });
+  HttpsClient client = Client();
+  const auto began = std::chrono::steady_clock::now();
+  const auto ended = client
+                         .Get("/blob", 0, 100, [](ByteSpan) { return absl::OkStatus(); },
+                              {.timeout = milliseconds(60'000), .stop = stop.get_token()})
+                         .status();
+  EXPECT_EQ(ended.code(), Code::kCancelled) << ended;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(30'000));
+  // One that was asked for before it begins, too.
+  const auto never = client
+                         .Get("/blob", 0, 100, [](ByteSpan) { return absl::OkStatus(); },
+                              {.timeout = milliseconds(60'000), .stop = stop.get_token()})
+                         .status();
+  EXPECT_EQ(never.code(), Code::kCancelled) << never;
+}
+
+TEST_F(HttpsClientTest, CachesAreToldWhenWhatTheyHoldWasWrong) {
+  std::vector<std::string> said;
+  Serve([&](const auto& request) {
+    said.emplace_back(request[beast::field::cache_control]);
+    return ScriptedServer::Answer{.body = "x"};
+  });
+  HttpsClient client = Client();
+  for (const bool past : {false, true})
+    ASSERT_TRUE(client
+                    .Get("/blob", 0, 100, [](ByteSpan) { return absl::OkStatus(); },
+                         {.timeout = milliseconds(20'000), .past_caches = past})
+                    .ok());
+  EXPECT_EQ(said, (std::vector<std::string>{"", "no-cache"}));
+}
+
 TEST_F(HttpsClientTest, TheReceiverMayRefuse) {
   Serve([&](const auto&) { return ScriptedServer::Answer{.body = LongBody()}; });
   HttpsClient client = Client();
   const auto status =
       client
-          .Get(
-              "/blob", 0, 10 << 20, [](ByteSpan) { return ResourceExhausted("disk full"); },
-              milliseconds(20'000))
+          .Get("/blob", 0, 10 << 20, [](ByteSpan) { return ResourceExhausted("disk full"); },
+               {milliseconds(20'000)})
           .status();
   EXPECT_EQ(status.code(), Code::kResourceExhausted);
   EXPECT_TRUE(Get(client).ok()) << "the next request is not answered with the rest of the last";
@@ -339,7 +375,7 @@ TEST_F(HttpsClientTest, TheReceiverMayRefuse) {
 TEST_F(HttpsClientTest, BadAddressesAndIdentities) {
   for (const char* address : {"", "localhost", ":1", "localhost:"})
     EXPECT_EQ(
-        HttpsClient(address, {}, {}).Get("/", 0, 1, nullptr, milliseconds(100)).status().code(),
+        HttpsClient(address, {}, {}).Get("/", 0, 1, nullptr, {milliseconds(100)}).status().code(),
         Code::kInvalidArgument)
         << address;
   Serve([&](const auto&) { return ScriptedServer::Answer{}; });

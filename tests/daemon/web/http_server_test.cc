@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <thread>
 
+#include "common/http/listen_socket.h"
 #include "common/trust/openssl_handles.h"
 #include "tests/support/faulty_blob_store.h"
 #include "tests/support/memory_blob_store.h"
@@ -222,6 +225,23 @@ TEST_F(HttpServerTest, BoundsTheNumberOfConnections) {
   options.max_connections = 0;
   Start(options);
   EXPECT_EQ(Ask("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", nullptr), "");
+}
+
+// Of one address here; most of them are refused, and some give way.
+TEST_F(HttpServerTest, SilentConnectionsDoNotKeepOutWhoAsks) {
+  HttpServer::Options options;
+  options.max_connections = 16;
+  options.patience = std::chrono::milliseconds(0);
+  Start(options);
+  std::vector<int> silent;
+  const http::SocketAddress at = http::ToSocketAddress({"127.0.0.1", server_->port(), {}});
+  for (int i = 0; i < 40; ++i) {
+    silent.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(silent.back(), reinterpret_cast<const sockaddr*>(&at.at), at.size), 0);
+  }
+  EXPECT_THAT(Ask("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", nullptr),
+              StartsWith("HTTP/1.1 200 "));
+  for (const int fd : silent) ::close(fd);
 }
 
 TEST_F(HttpServerTest, SaysWhenThePortIsTaken) {

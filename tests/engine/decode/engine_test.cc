@@ -435,6 +435,28 @@ TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
     EXPECT_LT(token.offset, static_cast<int64_t>(end));
 }
 
+// Reading a mapped page behind the file's end is a SIGBUS, on whichever thread of the pool.
+TEST_F(EngineTest, AFileThatIsCutShortWhileItRunsIsAnErrorOfItsGenerations) {
+  Make("llama", {"f32"});
+  for (const int threads : {1, 4}) {
+    const auto engine = Load("f32", {.threads = threads});
+    ASSERT_NE(engine, nullptr);
+    const GenerateRequest request{.prompt = "the", .max_tokens = 8, .sampling = {.seed = 4}};
+    ASSERT_TRUE(engine->Generate(request).ok());
+    ASSERT_TRUE(engine->condition().ok());
+    const std::string whole = *RealFileSystem().ReadAll(Gguf("f32"));
+    fs::resize_file(Gguf("f32"), 100);
+    EXPECT_EQ(engine->Generate(request).status().code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(engine->condition().code(), absl::StatusCode::kDataLoss);
+    EXPECT_FALSE(engine->EvaluateTokens(std::vector<int32_t>{1, 2, 3}).ok());
+    // Whole again on the disk, it is so for the next that loads it.
+    const auto file = RealFileSystem().Open(Gguf("f32"), OpenMode::kUpdate);
+    ASSERT_TRUE((*file)->WriteAt(0, AsBytes(whole)).ok());
+    EXPECT_FALSE(engine->Generate(request).ok());
+    EXPECT_TRUE(Load("f32")->Generate(request).ok());
+  }
+}
+
 TEST_F(EngineTest, DamagedFilesAreErrors) {
   Make("llama", {"q4_0"});
   const std::string whole = *RealFileSystem().ReadAll(Gguf("q4_0"));

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <random>
 #include <vector>
 
 #include "engine/decode/weights.h"
+#include "pipeline/family/family.h"
 #include "pipeline/family/shapes.h"
 #include "pipeline/tensor/codec.h"
 
@@ -70,7 +72,12 @@ class ReferenceBuilder {
   explicit ReferenceBuilder(const ReferenceOptions& options) : options_(options) {
     model_.description.family = pipeline::FindFamily(options.family);
     model_.description.hyper = options.hyper;
-    model_.description.hyper.tied_embeddings = options.tied;
+    if (FindTensor(*model_.description.family, Role::kOutputHead) == nullptr) options_.tied = true;
+    model_.description.hyper.tied_embeddings = options_.tied;
+    // Whatever scalars the family has, each another.
+    float value = 0.4f;
+    for (const pipeline::FamilyScalar& scalar : model_.description.family->scalars)
+      model_.description.hyper.*scalar.value = value, value += 0.3f;
   }
 
   ReferenceModel Build() {
@@ -201,6 +208,11 @@ struct ReferenceRope {
   double magnitude = 1;
 };
 
+inline std::vector<double> Scaled(double factor, std::vector<double> x) {
+  for (double& v : x) v *= factor;
+  return x;
+}
+
 inline std::vector<double> Times(const Rows& w, const std::vector<double>& x) {
   std::vector<double> y;
   for (const auto& row : w) {
@@ -215,6 +227,14 @@ inline void AddTo(std::vector<double>& x, const std::vector<double>& y) {
   for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
 }
 
+// y = w x + b; no bias adds nothing.
+inline std::vector<double> Linear(const ReferenceWeights& l, Role weight, Role bias,
+                                  const std::vector<double>& x) {
+  std::vector<double> y = Times(l[weight], x);
+  AddTo(y, l.vector(bias));
+  return y;
+}
+
 inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vector<double>& w,
                                    double epsilon) {
   double square = 0;
@@ -223,6 +243,36 @@ inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vect
   std::vector<double> y;
   for (size_t i = 0; i < x.size(); ++i) y.push_back(x[i] * scale * w[i]);
   return y;
+}
+
+// As the family has it; `weight` and `bias` of a layer or of the whole.
+inline std::vector<double> FamilyNorm(const Family& family, const ReferenceWeights& w, Role weight,
+                                      Role bias, double epsilon, std::vector<double> x) {
+  if (family.norm == pipeline::Norm::kLayer) {
+    double mean = 0;
+    for (double v : x) mean += v / static_cast<double>(x.size());
+    for (double& v : x) v -= mean;
+  }
+  std::vector<double> y = RmsNorm(x, w.vector(weight), epsilon);
+  AddTo(y, w.vector(bias));
+  return y;
+}
+
+inline double FamilyActivation(const Family& family, double x) {
+  if (family.activation == pipeline::Activation::kSilu) return x / (1 + std::exp(-x));
+  return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * std::pow(x, 3))));
+}
+
+inline std::vector<double> FeedForward(const Family& family, const ReferenceWeights& l,
+                                       const std::vector<double>& x) {
+  std::vector<double> up = Linear(l, Role::kFfnUp, Role::kFfnUpBias, x);
+  if (l.matrices.contains(Role::kFfnGate)) {
+    const std::vector<double> gate = Times(l[Role::kFfnGate], x);
+    for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
+  } else {
+    for (double& v : up) v = FamilyActivation(family, v);
+  }
+  return Linear(l, Role::kFfnDown, Role::kFfnDownBias, up);
 }
 
 inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
@@ -249,24 +299,29 @@ inline void NormHeads(std::vector<double>& heads, const std::vector<double>& wei
   if (weight.empty()) return;
   const auto dim = static_cast<std::ptrdiff_t>(h.head_dim);
   for (auto head = heads.begin(); head != heads.end(); head += dim)
-    std::ranges::copy(RmsNorm({head, head + dim}, weight, h.rms_epsilon), head);
+    std::ranges::copy(RmsNorm({head, head + dim}, weight, h.norm_epsilon), head);
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& h,
-                              const ReferenceRope& rope, Rows& xs) {
-  Rows qs, ks, vs;
+inline void RunReferenceLayer(const Family& family, int64_t layer, const ReferenceWeights& l,
+                              const Hyperparameters& h, const ReferenceRope& rope, Rows& xs) {
+  const bool turns =
+      family.unturned_every == 0 || layer % family.unturned_every != family.unturned_every - 1;
+  const double scale = h.attention_scale != 0 ? static_cast<double>(h.attention_scale)
+                                              : 1 / std::sqrt(static_cast<double>(h.head_dim));
+  Rows qs, ks, vs, norms;
   const size_t dim = static_cast<size_t>(h.head_dim),
                group = static_cast<size_t>(h.heads / h.kv_heads);
   for (size_t t = 0; t < xs.size(); ++t) {
-    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kAttnNorm), h.rms_epsilon);
-    qs.push_back(Times(l[Role::kAttnQ], n)), ks.push_back(Times(l[Role::kAttnK], n)),
-        vs.push_back(Times(l[Role::kAttnV], n));
-    AddTo(qs[t], l.vector(Role::kAttnQBias)), AddTo(ks[t], l.vector(Role::kAttnKBias)),
-        AddTo(vs[t], l.vector(Role::kAttnVBias));
+    const std::vector<double> n =
+        FamilyNorm(family, l, Role::kAttnNorm, Role::kAttnNormBias, h.norm_epsilon, xs[t]);
+    norms.push_back(n);
+    qs.push_back(Linear(l, Role::kAttnQ, Role::kAttnQBias, n));
+    ks.push_back(Linear(l, Role::kAttnK, Role::kAttnKBias, n));
+    vs.push_back(Linear(l, Role::kAttnV, Role::kAttnVBias, n));
     NormHeads(qs[t], l.vector(Role::kAttnQNorm), h),
         NormHeads(ks[t], l.vector(Role::kAttnKNorm), h);
-    RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
+    if (turns) RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
   }
   for (size_t t = 0; t < xs.size(); ++t) {
     std::vector<double> mixed(qs[t].size(), 0);
@@ -277,19 +332,19 @@ inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& 
       for (size_t s = 0; s <= t; ++s) {
         double score = 0;
         for (size_t i = 0; i < dim; ++i) score += qs[t][q0 + i] * ks[s][k0 + i];
-        weight.push_back(std::exp(score / std::sqrt(static_cast<double>(dim))));
+        weight.push_back(std::exp(score * scale));
         total += weight.back();
       }
       for (size_t s = 0; s <= t; ++s) {
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }
     }
-    AddTo(xs[t], Times(l[Role::kAttnOutput], mixed));
-    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.rms_epsilon);
-    std::vector<double> gate = Times(l[Role::kFfnGate], n);
-    const std::vector<double> up = Times(l[Role::kFfnUp], n);
-    for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-    AddTo(xs[t], Times(l[Role::kFfnDown], gate));
+    AddTo(xs[t],
+          Scaled(h.residual_scale, Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed)));
+    const std::vector<double> n = family.residual == pipeline::Residual::kParallel
+                                      ? norms[t]
+                                      : RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.norm_epsilon);
+    AddTo(xs[t], Scaled(h.residual_scale, FeedForward(family, l, n)));
   }
 }
 
@@ -297,13 +352,20 @@ inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& 
 inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& rope,
                             const std::vector<int32_t>& ids) {
   const Hyperparameters& h = model.description.hyper;
+  const Family& family = *model.description.family;
+  const double scale = family.scales_embedding_by_root ? std::sqrt(static_cast<double>(h.hidden))
+                                                       : static_cast<double>(h.embedding_scale);
   Rows xs;
-  for (int32_t id : ids) xs.push_back(model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]);
-  for (const ReferenceWeights& layer : model.layers) RunReferenceLayer(layer, h, rope, xs);
+  for (int32_t id : ids)
+    xs.push_back(Scaled(scale, model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]));
+  for (size_t i = 0; i < model.layers.size(); ++i)
+    RunReferenceLayer(family, static_cast<int64_t>(i), model.layers[i], h, rope, xs);
   Rows logits;
   for (const auto& x : xs)
-    logits.push_back(Times(model.outer[Role::kOutputHead],
-                           RmsNorm(x, model.outer.vector(Role::kOutputNorm), h.rms_epsilon)));
+    logits.push_back(Scaled(1.0 / h.logit_divisor,
+                            Linear(model.outer, Role::kOutputHead, Role::kOutputHeadBias,
+                                   FamilyNorm(family, model.outer, Role::kOutputNorm,
+                                              Role::kOutputNormBias, h.norm_epsilon, x))));
   return logits;
 }
 

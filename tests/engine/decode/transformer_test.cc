@@ -75,6 +75,17 @@ TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
   }
 }
 
+// Five layers, of which the fourth does not turn where the family says so.
+TEST(Transformer, LayersMayBeWithoutRotaryEmbedding) {
+  for (const std::string_view family : {"llama", "smollm3"}) {
+    ReferenceOptions options{.family = family};
+    options.hyper.layers = 5;
+    const ReferenceModel model = ReferenceBuilder(options).Build();
+    const std::vector<int32_t> ids = RandomIds(20, 50);
+    ExpectNear(RunAll(model, ids), ReferenceLogits(model, {}, ids));
+  }
+}
+
 TEST(Transformer, HeadsMayBeOfASizeOfTheirOwn) {
   for (const std::string_view family : {"llama", "qwen3"}) {
     ReferenceOptions options{.family = family};

@@ -294,14 +294,16 @@ Tensor Range(const Layer& layer, const Tensor& from, const Tensor& to, const Ten
   return out;
 }
 
-// softmax(q k / sqrt(head) + mask) v; [batch, heads, tokens, head].
+// softmax(q k * scale + mask) v, of scale 1 / sqrt(head) where none is given; [batch, heads,
+// tokens, head].
 Tensor Attention(const Layer& layer, const In& in) {
-  if (layer.Attribute("causal") != "false" || in.size() != 4)
-    Fail("attention wants a mask and nothing else");
+  if (layer.Attribute("causal") != "false" || in.size() < 4 || in.size() > 5)
+    Fail("attention wants a mask, and may have a scale");
   const Tensor &q = *in[0], &k = *in[1], &v = *in[2];
   const int64_t heads = q.shape[0] * q.shape[1], now = q.shape[2], total = k.shape[2],
                 head = q.shape[3];
   const std::vector<int64_t> mask = Places(in[3]->shape, {q.shape[0], q.shape[1], now, total});
+  const double scale = in.size() > 4 ? F(*in[4], 0) : 1 / std::sqrt(static_cast<double>(head));
   Tensor out = Made(q.type, q.shape);
   std::vector<double> scores(static_cast<size_t>(total));
   for (int64_t h = 0; h < heads; ++h)
@@ -313,8 +315,7 @@ Tensor Attention(const Layer& layer, const In& in) {
           dot += static_cast<double>(F(q, (h * now + i) * head + d)) *
                  F(k, (h * total + j) * head + d);
         double& score = scores[static_cast<size_t>(j)];
-        score = dot / std::sqrt(static_cast<double>(head)) +
-                F(*in[3], mask[static_cast<size_t>((h * now + i) * total + j)]);
+        score = dot * scale + F(*in[3], mask[static_cast<size_t>((h * now + i) * total + j)]);
         most = std::max(most, score);
       }
       for (double& score : scores) sum += score = std::exp(score - most);
@@ -351,6 +352,12 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Cos") return {Map(arg(0), [](double x) { return std::cos(x); })};
   if (op == "Sin") return {Map(arg(0), [](double x) { return std::sin(x); })};
   if (op == "Swish") return {Map(arg(0), [](double x) { return x / (1 + std::exp(-x)); })};
+  if (op == "Gelu") {
+    if (layer.Attribute("approximation_mode") != "TANH") Fail("only the approximation is known");
+    return {Map(arg(0), [](double x) {
+      return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    })};
+  }
   if (op == "ReduceMean") return {MeanOfLast(layer, arg(0), arg(1))};
   if (op == "MatMul") return {MatMul(layer, arg(0), arg(1))};
   if (op == "Reshape") return {Reshape(layer, arg(0), arg(1))};

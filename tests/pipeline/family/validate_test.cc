@@ -14,6 +14,41 @@
 namespace quantfleet::pipeline {
 namespace {
 
+// A GGUF of Phi-2 may have q, k and v in one tensor, and so their biases, which count elements.
+TEST(CutPieces, TakesFusedBiasesApart) {
+  ModelDescription m;
+  m.family = FindFamily("phi2");
+  m.hyper = {.hidden = 64,
+             .intermediate = 96,
+             .layers = 1,
+             .heads = 4,
+             .kv_heads = 2,
+             .head_dim = 16,
+             .vocab = 100,
+             .context = 128,
+             .original_context = 128,
+             .rope_dims = 8};
+  for (const PieceName& piece : CanonicalPieces(*m.family, m.hyper, false)) {
+    const Shape s = ShapeOf(m.hyper, piece.role);
+    const FusedTensor* fused = FindFused(*m.family, piece.role);
+    const std::string name = fused != nullptr
+                                 ? LayerTensorName(*m.family, Dialect::kGguf, fused->name, 0)
+                                 : TensorName(*m.family, Dialect::kGguf, piece.role, piece.layer);
+    if (!m.tensors.empty() && m.tensors.back().name == name) {
+      (s.dims == 1 ? m.tensors.back().cols : m.tensors.back().rows) +=
+          s.dims == 1 ? s.cols : s.rows;
+    } else {
+      m.tensors.push_back({name, DType::kF32, s.rows, s.cols, s.dims});
+    }
+  }
+  ASSERT_OK(CutPieces(Dialect::kGguf, m));
+  EXPECT_EQ(m.Find(Role::kAttnQBias, 0)->first_row, 0);
+  EXPECT_EQ(m.Find(Role::kAttnKBias, 0)->first_row, 64);
+  EXPECT_EQ(m.Find(Role::kAttnVBias, 0)->first_row, 96);
+  EXPECT_EQ(m.Find(Role::kAttnV, 0)->first_row, 96);
+  EXPECT_EQ(m.tensors[m.Find(Role::kAttnVBias, 0)->tensor].name, "blk.0.attn_qkv.bias");
+}
+
 // One tensor per piece, all F32: a description that is in order.
 ModelDescription Good(std::string_view family = "llama") {
   ModelDescription m;

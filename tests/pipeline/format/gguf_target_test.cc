@@ -83,7 +83,7 @@ TEST_P(EveryTarget, OurOwnReaderFindsTheSameModel) {
   EXPECT_EQ(out.hyper.vocab, in.hyper.vocab);
   EXPECT_EQ(out.hyper.context, in.hyper.context);
   EXPECT_EQ(out.hyper.original_context, in.hyper.original_context);
-  EXPECT_EQ(out.hyper.rms_epsilon, in.hyper.rms_epsilon);
+  EXPECT_EQ(out.hyper.norm_epsilon, in.hyper.norm_epsilon);
   EXPECT_EQ(out.hyper.rope_theta, in.hyper.rope_theta);
   EXPECT_EQ(out.hyper.tied_embeddings, in.hyper.tied_embeddings);
   EXPECT_EQ(out.Parameters(), in.Parameters());

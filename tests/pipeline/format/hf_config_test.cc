@@ -44,6 +44,78 @@ std::string Ones(size_t n) {
   return "[" + text + "]";
 }
 
+// The activation is the family's, and so are the layers that turn.
+TEST(HfConfig, FollowsTheFamily) {
+  const auto phi = [](std::string_view activation) {
+    return Config({{"architectures", R"(["PhiForCausalLM"])"},
+                   {"rms_norm_eps", "absent"},
+                   {"layer_norm_eps", "1e-06"},
+                   {"hidden_act", fmt::format("\"{}\"", activation)}});
+  };
+  for (const std::string_view name : {"gelu_new", "gelu_pytorch_tanh"}) {
+    const auto c = ParseHfConfig(phi(name));
+    ASSERT_OK(c);
+    EXPECT_EQ(c->family->name, "phi2");
+    EXPECT_FLOAT_EQ(c->hyper.norm_epsilon, 1e-6f);
+  }
+  for (const std::string_view name : {"gelu", "silu"})
+    EXPECT_ERROR(ParseHfConfig(phi(name)), kUnimplemented, name);
+  EXPECT_ERROR(ParseHfConfig(Config(
+                   {{"architectures", R"(["PhiForCausalLM"])"}, {"hidden_act", "\"gelu_new\""}})),
+               kInvalidArgument, "layer_norm_eps");
+
+  const auto granite = [](const std::string& multiplier) {
+    return Config({{"architectures", R"(["GraniteForCausalLM"])"},
+                   {"embedding_multiplier", "12.0"},
+                   {"attention_multiplier", "0.015625"},
+                   {"residual_multiplier", multiplier},
+                   {"logits_scaling", "8"}});
+  };
+  const auto c = ParseHfConfig(granite("0.22"));
+  ASSERT_OK(c);
+  EXPECT_FLOAT_EQ(c->hyper.embedding_scale, 12);
+  EXPECT_FLOAT_EQ(c->hyper.attention_scale, 0.015625f);
+  EXPECT_FLOAT_EQ(c->hyper.residual_scale, 0.22f);
+  EXPECT_FLOAT_EQ(c->hyper.logit_divisor, 8);
+  for (const std::string bad : {"absent", "0", "-1"})
+    EXPECT_ERROR(ParseHfConfig(granite(bad)), kInvalidArgument, "residual_multiplier");
+
+  const auto gemma = [](const std::string& act, const std::string& activation,
+                        const std::string& tied) {
+    return Config({{"architectures", R"(["GemmaForCausalLM"])"},
+                   {"hidden_act", act},
+                   {"hidden_activation", activation},
+                   {"tie_word_embeddings", tied}});
+  };
+  for (const std::string act : {"\"gelu\"", "\"gelu_pytorch_tanh\""})
+    EXPECT_OK(ParseHfConfig(gemma(act, "null", "true")));
+  const auto tied = ParseHfConfig(gemma("absent", "\"gelu_pytorch_tanh\"", "absent"));
+  ASSERT_OK(tied);
+  EXPECT_TRUE(tied->hyper.tied_embeddings);
+  EXPECT_ERROR(ParseHfConfig(gemma("\"gelu\"", "\"silu\"", "true")), kUnimplemented,
+               "hidden_activation");
+  EXPECT_ERROR(ParseHfConfig(gemma("\"gelu\"", "null", "false")), kUnimplemented,
+               "tie_word_embeddings");
+
+  const auto smol = [](const std::string& layers, const std::string& interval) {
+    return Config({{"architectures", R"(["SmolLM3ForCausalLM"])"},
+                   {"num_hidden_layers", "5"},
+                   {"no_rope_layers", layers},
+                   {"no_rope_layer_interval", interval}});
+  };
+  for (const std::string layers : {"absent", "null", "[1, 1, 1, 0, 1]"})
+    for (const std::string interval : {"absent", "4"})
+      EXPECT_OK(ParseHfConfig(smol(layers, interval)));
+  EXPECT_OK(ParseHfConfig(smol("[1, 1, 1, 0, 1]", "3")));  // the list is what counts
+  for (const auto& [layers, interval] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"absent", "3"},
+                                                                  {"[1, 1, 1, 1, 1]", "4"},
+                                                                  {"[1, 1, 1, 0]", "4"},
+                                                                  {"[1, 1, 1, 0, \"x\"]", "4"},
+                                                                  {"[]", "4"}})
+    EXPECT_ERROR(ParseHfConfig(smol(layers, interval)), kUnimplemented, "no_rope_layers");
+}
+
 TEST(HfConfig, ReadsEverything) {
   const auto c = ParseHfConfig(Config({{"bos_token_id", "1"},
                                        {"eos_token_id", "[7, 9]"},
@@ -62,7 +134,7 @@ TEST(HfConfig, ReadsEverything) {
   EXPECT_EQ(c->hyper.context, 256);
   EXPECT_EQ(c->hyper.original_context, 256);
   EXPECT_EQ(c->hyper.sliding_window, 2047);
-  EXPECT_FLOAT_EQ(c->hyper.rms_epsilon, 1e-5f);
+  EXPECT_FLOAT_EQ(c->hyper.norm_epsilon, 1e-5f);
   EXPECT_EQ(c->bos, 1);
   EXPECT_EQ(c->ends, (std::vector<int64_t>{7, 9}));
   EXPECT_FALSE(c->padding.has_value());

@@ -335,8 +335,8 @@ TEST_F(HfSourceTest, NamesATruncatedFile) {
 
 TEST_F(HfSourceTest, RefusesOtherArchitectures) {
   Write("phi3");
-  Replace("config.json", "Phi3ForCausalLM", "GemmaForCausalLM");
-  EXPECT_ERROR(Open(), kUnimplemented, "'GemmaForCausalLM'", "Phi3ForCausalLM");
+  Replace("config.json", "Phi3ForCausalLM", "MambaForCausalLM");
+  EXPECT_ERROR(Open(), kUnimplemented, "'MambaForCausalLM'", "Phi3ForCausalLM");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {

@@ -263,7 +263,15 @@ TEST(HfTokenizer, PreTokenizersAreRecognised) {
   EXPECT_ERROR(
       FromJson(ByteBpe(
           R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]})")),
-      kUnimplemented, "Digits, ByteLevel");
+      kUnimplemented, "Digits that stay together");
+  const auto digits = [](std::string_view alone) {
+    return FromJson(ByteBpe(fmt::format(
+        R"({{"type": "Sequence", "pretokenizers": [{{"type": "Digits", "individual_digits": {}}},
+            {{"type": "ByteLevel", "add_prefix_space": false}}]}})",
+        alone)));
+  };
+  EXPECT_EQ(digits("true")->pre, "refact");
+  EXPECT_ERROR(digits("false"), kUnimplemented, "Digits");
   std::string other(kLlama3Pre);
   other.replace(other.find("{1,3}"), 5, "{1,4}");
   EXPECT_ERROR(FromJson(ByteBpe(other)), kUnimplemented, "{1,4}");

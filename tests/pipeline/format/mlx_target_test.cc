@@ -7,8 +7,11 @@
 #include <map>
 #include <set>
 
+#include "pipeline/format/safetensors/hf_source.h"
 #include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -54,6 +57,23 @@ TEST(MlxTarget, AsymmetricGroupsHaveABias) {
   }
   Recipe own{.name = "mine", .body = GroupType({4, 64, GroupZero::kPoint}), .head = DType::kQ8_0};
   EXPECT_ERROR(PlanMlx(*source, own), kInvalidArgument, "u4_g64");
+}
+
+// A runtime that would compute another model is not given one.
+TEST(MlxTarget, RefusesScaledRotaryEmbeddingsWhereMlxIgnoresThem) {
+  testing::TempDir dir;
+  for (const std::string_view family : {"phi2", "llama"}) {
+    testing::WriteTinyModel(dir.path() / family, family,
+                            {.rope_scaling = R"({"rope_type": "linear", "factor": 4.0})"});
+    const auto source = HfSource::Open(RealFileSystem(), dir.path() / family);
+    ASSERT_OK(source);
+    const auto layout = PlanMlx(**source, *FindRecipe("bf16"));
+    if (family == "llama") {
+      EXPECT_OK(layout);
+    } else {
+      EXPECT_ERROR(layout, kUnimplemented, "phi2");
+    }
+  }
 }
 
 }  // namespace

@@ -236,6 +236,8 @@ TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
   EXPECT_EQ(resumed->progress.slabs_resumed, recorded);
   EXPECT_EQ(resumed->progress.slabs_done, plan_.slabs.size());
   EXPECT_EQ(resumed->progress.bytes_read, plan_.source_bytes);
+  EXPECT_EQ(resumed->progress.bytes_resumed, plan_.source_bytes - missing)
+      << "what an earlier run did is no speed of this one";
   EXPECT_EQ(counting.bytes(), missing);
 }
 
@@ -290,6 +292,33 @@ TEST(Executor, EqualFloatTypesAreCopiedBitForBit) {
     MemorySink sink(*plan);
     ASSERT_OK(Execute(source, *plan, sink, {}));
     EXPECT_TRUE(std::equal(source.data[0].begin(), source.data[0].end(), sink.File(0, 0).begin()));
+  }
+}
+
+// Of one type, files that keep a norm as w and files that keep w + 1, from a source of either kind.
+TEST(Executor, ValuesMayLackWhatAFormatLeavesOut) {
+  for (const float in_source : {0.f, 1.f}) {
+    MemorySource source;
+    source.Add(Role::kAttnNorm, DType::kF32, 1, 64, 1);
+    source.model.pieces[0].lacks = in_source;
+    auto lacking = SimpleTarget(source.model, "lacking", DType::kF32, RowOrder::kHf);
+    for (PlacedPiece& placed : lacking.second.pieces) placed.lacks = 1;
+    const auto plan = PlanFromLayouts(
+        source.model, {SimpleTarget(source.model, "whole", DType::kF32, RowOrder::kHf), lacking});
+    ASSERT_OK(plan);
+    MemorySink sink(*plan);
+    ASSERT_OK(Execute(source, *plan, sink, {}));
+    for (size_t t = 0; t < 2; ++t)
+      EXPECT_TRUE(sink.File(t, 0) == NaiveFile(source, plan->targets[t].layout, 0)) << t;
+    const auto at = [&](size_t target, int i) {
+      return quantfleet::Load<float>(sink.File(target, 0).data() +
+                                     plan->targets[target].layout.pieces[0].offset + 4 * i);
+    };
+    for (const int i : {0, 1, 63}) {
+      EXPECT_FLOAT_EQ(at(0, i), at(1, i) + 1);
+      EXPECT_EQ(at(in_source == 0 ? 0 : 1, i),
+                quantfleet::Load<float>(source.data[0].data() + 4 * i));
+    }
   }
 }
 

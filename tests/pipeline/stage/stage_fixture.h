@@ -218,6 +218,8 @@ inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, ui
         piece.tensor, static_cast<uint64_t>(RowBytes(tensor.dtype, piece.first_row * unit)), raw));
     std::vector<float> values(static_cast<size_t>(n));
     FindCodec(tensor.dtype)->decode(raw.data(), n, values.data());
+    if (piece.lacks != placed.lacks)
+      for (float& v : values) v += piece.lacks - placed.lacks;
     const int64_t rows = n / unit, d = model.hyper.head_dim;
     if (placed.order != piece.order)
       values = placed.order == RowOrder::kInterleaved ? Interleave(values, rows, unit, d)

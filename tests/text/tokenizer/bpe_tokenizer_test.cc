@@ -119,6 +119,7 @@ TEST(BpeTokenizer, WordsAreThoseOfThePreTokenizer) {
   EXPECT_EQ(words("llama-bpe"), "It|'s| | |123|45| IPhone|14|\n\n| x|");
   EXPECT_EQ(words("dbrx"), words("llama-bpe"));
   EXPECT_EQ(words("qwen2"), "It|'s| | |1|2|3|4|5| IPhone|1|4|\n\n| x|");
+  EXPECT_EQ(words("refact"), "It|'s|  |1|2|3|4|5| IPhone|1|4|\n\n| x|");
   EXPECT_EQ(words("gpt-4o"), "It's| | |123|45| IPhone|14|\n\n| x|");
 }
 
@@ -186,7 +187,7 @@ TEST(BpeTokenizer, AnyBytesSurviveTheRoundTrip) {
       "the ", "THE",      " and\r\n", "\xf0\x9f\xa6\x99", "\n",  "  ", "\xc3\x84",
       "1234", "\xf0\x9f", "\xff",     "\xed\xa0\x80",     "<x>", "'s"};
   std::mt19937_64 random(3);
-  for (std::string pre : {"llama-bpe", "dbrx", "gpt-4o", "qwen2", "gpt-2"}) {
+  for (std::string pre : {"llama-bpe", "dbrx", "gpt-4o", "qwen2", "gpt-2", "refact"}) {
     TokenizerData data = Base(pre);
     AddMerge(data, "t", "h"), AddMerge(data, "th", "e"), AddMerge(data, " ", " "),
         AddMerge(data, "\n", "\n");
@@ -209,7 +210,7 @@ TEST(BpeTokenizer, AnyBytesSurviveTheRoundTrip) {
 
 // No text makes matching quadratic, and a run of a million is nothing special.
 TEST(BpeTokenizer, LongRunsAreSplitInBoundedTime) {
-  for (const char* pre : {"llama-bpe", "gpt-4o", "qwen2", "gpt-2"}) {
+  for (const char* pre : {"llama-bpe", "gpt-4o", "qwen2", "gpt-2", "refact"}) {
     const auto tokenizer = Make(Base(pre));
     for (const char* part :
          {" ", "a", "A", "\n", " \n", "1", "!", "'", "aA", "\xff", "\xc2\xa0x"}) {

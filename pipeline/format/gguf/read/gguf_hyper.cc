@@ -86,7 +86,9 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.layers = keys.NeedInteger("block_count");
   h.intermediate = keys.NeedInteger("feed_forward_length");
   h.heads = keys.NeedInteger("attention.head_count");
-  h.rms_epsilon = keys.NeedFloat("attention.layer_norm_rms_epsilon");
+  h.norm_epsilon = keys.NeedFloat(family.epsilon.gguf);
+  for (const FamilyScalar& scalar : family.scalars)
+    h.*scalar.value = keys.NeedFloat(scalar.name.gguf);
   h.kv_heads = keys.Integer("attention.head_count_kv").value_or(h.heads);
   h.head_dim = keys.Integer("attention.key_length").value_or(h.heads > 0 ? h.hidden / h.heads : 0);
   const int64_t value_length = keys.Integer("attention.value_length").value_or(h.head_dim);

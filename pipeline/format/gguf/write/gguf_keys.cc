@@ -51,7 +51,9 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   integer("attention.head_count_kv", h.kv_heads);
   integer("attention.key_length", h.head_dim);
   integer("attention.value_length", h.head_dim);
-  out.AddF32(key("attention.layer_norm_rms_epsilon"), h.rms_epsilon);
+  out.AddF32(key(family.epsilon.gguf), h.norm_epsilon);
+  for (const FamilyScalar& scalar : family.scalars)
+    out.AddF32(key(scalar.name.gguf), h.*scalar.value);
   if (family.gguf_states_window || h.sliding_window > 0)
     integer("attention.sliding_window", h.sliding_window);
   integer("rope.dimension_count", h.rope_dims);
