@@ -1,7 +1,6 @@
 #include "agent/fleet_commands.h"
 
 #include <fmt/core.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +15,7 @@
 #include "agent/self/launcher.h"
 #include "agent/self/trial.h"
 #include "agent/status_file.h"
+#include "common/log/log.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::agent {
@@ -70,8 +70,7 @@ void BecomeRelease(const StartOptions& options, const Program& program) {
 }
 
 absl::Status Start(const StartOptions& options, const Program& program) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("agent"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  StartLogging("agent", "%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::flush_on(spdlog::level::info);
   BecomeRelease(options, program);
   AgentEnd end = AgentEnd::kStopped;

@@ -1,5 +1,7 @@
 #include "agent/model_commands.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <charconv>
@@ -8,6 +10,7 @@
 #include <memory>
 
 #include "agent/engine_options.h"
+#include "common/base/outside_text.h"
 #include "engine/decode/engine.h"
 #include "engine/decode/load_tokenizer.h"
 #include "engine/measure/bench.h"
@@ -73,9 +76,11 @@ absl::Status Run(RunOptions options) {
   if (!options.as_json) {
     fmt::print("{}", options.request.prompt);
     std::fflush(stdout);
-    options.request.on_text = [](std::string_view piece,
-                                 std::span<const engine::TokenProbability>) {
-      fmt::print("{}", piece);
+    // What a model says may steer a terminal; a file gets it as it is.
+    const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+    options.request.on_text = [terminal](std::string_view piece,
+                                         std::span<const engine::TokenProbability>) {
+      fmt::print("{}", terminal ? ShownLines(piece) : std::string(piece));
       return std::fflush(stdout) == 0;
     };
   }
@@ -173,7 +178,7 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(std::string_view text) {
     int32_t id = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (error != std::errc() || end != word.data() + word.size())
-      return InvalidArgument("'{}' is not a token id", word.substr(0, 40));
+      return InvalidArgument("'{}' is not a token id", Shown(word, 40));
     ids.push_back(id);
     at += word.size();
   }

@@ -4,6 +4,8 @@
 #include <thread>
 
 #include "agent/external/ask_http.h"
+#include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "common/trust/name.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
@@ -23,13 +25,11 @@ fs::path MainFile(const Installed& installed) {
 
 // Tokens that an answer says it has made; -1: it says nothing about that.
 Tried<int64_t> TokensOf(const std::string& body) {
-  boost::system::error_code error;
-  const json::value answer = json::parse(body, error);
-  const json::object* object = answer.if_object();
-  const json::value* choices = object ? object->if_contains("choices") : nullptr;
-  if (error || !choices || !choices->is_array() || choices->get_array().empty())
+  const absl::StatusOr<json::object> object = ParseJsonObject(body, "the runtime's answer");
+  const json::value* choices = object.ok() ? object->if_contains("choices") : nullptr;
+  if (!choices || !choices->is_array() || choices->get_array().empty())
     return Setback(Reason::kHealthFailed, "the runtime's answer does not follow OpenAI's API: {}",
-                   body.substr(0, 200));
+                   CutText(body, 200));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
@@ -116,7 +116,7 @@ Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runt
   if (answer->status != 200)
     return Setback(Reason::kHealthFailed,
                    "the runtime answered the test prompt with HTTP status {}: {}", answer->status,
-                   answer->body.substr(0, 200));
+                   CutText(answer->body, 200));
   QF_TRY(const int64_t tokens, TokensOf(answer->body));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
     return Setback(
@@ -229,7 +229,7 @@ Verdict ModelHosts::StillHealthy(const std::string& model, const HealthGate& gat
   if (answer->status == 200 || answer->status == 429) return {};  // 429: its clients keep it busy
   return Setback(Reason::kHealthFailed,
                  "the endpoint answered the test prompt with HTTP status {}: {}", answer->status,
-                 answer->body.substr(0, 200));
+                 CutText(answer->body, 200));
 }
 
 Verdict ModelHosts::Condition(const std::string& model) const {

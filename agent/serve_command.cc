@@ -10,6 +10,7 @@
 #include "agent/serve/completion_server.h"
 #include "agent/serve/listen_address.h"
 #include "agent/serve/model_table.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -38,7 +39,7 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(options.server, clock, random));
   const std::string name = options.name.empty() ? NameOf(options.model) : options.name;
   const std::string warning = ChatTemplateOf(*engine).Warning();
-  if (!warning.empty()) fmt::print(stderr, "quantfleet-agent: warning: {}\n", warning);
+  if (!warning.empty()) fmt::print(stderr, "quantfleet-agent: warning: {}\n", Shown(warning));
   server->SetModel(name, std::move(engine));
   fmt::print("{} answers on {}\n", name, EndpointUrl(server->endpoint()));
   std::fflush(stdout);

@@ -6,6 +6,8 @@
 
 #include "agent/platform/state_lock.h"
 #include "agent/serve/listen_address.h"
+#include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::agent {
@@ -18,17 +20,14 @@ constexpr uint64_t kMaxBytes = 4 << 20;
 json::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 // As the operator's CLI shows the same message.
-absl::StatusOr<json::value> ToJson(const v1::ModelStatus& status) {
+absl::StatusOr<json::object> ToJson(const v1::ModelStatus& status) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   options.always_print_primitive_fields = true;
   std::string text;
   if (!google::protobuf::util::MessageToJsonString(status, &text, options).ok())
     return Internal("cannot write a model's status as JSON");
-  boost::system::error_code error;
-  json::value value = json::parse(text, error);
-  if (error) return Internal("cannot write a model's status as JSON: {}", error.message());
-  return value;
+  return ParseJsonObject(text, "a model's status");
 }
 
 json::array ToJson(const std::vector<v1::ModelStatus>& models) {
@@ -38,12 +37,9 @@ json::array ToJson(const std::vector<v1::ModelStatus>& models) {
   return list;
 }
 
-absl::StatusOr<json::value> ReadJson(FileSystem& files, const fs::path& path) {
+absl::StatusOr<json::object> ReadJson(FileSystem& files, const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxBytes));
-  boost::system::error_code error;
-  json::value value = json::parse(text, error);
-  if (error) return DataLoss("{} is damaged: {}", path.string(), error.message());
-  return value;
+  return ParseJsonObject(text, path.string());
 }
 
 absl::Status WriteJson(FileSystem& files, const fs::path& path, const json::object& object) {
@@ -82,20 +78,17 @@ absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state)
   if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem);
       certificate.ok())
     status.certificate_expires_ms = ToUnixMillis(certificate->not_after);
-  if (const auto object = ReadJson(files, state / "endpoint.json"); object.ok() && status.running)
-    if (const auto* fields = object->if_object())
-      if (const auto* endpoint = fields->if_contains("endpoint"); endpoint && endpoint->is_string())
-        status.endpoint = endpoint->get_string().c_str();
-  if (const auto object = ReadJson(files, state / "status.json"); object.ok())
-    if (const auto* fields = object->if_object()) {
-      status.program = {TextOf(*fields, "agent_version"), TextOf(*fields, "agent_slot")};
-      if (const auto* models = fields->if_contains("models"); models && models->is_array())
-        for (const json::value& model : models->get_array()) {
-          v1::ModelStatus one;
-          if (google::protobuf::util::JsonStringToMessage(json::serialize(model), &one).ok())
-            status.models.push_back(std::move(one));
-        }
-    }
+  if (const auto fields = ReadJson(files, state / "endpoint.json"); fields.ok() && status.running)
+    status.endpoint = TextOf(*fields, "endpoint");
+  if (const auto fields = ReadJson(files, state / "status.json"); fields.ok()) {
+    status.program = {TextOf(*fields, "agent_version"), TextOf(*fields, "agent_slot")};
+    if (const auto* models = fields->if_contains("models"); models && models->is_array())
+      for (const json::value& model : models->get_array()) {
+        v1::ModelStatus one;
+        if (google::protobuf::util::JsonStringToMessage(json::serialize(model), &one).ok())
+          status.models.push_back(std::move(one));
+      }
+  }
   return status;
 }
 
@@ -112,6 +105,7 @@ std::string StatusJson(const AgentStatus& status) {
          "\n";
 }
 
+// What the files say came from the daemon, and from programs that run models.
 std::string StatusText(const AgentStatus& status) {
   std::string text = fmt::format(
       "device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
@@ -135,7 +129,7 @@ std::string StatusText(const AgentStatus& status) {
       text += fmt::format("  {:.1f} tokens/s", model.tokens_per_second());
     text += "\n";
   }
-  return text;
+  return ShownLines(text);
 }
 
 }  // namespace quantfleet::agent

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "common/base/outside_text.h"
+
 namespace quantfleet::cli {
 
 void ExitOnError(const absl::Status& status) {
@@ -12,11 +14,12 @@ void ExitOnError(const absl::Status& status) {
 }
 
 void Warn(std::string_view text) {
-  if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", text);
+  if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", Shown(text, kMaxMessage));
 }
 
 void PrintOut(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  const std::string shown = ShownLines(text);
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
   std::fflush(stdout);
 }
 

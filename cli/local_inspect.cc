@@ -24,7 +24,7 @@ struct InspectOptions {
 };
 
 void Print(const InspectOptions& options, const json::object& object) {
-  PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
+  PrintOut(options.json ? Serialized(object) : Readable(object));
 }
 
 void WarnOfChats(const ModelSource& source) {

@@ -85,7 +85,7 @@ absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& m
   RunWish wish = options.run;
   wish.device_bytes = options.device_mib << 20;
   QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, wish));
-  PrintOut(options.json ? json::serialize(PlanJson(model, plan, runs)) + "\n"
+  PrintOut(options.json ? Serialized(PlanJson(model, plan, runs))
                         : DescribePlan(model, plan, runs));
   return absl::OkStatus();
 }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <limits>
 
+#include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "pipeline/family/family.h"
 #include "pipeline/format/layout/float_text.h"
 #include "pipeline/tensor/dtype.h"
@@ -13,6 +16,19 @@ namespace {
 
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
+
+std::string_view View(json::string_view text) { return {text.data(), text.size()}; }
+
+// JSON is UTF-8; what models call things need not be.
+void MakeValid(json::value& value) {
+  if (auto* text = value.if_string()) {
+    if (!IsUtf8(View(*text))) *text = ValidText(View(*text));
+  } else if (auto* array = value.if_array()) {
+    for (json::value& element : *array) MakeValid(element);
+  } else if (auto* object = value.if_object()) {
+    for (auto& field : *object) MakeValid(field.value());
+  }
+}
 
 json::object HyperJson(const Hyperparameters& h) {
   static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3"};
@@ -73,7 +89,7 @@ json::object SamplingJson(const SamplingDefaults& sampling) {
 
 // A value on one line; floats without noise.
 std::string Inline(const json::value& value) {
-  if (value.is_string()) return std::string(value.get_string());
+  if (value.is_string()) return Shown(View(value.get_string()));
   if (value.is_double()) return fmt::format("{:g}", value.get_double());
   if (value.is_array() && value.get_array().size() < 5 &&
       std::ranges::all_of(value.get_array(), [](const json::value& v) { return v.is_number(); })) {
@@ -81,7 +97,7 @@ std::string Inline(const json::value& value) {
     for (const json::value& v : value.get_array()) text += (text.empty() ? "" : " x ") + Inline(v);
     return text;
   }
-  return json::serialize(value);
+  return Shown(json::serialize(value), std::numeric_limits<size_t>::max());
 }
 
 bool IsTable(const json::value& value) {
@@ -114,7 +130,7 @@ std::string RowsText(const json::array& rows, const std::string& indent) {
 
 void Render(const json::object& object, const std::string& indent, std::string& text) {
   for (const auto& field : object) {
-    const std::string key(field.key());
+    const std::string key = Shown(View(field.key()));
     if (field.value().is_object()) {
       text += fmt::format("{}{}:\n", indent, key);
       Render(field.value().get_object(), indent + "  ", text);
@@ -214,6 +230,12 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
   if (!manifest.target().importance_digest().empty())
     out["importance_digest"] = ToHex(AsBytes(manifest.target().importance_digest()));
   return out;
+}
+
+std::string Serialized(json::object object) {
+  json::value value(std::move(object));
+  MakeValid(value);
+  return json::serialize(value) + "\n";
 }
 
 std::string Readable(const json::object& object) {

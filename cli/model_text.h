@@ -27,6 +27,9 @@ boost::json::object DescribeManifest(const v1::Manifest& manifest);
 // What running it takes: the terms in bytes, and as text for people.
 boost::json::object NeedJson(const pipeline::MemoryNeed& need);
 
+// For scripts: one line of JSON, valid whatever the model calls its things.
+std::string Serialized(boost::json::object object);
+
 // "key: value" lines; lists of objects become tables.
 std::string Readable(const boost::json::object& object);
 

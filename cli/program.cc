@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/local_commands.h"
 #include "cli/remote_commands.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::cli {
 
@@ -23,7 +24,7 @@ int RunProgram(int argc, char** argv) {
       "could not be reached, 4 not permitted, 5 not found,\n6 the watched rollout was rolled back, "
       "7 it was aborted.\nData goes to stdout, messages and progress to stderr.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return std::string("quantfleet: ") + error.what() + "\nquantfleet: see --help for usage\n";
+    return "quantfleet: " + ShownLines(error.what()) + "\nquantfleet: see --help for usage\n";
   });
   AddLocalCommands(app);
   AddRemoteCommands(app);
@@ -34,7 +35,7 @@ int RunProgram(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "quantfleet: %s\n", error.what());
+    std::fprintf(stderr, "quantfleet: %s\n", ShownLines(error.what()).c_str());
     return kExitFailed;
   }
   return 0;

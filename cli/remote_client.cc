@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -294,12 +295,24 @@ absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
   return QF_CALL(StatusService, GetStatus, v1::GetStatusRequest());
 }
 
+namespace {
+
+// Two pages may name the same one.
+template <typename Response>
+void AddDamaged(const Response& page, Response& all) {
+  for (const std::string& record : page.damaged())
+    if (std::ranges::find(all.damaged(), record) == all.damaged().end()) all.add_damaged(record);
+}
+
+}  // namespace
+
 absl::StatusOr<v1::ListDevicesResponse> OperatorClient::ListDevices() {
   v1::ListDevicesResponse all;
   v1::ListDevicesRequest request;
   do {
     QF_ASSIGN_OR_RETURN(v1::ListDevicesResponse page, QF_CALL(FleetService, ListDevices, request));
     for (v1::Device& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
+    AddDamaged(page, all);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;
@@ -313,6 +326,7 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> OperatorClient::ListAllowedDevice
                         QF_CALL(FleetService, ListAllowedDevices, request));
     for (v1::AllowedDevice& device : *page.mutable_devices())
       *all.add_devices() = std::move(device);
+    AddDamaged(page, all);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;

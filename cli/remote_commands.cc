@@ -29,7 +29,7 @@ int ExitCodeOf(const absl::Status& status) {
 
 void ExitOnRpcError(const absl::Status& status) {
   if (status.ok()) return;
-  fmt::print(stderr, "quantfleet: {}\n", Printable(Message(status)));
+  fmt::print(stderr, "quantfleet: {}\n", Message(status));
   throw CLI::RuntimeError(ExitCodeOf(status));
 }
 

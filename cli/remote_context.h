@@ -32,9 +32,13 @@ int ExitCodeOf(const absl::Status& status);
 // As ExitOnError, with the exit code that the status deserves.
 void ExitOnRpcError(const absl::Status& status);
 
+// Warns of what the daemon left out of a list because it cannot read it.
 template <typename T>
 T RpcValueOrExit(absl::StatusOr<T> result) {
   ExitOnRpcError(result.status());
+  if constexpr (requires { result->damaged(); })
+    for (const std::string& record : result->damaged())
+      Warn(fmt::format("the daemon's record of {} is damaged", record));
   return std::move(*result);
 }
 

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "common/base/access.h"
+#include "common/base/json.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::cli {
@@ -61,16 +62,15 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
         "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
         path.string());
   QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
-  boost::system::error_code error;
-  const boost::json::value json = boost::json::parse(text, error);
-  if (error || !json.is_object())
+  const auto json = ParseJsonObject(text, path.string());
+  if (!json.ok())
     return InvalidArgument(
         "{}: not a credential: expected a JSON object like the DATA/admin.json that `quantfleetd "
         "--dev` writes",
         path.string());
   Credential credential;
   if (server_override.empty()) {
-    QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "server", credential.server));
+    QF_RETURN_IF_ERROR(ReadField(*json, path, "server", credential.server));
   } else {
     credential.server = server_override;
   }
@@ -78,10 +78,9 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
   if (colon == std::string::npos || colon == 0 || colon + 1 == credential.server.size())
     return InvalidArgument("'{}' is not the address of a daemon: write HOST:PORT",
                            credential.server);
-  QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "ca_pem", credential.ca_pem));
-  QF_RETURN_IF_ERROR(
-      ReadField(json.get_object(), path, "certificate_pem", credential.certificate_pem));
-  QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "private_pem", credential.private_pem));
+  QF_RETURN_IF_ERROR(ReadField(*json, path, "ca_pem", credential.ca_pem));
+  QF_RETURN_IF_ERROR(ReadField(*json, path, "certificate_pem", credential.certificate_pem));
+  QF_RETURN_IF_ERROR(ReadField(*json, path, "private_pem", credential.private_pem));
   QF_RETURN_IF_ERROR(CheckKeys(credential, path, clock.Now()));
   return credential;
 }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <ctime>
+#include <limits>
 
 #include "common/base/bytes.h"
+#include "common/base/outside_text.h"
 #include "common/trust/validity.h"
 
 namespace quantfleet::cli {
@@ -23,19 +25,7 @@ std::string Pad(std::string_view text, size_t width, bool right) {
 }  // namespace
 
 std::string Printable(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    // C0 and DEL, and C1 in its UTF-8 form (C2 80 .. C2 9F).
-    const bool c1 =
-        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c < 0x20 || c == 0x7F || c1)
-      out += '?';
-    else
-      out += text[i];
-    if (c1) ++i;
-  }
-  return out;
+  return Shown(text, std::numeric_limits<size_t>::max());
 }
 
 Table::Table(std::vector<std::string> headings) : headings_(std::move(headings)) {

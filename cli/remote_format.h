@@ -14,6 +14,7 @@
 
 namespace quantfleet::cli {
 
+// As outside_text.h shows it, uncut.
 std::string Printable(std::string_view text);
 
 // Columns are as wide as their widest cell, with two blanks between; those whose heading begins

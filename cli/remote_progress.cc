@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/remote_format.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -28,7 +29,7 @@ bool StatusLine::Due() const { return terminal_ && clock_.Monotonic() >= next_; 
 void StatusLine::Show(std::string_view text) {
   if (!terminal_) return;
   // A line longer than the terminal would wrap, and the next one would not cover it.
-  const std::string line = Printable(text).substr(0, TerminalColumns() - 1);
+  const std::string line(CutText(Printable(text), TerminalColumns() - 1));
   std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
   std::fflush(stderr);
   next_ = clock_.Monotonic() + std::chrono::milliseconds(100);

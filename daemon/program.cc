@@ -1,6 +1,5 @@
 #include "daemon/program.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +9,7 @@
 #include "common/base/access.h"
 #include "common/base/open_files.h"
 #include "common/base/stop_signals.h"
+#include "common/log/log.h"
 #include "daemon/maintenance.h"
 #include "daemon/server.h"
 
@@ -162,8 +162,7 @@ int Run(int argc, char** argv) {
     fmt::print(stderr, "quantfleetd: {}\n", Message(made));
     return kExitUsage;
   }
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("quantfleetd"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  StartLogging("quantfleetd", "%Y-%m-%dT%H:%M:%S.%e %l %v");
   spdlog::set_level(spdlog::level::from_str(config.log_level));
   return Run(config);
 }

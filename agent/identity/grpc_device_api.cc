@@ -8,6 +8,7 @@
 #include <set>
 
 #include "agent/identity/device_api.h"
+#include "common/message/clean.h"
 #include "quantfleet/v1/device.grpc.pb.h"
 
 namespace quantfleet::agent {
@@ -56,6 +57,8 @@ class GrpcDeviceApi final : public DeviceApi {
   template <typename Response, typename Request>
   absl::StatusOr<Response> Call(Method<Response, Request> method, const Request& request,
                                 std::chrono::seconds deadline) {
+    // What this machine's files and programs say is a part of it.
+    QF_ASSIGN_OR_RETURN(const Request clean, ParseClean<Request>(SerializeClean(request)));
     net::AwaitConnection(*channel_, kReconnect);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline);
@@ -65,7 +68,7 @@ class GrpcDeviceApi final : public DeviceApi {
       active_.insert(&context);
     }
     Response response;
-    const grpc::Status status = ((*stub_).*method)(&context, request, &response);
+    const grpc::Status status = ((*stub_).*method)(&context, clean, &response);
     {
       std::lock_guard lock(mutex_);
       active_.erase(&context);

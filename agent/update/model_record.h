@@ -13,6 +13,8 @@
 
 namespace quantfleet::agent {
 
+inline constexpr size_t kMaxDetail = 1024;  // bytes of a detail, as the daemon takes it
+
 struct ModelRecord {
   uint64_t release = 0;            // highest accepted; 0: none
   std::optional<Digest> assigned;  // what that release assigns; nullopt: the model's removal

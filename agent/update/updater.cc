@@ -4,6 +4,7 @@
 #include "agent/update/updater.h"
 
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "common/trust/runtime.h"
 #include "pipeline/artifact/kind.h"
 
@@ -273,7 +274,7 @@ v1::ModelStatus Updater::status() const {
   if (!refusal_.ok()) {
     status.set_phase(v1::ModelStatus::FAILED);
     status.set_reason(std::string(NameOf(refusal_.reason())));
-    status.set_detail(refusal_.detail());
+    status.set_detail(Shown(refusal_.detail(), kMaxDetail));
   }
   return status;
 }
@@ -304,7 +305,7 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::optional<Reason> why,
     }
     status_.set_phase(phase);
     status_.set_reason(reason);
-    status_.set_detail(std::string(detail));
+    status_.set_detail(Shown(detail, kMaxDetail));
     status_.set_endpoint(endpoint);
     status_.set_tokens_per_second(
         running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
@@ -324,7 +325,7 @@ void Updater::ShowProgress(const DownloadProgress& progress) {
 
 void Updater::ShowWaiting(const Verdict& why) {
   std::lock_guard lock(mutex_);
-  status_.set_detail("waiting to try again: " + why.detail());
+  status_.set_detail(Shown("waiting to try again: " + why.detail(), kMaxDetail));
 }
 
 }  // namespace quantfleet::agent

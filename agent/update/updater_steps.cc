@@ -8,6 +8,7 @@
 #include "agent/update/meter.h"
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 
@@ -349,7 +350,7 @@ Tried<Updater::Step> Updater::StepDown() {
   v1::StepDown& step = record.stepped_down.emplace_back();
   step.set_manifest(record.manifest->raw());
   step.set_reason(std::string(NameOf(Blamed(record).reason())));
-  step.set_detail(record.detail);
+  step.set_detail(Shown(record.detail, kMaxDetail));
   record.manifest = record.step_down.front();
   record.step_down.erase(record.step_down.begin());
   // What came before may be just that.

@@ -54,17 +54,6 @@ absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_
       text.size(), kMaxParsedBytes >> 20);
 }
 
-std::string Shown(std::string_view text) {
-  constexpr size_t kLongest = 600;
-  size_t length = std::min(text.size(), kLongest);
-  while (length > 0 && length < text.size() && (text[length] & 0xc0) == 0x80)
-    --length;  // whole UTF-8
-  std::string shown(text.substr(0, length));
-  for (char& c : shown)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
-  return length < text.size() ? fmt::format("{}... ({} bytes)", shown, text.size()) : shown;
-}
-
 const json::value* JsonMembers::Any(std::string_view key) {
   const json::value* value = object_.if_contains(json::string_view(key.data(), key.size()));
   return value == nullptr || value->is_null() ? nullptr : value;

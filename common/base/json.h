@@ -17,9 +17,6 @@ namespace quantfleet {
 // hold so many values that only an attack explains it.
 absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text, std::string_view name);
 
-// A part of a file as a message quotes it: cut to 600 bytes and made printable.
-std::string Shown(std::string_view text);
-
 // Members of one object. A member that is absent or null is nullopt; one of another type sets
 // status().
 class JsonMembers {

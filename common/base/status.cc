@@ -4,7 +4,13 @@
 #include <cstring>
 #include <system_error>
 
+#include "common/base/outside_text.h"
+
 namespace quantfleet {
+
+absl::Status MakeStatus(absl::StatusCode code, std::string_view message) {
+  return absl::Status(code, ToAbsl(Shown(message, kMaxMessage)));
+}
 
 std::string Describe(const absl::Status& status) {
   return fmt::format("{}: {}", absl::StatusCodeToString(status.code()), Message(status));

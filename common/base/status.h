@@ -17,9 +17,11 @@ namespace quantfleet {
 inline absl::string_view ToAbsl(std::string_view s) { return {s.data(), s.size()}; }
 inline std::string_view ToStd(absl::string_view s) { return {s.data(), s.size()}; }
 
-inline absl::Status MakeStatus(absl::StatusCode code, std::string_view message) {
-  return absl::Status(code, ToAbsl(message));
-}
+// Messages name files, tensors, keys and what others said: whatever they hold, a status's message
+// is text on one line that may be stored, sent and printed (outside_text.h), of at most kMaxMessage
+// bytes and the note that it was cut.
+inline constexpr size_t kMaxMessage = 4096;
+absl::Status MakeStatus(absl::StatusCode code, std::string_view message);
 inline std::string Message(const absl::Status& status) {
   return std::string(ToStd(status.message()));
 }

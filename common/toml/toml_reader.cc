@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "common/toml/depth.h"
+
 namespace quantfleet {
 namespace {
 
@@ -51,6 +53,7 @@ TomlReader::~TomlReader() = default;
 absl::StatusOr<TomlReader> TomlReader::Parse(std::string_view text) {
   if (text.size() > kMaxBytes)
     return InvalidArgument("{} bytes of TOML; the maximum is {}", text.size(), kMaxBytes);
+  QF_RETURN_IF_ERROR(CheckTomlDepth(text));
   try {
     auto state = std::make_unique<State>();
     state->root = toml::parse(text);

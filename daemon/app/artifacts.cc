@@ -12,7 +12,9 @@ absl::StatusOr<v1::ListArtifactsResponse> Artifacts::List(const Caller& caller,
   v1::ListArtifactsResponse response;
   QF_RETURN_IF_ERROR(
       FillList(response.mutable_artifacts(), backend_.store.Read([&](const Transaction& tx) {
-        return tx.artifacts().List(request.model());
+        auto list = tx.artifacts().List(request.model());
+        NameDamaged(tx, response);
+        return list;
       })));
   return response;
 }
@@ -51,6 +53,7 @@ absl::StatusOr<v1::CollectGarbageResponse> Artifacts::CollectGarbage(
   response.set_blobs_removed(collected.blobs_removed);
   response.set_bytes_removed(collected.bytes_removed);
   response.set_jobs_forgotten(collected.jobs_forgotten);
+  for (const Damaged& job : collected.damaged) response.add_damaged("job " + job.name);
   return response;
 }
 

@@ -11,10 +11,11 @@
 
 namespace quantfleet::daemon::app {
 
-// What a translator knows about the other end: the client certificate that the TLS handshake
-// verified (PEM; empty: none was presented).
+// What a translator knows of the other end: the client certificate that the TLS handshake verified
+// (PEM; empty: it showed none), and its address.
 struct Caller {
   std::string certificate_pem;
+  std::string address = {};  // without the port; empty: not known
 };
 
 using trust::Role;

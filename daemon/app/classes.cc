@@ -9,8 +9,11 @@ absl::StatusOr<v1::ListDeviceClassesResponse> Classes::List(const Caller& caller
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListDeviceClassesResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_classes(),
-               backend_.store.Read([&](const Transaction& tx) { return tx.classes().List(); })));
+      FillList(response.mutable_classes(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = tx.classes().List();
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

@@ -61,9 +61,11 @@ absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Issued> 
   return out;
 }
 
-absl::StatusOr<v1::Identity> DeviceCalls::Enroll(const Caller&, const v1::EnrollRequest& request) {
+absl::StatusOr<v1::Identity> DeviceCalls::Enroll(const Caller& caller,
+                                                 const v1::EnrollRequest& request) {
   Fleet::Applicant applicant{
-      request.token(), request.csr_pem(), request.facts(), request.agent_version(), {}, {}};
+      request.token(), request.csr_pem(), request.facts(), request.agent_version(), {}, {},
+      caller.address};
   if (!request.nonce().empty() || !request.proof().empty())
     applicant.proof = {request.nonce(), request.proof()};
   if (const v1::CustomerProof& customer = request.customer(); request.has_customer())
@@ -101,7 +103,8 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
         device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
                                        request.trust_root_version()));
-    QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(), models));
+    QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(),
+                                                {device.models().begin(), device.models().end()}));
     QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device.id()));
     return absl::OkStatus();
   }));

@@ -12,8 +12,11 @@ absl::StatusOr<v1::ListDevicesResponse> Devices::List(const Caller& caller,
   QF_RETURN_IF_ERROR(FillPage(
       request, response, response.mutable_devices(),
       [&](std::string_view after, size_t limit) {
-        return backend_.store.Read(
-            [&](const Transaction& tx) { return tx.devices().List(after, limit); });
+        return backend_.store.Read([&](const Transaction& tx) {
+          auto page = tx.devices().List(after, limit);
+          NameDamaged(tx, response);
+          return page;
+        });
       },
       [](const v1::Device& device) { return device.id(); }));
   return response;
@@ -67,8 +70,11 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> Devices::ListAllowed(
   QF_RETURN_IF_ERROR(FillPage(
       request, response, response.mutable_devices(),
       [&](std::string_view after, size_t limit) {
-        return backend_.store.Read(
-            [&](const Transaction& tx) { return tx.admission().ListAllowed(after, limit); });
+        return backend_.store.Read([&](const Transaction& tx) {
+          auto page = tx.admission().ListAllowed(after, limit);
+          NameDamaged(tx, response);
+          return page;
+        });
       },
       [](const v1::AllowedDevice& device) { return device.device_id(); }));
   return response;
@@ -85,7 +91,12 @@ absl::StatusOr<v1::ListPendingDevicesResponse> Devices::ListPending(
     const Caller& caller, const v1::ListPendingDevicesRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListPendingDevicesResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_devices(), backend_.fleet.Pending()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_devices(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = backend_.fleet.Pending(tx);
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

@@ -16,8 +16,11 @@ absl::StatusOr<v1::ListGroupsResponse> Groups::List(const Caller& caller,
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListGroupsResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_groups(),
-               backend_.store.Read([&](const Transaction& tx) { return tx.groups().List(); })));
+      FillList(response.mutable_groups(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = tx.groups().List();
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

@@ -19,7 +19,12 @@ absl::StatusOr<v1::Job> Jobs::Get(const Caller& caller, const v1::GetJobRequest&
 absl::StatusOr<v1::ListJobsResponse> Jobs::List(const Caller& caller, const v1::ListJobsRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListJobsResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_jobs(), backend_.jobs.List()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_jobs(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = backend_.jobs.List(tx);
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

@@ -74,8 +74,11 @@ absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListModelsResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_models(),
-               backend_.store.Read([&](const Transaction& tx) { return tx.models().List(); })));
+      FillList(response.mutable_models(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = tx.models().List();
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

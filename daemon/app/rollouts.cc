@@ -77,8 +77,11 @@ absl::StatusOr<v1::ListRolloutsResponse> RolloutCalls::List(const Caller& caller
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListRolloutsResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_rollouts(),
-               backend_.store.Read([&](const Transaction& tx) { return tx.rollouts().List(); })));
+      FillList(response.mutable_rollouts(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = tx.rollouts().List();
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

@@ -24,8 +24,11 @@ absl::StatusOr<v1::ListTokensResponse> Tokens::List(const Caller& caller,
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListTokensResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_tokens(),
-               backend_.store.Read([&](const Transaction& tx) { return tx.tokens().List(); })));
+      FillList(response.mutable_tokens(), backend_.store.Read([&](const Transaction& tx) {
+        auto list = tx.tokens().List();
+        NameDamaged(tx, response);
+        return list;
+      })));
   return response;
 }
 

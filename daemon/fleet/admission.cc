@@ -1,6 +1,7 @@
 // What admits a device: a token, a certificate of a customer's CA, or the allowlist.
 #include <algorithm>
 
+#include "common/base/outside_text.h"
 #include "common/trust/token.h"
 #include "daemon/fleet/fleet.h"
 #include "daemon/fleet/token_use.h"
@@ -177,7 +178,7 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
       return InvalidArgument(
           "\"{}\" is not a device id: an id is \"d-\" and 16 hex digits, as `quantfleet-agent "
           "identity` prints it",
-          device.device_id().substr(0, 64));
+          Shown(device.device_id(), 64));
     QF_RETURN_IF_ERROR(CheckLabels(Labels(device.labels().begin(), device.labels().end())));
     device.set_created_ms(now);
   }

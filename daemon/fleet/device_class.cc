@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "common/base/outside_text.h"
 #include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
 #include "pipeline/artifact/entry_file.h"
@@ -28,12 +29,7 @@ std::string Join(const std::vector<std::string>& words, std::string_view separat
 }
 
 // What a fact is called in a reason: facts come from outside, so they are cut and cleaned.
-std::string Shown(std::string_view fact) {
-  if (fact.empty()) return "unknown";
-  std::string shown(fact.substr(0, 64));
-  std::ranges::replace_if(shown, [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-  return shown;
-}
+std::string ShownFact(std::string_view fact) { return fact.empty() ? "unknown" : Shown(fact, 64); }
 
 bool OneOf(const std::vector<std::string>& allowed, std::string_view value) {
   return std::ranges::find(allowed, value) != allowed.end();
@@ -102,7 +98,7 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
         format);
   if (!pipeline::IsCacheTypeName(context.kv_type()))
     return InvalidArgument("device class: kv_type \"{}\" is not known; use {}",
-                           Shown(context.kv_type()), pipeline::CacheTypeNames());
+                           ShownFact(context.kv_type()), pipeline::CacheTypeNames());
   return context;
 }
 
@@ -110,10 +106,10 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
 std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts,
                                   const Labels& labels) {
   if (!rules.arch.empty() && !OneOf(rules.arch, facts.arch()))
-    return fmt::format("needs arch {}, has {}", Join(rules.arch, " or "), Shown(facts.arch()));
+    return fmt::format("needs arch {}, has {}", Join(rules.arch, " or "), ShownFact(facts.arch()));
   const std::string form = facts.form().empty() ? "unknown" : facts.form();
   if (!rules.form.empty() && !OneOf(rules.form, form))
-    return fmt::format("needs form {}, has {}", Join(rules.form, " or "), Shown(form));
+    return fmt::format("needs form {}, has {}", Join(rules.form, " or "), ShownFact(form));
   const uint64_t memory_mib = facts.memory_total_bytes() >> 20;
   if (memory_mib < rules.min_memory_mib)
     return fmt::format("needs {} MiB of memory, has {}", rules.min_memory_mib, memory_mib);
@@ -139,9 +135,10 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
   if (!rules.any_runtime.empty() && std::ranges::none_of(rules.any_runtime, has_runtime))
     return fmt::format("needs runtime {}", Join(rules.any_runtime, " or "));
   if (!rules.power.empty() && !OneOf(rules.power, facts.power()))
-    return fmt::format("needs power {}, has {}", Join(rules.power, " or "), Shown(facts.power()));
+    return fmt::format("needs power {}, has {}", Join(rules.power, " or "),
+                       ShownFact(facts.power()));
   if (!rules.link.empty() && !OneOf(rules.link, facts.link()))
-    return fmt::format("needs link {}, has {}", Join(rules.link, " or "), Shown(facts.link()));
+    return fmt::format("needs link {}, has {}", Join(rules.link, " or "), ShownFact(facts.link()));
   if (facts.cores() < rules.min_cores)
     return fmt::format("needs at least {} cores, has {}", rules.min_cores, facts.cores());
   if (const uint64_t free_mib = facts.disk_free_bytes() >> 20; free_mib < rules.min_disk_free_mib)
@@ -158,7 +155,7 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
     const auto found = labels.find(key);
     if (found == labels.end()) return fmt::format("needs label {}={}", key, value);
     if (found->second != value)
-      return fmt::format("needs label {}={}, has {}", key, value, Shown(found->second));
+      return fmt::format("needs label {}={}, has {}", key, value, ShownFact(found->second));
   }
   return std::nullopt;
 }

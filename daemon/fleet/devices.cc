@@ -3,6 +3,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "common/trust/runtime.h"
 #include "daemon/fleet/fleet.h"
 #include "daemon/store/artifact_name.h"
@@ -12,7 +13,9 @@ namespace {
 
 constexpr int kMaxFactWords = 128, kMaxModels = 64, kMaxSteps = 16, kMaxOutgrown = 64;
 constexpr uint64_t kMaxContext = uint64_t{1} << 30;
-constexpr size_t kMaxText = 256, kMaxDetail = 2048, kMaxHardwareId = 64;
+constexpr size_t kMaxText = 256, kMaxHardwareId = 64;
+constexpr size_t kMaxDetail = 1024;  // of words that explain; longer ones are cut
+constexpr size_t kMaxFactBytes = 32 << 10, kMaxStatusBytes = 256 << 10;  // in all
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
   if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
@@ -74,6 +77,13 @@ void Forget(v1::Device& device, std::string_view model) {
     if (model.empty() || outgrown.model() == model) outgrown.set_forgotten(true);
 }
 
+// What explains a state must not keep the state from being known.
+void CutDetails(v1::ModelStatus& status) {
+  status.set_detail(Shown(status.detail(), kMaxDetail));
+  for (v1::StepDown& step : *status.mutable_stepped_down())
+    step.set_detail(Shown(step.detail(), kMaxDetail));
+}
+
 absl::Status CheckDigest(std::string_view field, const std::string& raw) {
   if (!raw.empty() && raw.size() != Digest::kSize)
     return InvalidArgument("{}: a digest must have 32 bytes", field);
@@ -88,6 +98,9 @@ absl::Status SetRevoked(v1::Device& device) {
 }
 
 absl::Status CheckFacts(const v1::HardwareFacts& facts) {
+  if (facts.ByteSizeLong() > kMaxFactBytes)
+    return InvalidArgument("facts: {} bytes; the maximum is {}", facts.ByteSizeLong(),
+                           kMaxFactBytes);
   QF_RETURN_IF_ERROR(CheckText("facts.arch", facts.arch(), kMaxText));
   QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMaxText));
   QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMaxText));
@@ -110,10 +123,13 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
 absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
   if (models.size() > kMaxModels) return InvalidArgument("models: at most {}", kMaxModels);
   std::map<std::string_view, int> seen;
+  size_t bytes = 0;
+  for (const v1::ModelStatus& m : models) bytes += m.ByteSizeLong();
+  if (bytes > kMaxStatusBytes)
+    return InvalidArgument("models: {} bytes; the maximum is {}", bytes, kMaxStatusBytes);
   for (const v1::ModelStatus& m : models) {
     QF_RETURN_IF_ERROR(CheckText("models.model", m.model(), kMaxText));
     QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMaxText));
-    QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMaxDetail));
     QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMaxText));
     QF_RETURN_IF_ERROR(CheckText("models.kv_type", m.kv_type(), kMaxText));
     if (m.context() > kMaxContext)
@@ -128,7 +144,6 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
     for (const v1::StepDown& step : m.stepped_down()) {
       QF_RETURN_IF_ERROR(CheckDigest("models.stepped_down.manifest", step.manifest()));
       QF_RETURN_IF_ERROR(CheckText("models.stepped_down.reason", step.reason(), kMaxText));
-      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.detail", step.detail(), kMaxDetail));
     }
     if (!std::isfinite(m.tokens_per_second()))
       return InvalidArgument("models.tokens_per_second is not a number");
@@ -167,11 +182,12 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const Transaction& tx,
 absl::StatusOr<v1::Device> Fleet::CheckIn(Transaction& tx, const v1::Device& device,
                                           std::string_view agent_version,
                                           const v1::HardwareFacts* facts,
-                                          const std::vector<v1::ModelStatus>& models,
+                                          std::vector<v1::ModelStatus> models,
                                           uint32_t trust_root_version) {
   QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMaxVersionBytes));
   if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
   QF_RETURN_IF_ERROR(CheckStatuses(models));
+  for (v1::ModelStatus& status : models) CutDetails(status);
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   auto now = tx.devices().Update(device, [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
@@ -219,7 +235,16 @@ absl::StatusOr<v1::Device> Fleet::ForgetOutgrown(std::string_view device_id,
 }
 
 absl::StatusOr<v1::Device> Fleet::Revoke(Transaction& tx, std::string_view device_id) {
-  return tx.devices().Update(device_id, SetRevoked);
+  auto revoked = tx.devices().Update(device_id, SetRevoked);
+  if (!absl::IsDataLoss(revoked.status())) return revoked;
+  // Of a device whose record cannot be read only the id is known. Its key is refused from now on;
+  // with another one it may enroll again.
+  v1::Device device;
+  device.set_id(std::string(device_id));
+  device.set_state(v1::Device::REVOKED);
+  device.set_class_reason("its record was damaged when it was revoked");
+  QF_RETURN_IF_ERROR(tx.devices().Rewrite(device));
+  return device;
 }
 
 }  // namespace quantfleet::daemon

@@ -19,7 +19,7 @@ absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
 }  // namespace
 
 Fleet::Fleet(Collaborators with, Options options)
-    : with_(with), options_(options), challenges_(with.random, with.clock) {}
+    : with_(with), options_(options), challenges_(with.random, with.clock), refusals_(with.clock) {}
 
 absl::StatusOr<Fleet::Issued> Fleet::Issue(const v1::Device& device, std::string_view public_pem,
                                            uint32_t knows) {
@@ -152,11 +152,18 @@ absl::StatusOr<Fleet::Issued> Fleet::RenewCounted(std::string_view device_id,
 }
 
 absl::StatusOr<Fleet::Issued> Fleet::Enroll(const Applicant& applicant) {
+  if (absl::Status refused = refusals_.Check(applicant.address); !refused.ok()) {
+    ++counters_.enrollments_refused;
+    return refused;
+  }
   auto identity = EnrollCounted(applicant);
   if (identity.ok()) {
     ++counters_.enrollments;
+  } else if (RetryAfter(identity.status())) {
+    ++counters_.enrollments_held;
   } else {
-    ++(RetryAfter(identity.status()) ? counters_.enrollments_held : counters_.enrollments_refused);
+    ++counters_.enrollments_refused;
+    refusals_.Add(applicant.address);
   }
   return identity;
 }

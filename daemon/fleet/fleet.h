@@ -19,6 +19,7 @@
 #include "daemon/fleet/challenge.h"
 #include "daemon/fleet/class_registry.h"
 #include "daemon/fleet/counters.h"
+#include "daemon/fleet/refusals.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 
@@ -83,13 +84,15 @@ class Fleet {
     std::string agent_version;
     std::optional<CustomerProof> customer;
     std::optional<KeyProof> proof;
+    std::string address = {};  // of the other end, without its port; empty: not known
   };
-  // Every enrollment ends here; they differ in what admits the device (admission.cc). A key that is
-  // already enrolled gets its device back; without a proof it gets a certificate, and nothing about
-  // the device, enrolled or pending, is changed. UNAUTHENTICATED: the token, the certificate or the
-  // proof is not valid; PERMISSION_DENIED: expired, used up, revoked, not on the allowlist, or the
-  // key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
-  // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device
+  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is
+  // enrolled gets its device back; without a proof it gets a certificate, and nothing is written:
+  // not of a device, not of one that waits. UNAUTHENTICATED: the token, the certificate or the
+  // proof is no good; PERMISSION_DENIED: expired, used up, revoked, not expected, or the key's
+  // device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
+  // RESOURCE_EXHAUSTED, the token's rate, the queue's bounds, or the address was refused too often
+  // (refusals.h); FAILED_PRECONDITION: the device
   // waits for an operator, and asks again.
   absl::StatusOr<Issued> Enroll(const Applicant& applicant);
   static std::string EnrollmentMessage(std::string_view nonce, std::string_view csr_pem);
@@ -106,8 +109,8 @@ class Fleet {
   // follows. ALREADY_EXISTS: it is enrolled; FAILED_PRECONDITION: it is revoked.
   absl::StatusOr<std::vector<v1::AllowedDevice>> Allow(std::vector<v1::AllowedDevice> devices);
 
-  // ---- pending devices (queue.cc)
-  absl::StatusOr<std::vector<v1::PendingDevice>> Pending();
+  // ---- the queue (queue.cc)
+  absl::StatusOr<std::vector<v1::PendingDevice>> Pending(const Transaction& tx);
   struct Approved {
     v1::Device device;
     std::string revoked;  // the device that it replaces; empty: none
@@ -128,7 +131,7 @@ class Fleet {
   // the check-in once it is committed.
   absl::StatusOr<v1::Device> CheckIn(Transaction& tx, const v1::Device& device,
                                      std::string_view agent_version, const v1::HardwareFacts* facts,
-                                     const std::vector<v1::ModelStatus>& models,
+                                     std::vector<v1::ModelStatus> models,
                                      uint32_t trust_root_version = 0);
   absl::StatusOr<v1::Device> Revoke(Transaction& tx, std::string_view device_id);
   // The device may be given again what it stepped down from. `model`: empty: of all models.
@@ -195,6 +198,7 @@ class Fleet {
   const Collaborators with_;
   const Options options_;
   ChallengeBook challenges_;
+  RefusalBook refusals_;
   FleetCounters counters_;
 
   struct RecentToken {

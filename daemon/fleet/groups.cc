@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "common/base/outside_text.h"
 #include "daemon/fleet/fleet.h"
 
 namespace quantfleet::daemon {
@@ -22,7 +23,7 @@ absl::Status CheckGroupName(std::string_view name) {
   return InvalidArgument(
       "\"{}\" is not a valid group name: use 1 to {} letters, digits, \".\", \"_\" and \"-\", "
       "beginning with a letter or digit",
-      name.substr(0, kMaxGroupName), kMaxGroupName);
+      Shown(name, kMaxGroupName), kMaxGroupName);
 }
 
 absl::Status CheckGroup(const v1::DeviceGroup& group) {

@@ -104,10 +104,8 @@ absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
       key.id, device.reason());
 }
 
-absl::StatusOr<std::vector<v1::PendingDevice>> Fleet::Pending() {
-  return with_.store.Read([&](const Transaction& tx) {
-    return tx.admission().ListPending(ToUnixMillis(with_.clock.Now()));
-  });
+absl::StatusOr<std::vector<v1::PendingDevice>> Fleet::Pending(const Transaction& tx) {
+  return tx.admission().ListPending(ToUnixMillis(with_.clock.Now()));
 }
 
 absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view device_id) {

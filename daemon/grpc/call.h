@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/message/clean.h"
 #include "daemon/app/callers.h"
 #include "daemon/grpc/worker_pool.h"
 
 namespace grpc {
+class ByteBuffer;
 class CallbackServerContext;
 class ServerUnaryReactor;
 }  // namespace grpc
@@ -40,6 +43,24 @@ class Dispatcher {
     return RunOn(slow_, context, Bind(request, answer, subject, use_case));
   }
 
+  // The same for what devices send: bytes, which gRPC itself would refuse for a string that is not
+  // UTF-8, and whose unknown fields it would keep.
+  template <typename Subject, typename Request, typename Answer>
+  grpc::ServerUnaryReactor* RunBytes(grpc::CallbackServerContext* context,
+                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* answer,
+                                     Subject& subject,
+                                     absl::StatusOr<Answer> (Subject::*use_case)(const app::Caller&,
+                                                                                 const Request&)) {
+    return RunBytesOn(quick_, context, request, answer,
+                      [&subject, use_case](const app::Caller& caller,
+                                           std::string_view bytes) -> absl::StatusOr<std::string> {
+                        QF_ASSIGN_OR_RETURN(const Request parsed, ParseClean<Request>(bytes));
+                        QF_ASSIGN_OR_RETURN(const Answer answered,
+                                            (subject.*use_case)(caller, parsed));
+                        return SerializeClean(answered);
+                      });
+  }
+
   WorkerPool& quick() { return quick_; }
   WorkerPool& slow() { return slow_; }
   void Stop();
@@ -56,6 +77,12 @@ class Dispatcher {
   }
   static grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
                                          Work work);
+  using BytesWork =
+      std::function<absl::StatusOr<std::string>(const app::Caller&, std::string_view bytes)>;
+  static grpc::ServerUnaryReactor* RunBytesOn(WorkerPool& pool,
+                                              grpc::CallbackServerContext* context,
+                                              const grpc::ByteBuffer* request,
+                                              grpc::ByteBuffer* answer, BytesWork work);
 
   // One per core: most of the work is behind the store's single lock, where more threads would only
   // take turns.

@@ -11,24 +11,31 @@ namespace {
 
 using Digests = std::unordered_set<Digest>;
 
+constexpr size_t kManifestsAtOnce = 16;  // that of a large artifact has megabytes
+
 absl::Status AddChunksOfArtifacts(Store& store, Digests& needed) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
-                      store.Read([&](const Transaction& tx) { return tx.artifacts().List(""); }));
-  for (const v1::Artifact& artifact : artifacts) {
-    const auto record =
-        store.Read([&](const Transaction& tx) { return tx.artifacts().Get(artifact.name()); });
-    if (absl::IsNotFound(record.status())) continue;  // deleted meanwhile
-    QF_RETURN_IF_ERROR(record.status());
-    v1::Manifest manifest;
-    if (!manifest.ParseFromString(record->manifest))
-      return DataLoss("the manifest of {} is damaged", artifact.name());
-    for (const v1::ArtifactFile& file : manifest.files())
-      for (const v1::Chunk& chunk : file.chunks()) {
-        QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
-        needed.insert(digest);
-      }
+  for (std::string after;;) {
+    QF_ASSIGN_OR_RETURN(const auto page, store.Read([&](const Transaction& tx) {
+      return tx.artifacts().ListManifests(after, kManifestsAtOnce);
+    }));
+    for (const auto& [name, bytes] : page) {
+      v1::Manifest manifest;
+      // What is needed is not known, and a restored backup may have it whole.
+      if (bytes.empty() || !manifest.ParseFromString(bytes))
+        return DataLoss(
+            "the manifest of {0} is damaged, and nothing was collected, since its blobs are not "
+            "known: restore the database from a backup, or delete the artifact (`quantfleet "
+            "artifact delete {0}`)",
+            name);
+      for (const v1::ArtifactFile& file : manifest.files())
+        for (const v1::Chunk& chunk : file.chunks()) {
+          QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
+          needed.insert(digest);
+        }
+    }
+    if (page.size() < kManifestsAtOnce) return absl::OkStatus();
+    after = page.back().first;
   }
-  return absl::OkStatus();
 }
 
 bool Abandoned(const v1::Job& job, int64_t before_ms) {
@@ -38,8 +45,18 @@ bool Abandoned(const v1::Job& job, int64_t before_ms) {
 
 absl::Status AddChunksOfJobs(Store& store, const CollectOptions& options, Digests& needed,
                              Collected& collected) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs,
-                      store.Read([&](const Transaction& tx) { return tx.jobs().List(); }));
+  std::vector<v1::Job> jobs;
+  QF_RETURN_IF_ERROR(store.Read([&](const Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(jobs, tx.jobs().List());
+    collected.damaged = tx.damaged();
+    return absl::OkStatus();
+  }));
+  // What a job was that cannot be read is not known, nor can it go on.
+  for (const Damaged& job : collected.damaged) {
+    ++collected.jobs_forgotten;
+    if (!options.dry_run)
+      QF_RETURN_IF_ERROR(store.Write([&](Transaction& tx) { return tx.jobs().Delete(job.name); }));
+  }
   for (const v1::Job& job : jobs) {
     QF_ASSIGN_OR_RETURN(const std::vector<SlabRow> slabs, store.Read([&](const Transaction& tx) {
       return tx.jobs().ListSlabs(job.name());

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <stop_token>
+#include <vector>
 
 #include "daemon/store/store.h"
 #include "pipeline/artifact/blob_store.h"
@@ -15,7 +16,8 @@ namespace quantfleet::daemon {
 struct Collected {
   uint64_t blobs_kept = 0, bytes_kept = 0;  // as stored
   uint64_t blobs_removed = 0, bytes_removed = 0;
-  uint64_t jobs_forgotten = 0;  // whose slabs no job will resume any more
+  uint64_t jobs_forgotten = 0;   // whose slabs nobody will take up any more
+  std::vector<Damaged> damaged;  // of those, the ones whose record cannot be read: it is deleted
 };
 
 struct CollectOptions {
@@ -26,8 +28,8 @@ struct CollectOptions {
   std::stop_token stop = {};
 };
 
-// CANCELLED when stopped: what was removed by then stays removed. DATA_LOSS when a record is
-// damaged: nothing is removed unless it is known what is needed.
+// CANCELLED when stopped: what was removed until then stays removed. DATA_LOSS when a manifest is
+// damaged: nothing is removed where it is not known what is needed.
 absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs,
                                          const CollectOptions& options);
 

@@ -10,8 +10,10 @@
 namespace quantfleet::daemon {
 namespace {
 
-// The targets that the classes ask for, each once, in their order. For the agent: whatever its
-// model's folder holds.
+constexpr size_t kMaxClasses = 256;
+
+// What the classes ask for, each once, in their order. Of the agent: whatever its model's folder
+// holds.
 absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
                                                    const std::vector<std::string>& classes) {
   if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram) {
@@ -21,6 +23,9 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
         model);
   }
   if (classes.empty()) return InvalidArgument("a job needs at least one device class");
+  if (classes.size() > kMaxClasses)
+    return InvalidArgument("a job for {} device classes; the maximum is {}", classes.size(),
+                           kMaxClasses);
   std::vector<std::string> targets;
   for (const std::string& name : classes) {
     QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class,
@@ -145,9 +150,8 @@ absl::StatusOr<v1::Job> JobRunner::Get(std::string_view name) {
   return std::move(record.job);
 }
 
-absl::StatusOr<std::vector<v1::Job>> JobRunner::List() {
-  QF_ASSIGN_OR_RETURN(auto jobs,
-                      with_.store.Read([&](const Transaction& tx) { return tx.jobs().List(); }));
+absl::StatusOr<std::vector<v1::Job>> JobRunner::List(const Transaction& tx) {
+  QF_ASSIGN_OR_RETURN(auto jobs, tx.jobs().List());
   for (v1::Job& job : jobs) Overlay(job);
   return jobs;
 }

@@ -75,9 +75,9 @@ class JobRunner {
                                  const std::vector<std::string>& device_classes);
   // With live progress.
   absl::StatusOr<v1::Job> Get(std::string_view name);
-  absl::StatusOr<std::vector<v1::Job>> List();  // newest first
-  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one does not
-  // change.
+  absl::StatusOr<std::vector<v1::Job>> List(const Transaction& tx);  // newest first
+  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as
+  // it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
   // FAILED_PRECONDITION while a job runs, except for a dry run; blocks until it is done.

@@ -1,5 +1,8 @@
 #include "daemon/jobs/model_registry.h"
 
+#include <algorithm>
+#include <limits>
+#include <optional>
 #include <set>
 
 #include "common/base/fail_point.h"
@@ -99,18 +102,57 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
     return a.path == b.path && a.size == b.size && a.sha256 == b.sha256;
   };
   std::sort(files.begin(), files.end(), by_path);
-  return store_.Write([&](Transaction& tx) -> absl::StatusOr<PushRecord> {
-    QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
-    for (const PushRecord& push : pushes)
-      if (!push.committed && push.model == name &&
+  const Request request{"BeginPush", std::string(request_id)};
+  // One at a time: none takes the room that another counted on.
+  std::lock_guard lock(begin_mutex_);
+  std::vector<PushRecord> open;
+  std::optional<PushRecord> found;
+  QF_RETURN_IF_ERROR(store_.Read([&](const Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const auto known, tx.requests().Find(request));
+    if (known) {
+      QF_ASSIGN_OR_RETURN(found, tx.models().GetPush(*known));
+      return absl::OkStatus();
+    }
+    QF_ASSIGN_OR_RETURN(open, tx.models().ListPushes());
+    std::erase_if(open, [](const PushRecord& push) { return push.committed; });
+    for (const PushRecord& push : open)
+      if (push.model == name &&
           std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
-        return push;
-    const PushRecord fresh{.id = random_.Id("p"),
-                           .model = std::string(name),
-                           .files = files,
-                           .created_ms = ToUnixMillis(clock_.Now())};
-    return tx.models().CreatePush(fresh, {"BeginPush", std::string(request_id)});
-  });
+        found = push;
+    return absl::OkStatus();
+  }));
+  if (found) return *std::move(found);
+  const PushRecord fresh{.id = random_.Id("p"),
+                         .model = std::string(name),
+                         .files = std::move(files),
+                         .created_ms = ToUnixMillis(clock_.Now())};
+  QF_RETURN_IF_ERROR(CheckRoom(open, fresh));
+  return store_.Write([&](Transaction& tx) { return tx.models().CreatePush(fresh, request); });
+}
+
+uint64_t ModelRegistry::Missing(const PushProgress& progress) {
+  uint64_t missing = 0;  // at most the limit of a push
+  for (const auto& entry : progress.files)
+    missing += entry.file.size - std::min(entry.file.size, entry.received);
+  return missing;
+}
+
+// What all open pushes may still write is promised to them.
+absl::Status ModelRegistry::CheckRoom(const std::vector<PushRecord>& open,
+                                      const PushRecord& fresh) {
+  if (open.size() >= limits_.max_open_pushes)
+    return ResourceExhausted(
+        "{} pushes are unfinished, which is the maximum: finish one of them (push its files again) "
+        "or wait until one is a week old",
+        open.size());
+  uint64_t promised = 0;
+  for (const PushRecord& push : open) {
+    QF_ASSIGN_OR_RETURN(const PushProgress progress, ProgressOf(push));
+    const auto sum = CheckedAdd(promised, Missing(progress));
+    promised = sum.value_or(std::numeric_limits<uint64_t>::max());
+  }
+  QF_ASSIGN_OR_RETURN(const PushProgress progress, ProgressOf(fresh));
+  return CheckSpace(Missing(progress), promised);
 }
 
 absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
@@ -119,7 +161,7 @@ absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
   QF_RETURN_IF_ERROR(CheckPushedFiles(files, limits_.max_push_files, limits_.max_push_bytes));
   QF_ASSIGN_OR_RETURN(const PushRecord push, FindOrCreatePush(request_id, name, files));
   QF_ASSIGN_OR_RETURN(PushProgress progress, ProgressOf(push));
-  if (!push.committed) QF_RETURN_IF_ERROR(CheckSpace(progress));
+  if (!push.committed) QF_RETURN_IF_ERROR(CheckSpace(Missing(progress), 0));
   return progress;
 }
 
@@ -139,14 +181,18 @@ absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::ProgressOf(const Push
   return progress;
 }
 
-absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
-  uint64_t missing = 0;
-  for (const auto& entry : progress.files)
-    missing += entry.file.size - std::min(entry.file.size, entry.received);
+absl::Status ModelRegistry::CheckSpace(uint64_t missing, uint64_t promised) {
   QF_RETURN_IF_ERROR(files_.MakeFolder(data_));
   QF_ASSIGN_OR_RETURN(const uint64_t space, files_.FreeSpace(data_));
-  const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
+  auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
+  if (needed) needed = CheckedAdd(*needed, promised);
   if (needed && *needed <= space) return absl::OkStatus();
+  if (promised > 0)
+    return ResourceExhausted(
+        "the push needs {}, but {} has {} free, of which unfinished pushes need {}, and {} stay "
+        "free: finish those pushes, or free some space and push again",
+        HumanBytes(missing), data_.string(), HumanBytes(space), HumanBytes(promised),
+        HumanBytes(limits_.keep_free_bytes));
   return ResourceExhausted(
       "the push needs {}, and {} of the disk must stay free, but {} has only {} free: free some "
       "space and push again",
@@ -299,6 +345,7 @@ absl::Status ModelRegistry::SweepModels() {
   // Listed first: what appears afterwards is not looked at.
   QF_ASSIGN_OR_RETURN(const auto present, files_.List(folder));
   std::set<fs::path> needed;
+  bool all_known = true;
   QF_RETURN_IF_ERROR(store_.Read([&](const Transaction& tx) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
     QF_ASSIGN_OR_RETURN(const auto models, tx.models().List());
@@ -307,8 +354,11 @@ absl::Status ModelRegistry::SweepModels() {
       if (!push.committed) needed.insert(PublishedOf(push));
     for (const v1::Model& model : models) needed.insert(model.path());
     for (const JobRecord& job : jobs) needed.insert(job.source_path);
+    all_known = tx.damaged().empty();
     return absl::OkStatus();
   }));
+  // A record that cannot be read may need any of them.
+  if (!all_known) return absl::OkStatus();
   for (const std::string& name : present)
     if (!needed.contains(folder / name)) QF_RETURN_IF_ERROR(files_.RemoveTree(folder / name));
   return absl::OkStatus();

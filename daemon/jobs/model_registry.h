@@ -30,6 +30,7 @@ class ModelRegistry {
   struct Limits {
     uint64_t max_push_bytes = uint64_t{4} << 40;
     size_t max_push_files = 4096;
+    size_t max_open_pushes = 64;
     Duration push_lifetime =
         std::chrono::hours(24 * 7);  // after this an unfinished push is removed
     size_t max_write_bytes = 1 << 20;
@@ -54,7 +55,8 @@ class ModelRegistry {
     };
     std::vector<Entry> files;
   };
-  // With the same name and files as an unfinished push, that one is continued.
+  // The same name and files as a push that is not finished: goes on with that one. Another one has
+  // to find room beside what all unfinished ones may still write (RESOURCE_EXHAUSTED).
   absl::StatusOr<PushProgress> BeginPush(std::string_view request_id, std::string_view name,
                                          const std::vector<PushedFile>& files);
   // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable until
@@ -78,7 +80,10 @@ class ModelRegistry {
   absl::StatusOr<PushRecord> FindOrCreatePush(std::string_view request_id, std::string_view name,
                                               std::vector<PushedFile> files);
   absl::StatusOr<PushProgress> ProgressOf(const PushRecord& record);
-  absl::Status CheckSpace(const PushProgress& progress);
+  static uint64_t Missing(const PushProgress& progress);
+  absl::Status CheckRoom(const std::vector<PushRecord>& open, const PushRecord& fresh);
+  // `promised`: bytes that others may still write.
+  absl::Status CheckSpace(uint64_t missing, uint64_t promised);
   absl::StatusOr<File*> OpenFile(Push& push, const PushedFile& file);
   absl::Status CheckDigests(Push& push);
   absl::Status MoveIntoPlace(Push& push);
@@ -96,7 +101,8 @@ class ModelRegistry {
   const fs::path data_;
   const Limits limits_;
 
-  std::mutex mutex_;  // guards pushes_; each Push has its own lock
+  std::mutex begin_mutex_;  // one push is begun at a time
+  std::mutex mutex_;        // guards pushes_; each Push has its own lock
   std::map<std::string, std::shared_ptr<Push>, std::less<>> pushes_;
 };
 

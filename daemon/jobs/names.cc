@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/base/bytes.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -34,7 +35,7 @@ absl::Status CheckModelName(std::string_view name) {
   return InvalidArgument(
       "\"{}\" is not a valid model name: use 1 to {} letters, digits, \".\", \"_\" and \"-\", "
       "beginning with a letter or digit",
-      name.substr(0, 2 * kMaxNameSize), kMaxNameSize);
+      Shown(name, 2 * kMaxNameSize), kMaxNameSize);
 }
 
 absl::Status CheckPushedPath(std::string_view path) {

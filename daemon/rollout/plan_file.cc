@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 
+#include "common/base/outside_text.h"
 #include "common/toml/toml_reader.h"
 #include "daemon/rollout/plan.h"
 
@@ -29,7 +30,7 @@ absl::StatusOr<uint32_t> ParseMinute(std::string_view text) {
   const bool shaped = text.size() == 5 && text[2] == ':' && digits(text.substr(0, 2), hours) &&
                       digits(text.substr(3), minutes);
   if (!shaped || minutes > 59 || hours * 60 + minutes > 24 * 60)
-    return InvalidArgument("'{}' is not a time of day: write it like 22:30", text.substr(0, 32));
+    return InvalidArgument("'{}' is not a time of day: write it like 22:30", Shown(text, 32));
   return hours * 60 + minutes;
 }
 
@@ -63,7 +64,7 @@ absl::StatusOr<v1::MaintenanceWindow> ReadWindow(TomlReader& reader) {
     const auto found = std::ranges::find(kDays, day);
     if (found == kDays.end())
       return InvalidArgument("days: '{}' is not one of mon, tue, wed, thu, fri, sat, sun",
-                             day.substr(0, 32));
+                             Shown(day, 32));
     window.add_weekdays(static_cast<uint32_t>(found - kDays.begin()) + 1);
   }
   QF_ASSIGN_OR_RETURN(const uint32_t start, ParseMinute(from));
@@ -84,7 +85,7 @@ absl::Status ReadOnFailure(TomlReader& reader, v1::RolloutPlan& plan) {
     plan.set_on_failure(v1::RolloutPlan::ABORT);
   else
     return InvalidArgument("on_failure: '{}' is not one of pause, rollback, abort",
-                           text.substr(0, 32));
+                           Shown(text, 32));
   return absl::OkStatus();
 }
 

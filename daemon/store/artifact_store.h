@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -25,6 +26,10 @@ class ArtifactStore {
   virtual absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const = 0;
   // Newest first. With an empty model: all, an artifact of several models once for each.
   virtual absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const = 0;
+  // Up to `limit` names and manifests, by name, of those above `after`, whatever is left of their
+  // records. Empty bytes: the manifest is damaged.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListManifests(
+      std::string_view after, size_t limit) const = 0;
   // The same digest again (also for another model) is the same artifact: it becomes that model's
   // newest, and statements that it lacks are added.
   virtual absl::Status Put(const ArtifactRecord& artifact) = 0;

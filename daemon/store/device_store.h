@@ -38,7 +38,8 @@ class DeviceStore {
       std::string_view hardware_id) const = 0;
   virtual absl::StatusOr<std::vector<v1::Device>> FindByAdmission(
       std::string_view admission) const = 0;
-  // Up to `limit` devices with ids above `after`, by id.
+  // Up to `limit` devices with ids above `after`, by id. Lists leave damaged records out
+  // (Transaction::damaged).
   virtual absl::StatusOr<std::vector<v1::Device>> List(std::string_view after,
                                                        size_t limit) const = 0;
 
@@ -57,9 +58,12 @@ class DeviceStore {
     QF_ASSIGN_OR_RETURN(const v1::Device read, Get(id));
     return Update(read, change);
   }
-  // The device was seen now. `device`: as this transaction read it. Cheap: once the transaction is
-  // committed the time is kept in memory, shown with the device at once, and written every half
-  // minute (of `now_ms`) and at the end. A crash loses some.
+  // In place of a record that cannot be read any more, and of what it reported. One that does not
+  // exist is no error.
+  virtual absl::Status Rewrite(const v1::Device& device) = 0;
+  // Heard of now. `device`: as this transaction read it. Cheap: once the transaction is committed
+  // it is kept in memory, read with the device at once and written every half minute (of `now_ms`)
+  // and at the end. A crash forgets some.
   virtual void Touch(const v1::Device& device, int64_t now_ms) = 0;
 };
 

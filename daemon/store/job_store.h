@@ -33,16 +33,21 @@ class JobStore {
   virtual ~JobStore() = default;
 
   virtual absl::StatusOr<JobRecord> Get(std::string_view name) const = 0;
-  virtual absl::StatusOr<std::vector<v1::Job>> List() const = 0;  // newest first
+  // Newest first. Lists leave damaged records out (Transaction::damaged).
+  virtual absl::StatusOr<std::vector<v1::Job>> List() const = 0;
   // QUEUED and RUNNING, oldest first.
   virtual absl::StatusOr<std::vector<JobRecord>> ListUnfinished() const = 0;
   virtual absl::StatusOr<JobRecord> Create(const JobRecord& job, const Request& request) = 0;
   virtual absl::StatusOr<JobRecord> Update(
       std::string_view name, const std::function<absl::Status(JobRecord&)>& change) = 0;
-  // The oldest QUEUED job, which is RUNNING now; nullopt when there is none.
+  // The oldest QUEUED job, now RUNNING; nullopt when none waits. One whose record is damaged will
+  // not be claimed again.
   virtual absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued() = 0;
   // At start: jobs that were RUNNING when the process died are QUEUED again. Returns how many.
   virtual absl::StatusOr<int> RequeueRunning() = 0;
+
+  // With its slabs. One that is gone already is no error.
+  virtual absl::Status Delete(std::string_view name) = 0;
 
   // By number.
   virtual absl::StatusOr<std::vector<SlabRow>> ListSlabs(std::string_view job) const = 0;

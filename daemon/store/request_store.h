@@ -1,6 +1,7 @@
 // Requests that created something, for callers whose connection broke.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -15,10 +16,15 @@ struct Request {
   std::string id;
 };
 
+inline constexpr size_t kMaxRequestIdBytes = 256;
+// The last so many are remembered: a caller whose connection broke asks again within minutes.
+inline constexpr size_t kKeptRequests = 10'000;
+
 class RequestStore {
  public:
   virtual ~RequestStore() = default;
-  // The resource that this request created, if it came before.
+  // The resource that this request made, if it was here before and is still remembered.
+  // INVALID_ARGUMENT: the id is too long.
   virtual absl::StatusOr<std::optional<std::string>> Find(const Request& request) const = 0;
   // Records that the request created this resource. Calls that create something and take a Request
   // do so themselves.

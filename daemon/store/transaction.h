@@ -6,6 +6,9 @@
 // Functions that are passed in ("change", "sign") see only the record.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "daemon/store/admission_store.h"
 #include "daemon/store/artifact_store.h"
 #include "daemon/store/assignment_store.h"
@@ -21,6 +24,13 @@
 #include "daemon/store/token_store.h"
 
 namespace quantfleet::daemon {
+
+// A record that cannot be read.
+struct Damaged {
+  std::string kind;  // "job"
+  std::string name;
+  bool operator==(const Damaged&) const = default;
+};
 
 class Transaction {
  public:
@@ -43,6 +53,9 @@ class Transaction {
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
   virtual ~Transaction() = default;
+
+  // What lists of this transaction left out, since it cannot be read.
+  virtual const std::vector<Damaged>& damaged() const = 0;
 
   AdmissionStore& admission() { return subjects_.admission; }
   ArtifactStore& artifacts() { return subjects_.artifacts; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 namespace quantfleet::engine {
 namespace {
@@ -49,8 +50,14 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::RunParts(int thread) {
-  for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
-    (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
+  try {
+    for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
+      (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
+  } catch (...) {
+    next_ = parts_;  // nobody takes another part
+    std::lock_guard lock(failure_mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
 }
 
 void ThreadPool::Work(int thread) {
@@ -80,6 +87,7 @@ void ThreadPool::ParallelForByThread(int64_t n, int64_t grain, Body body) {
   generation_.notify_all();
   RunParts(0);
   for (int busy; (busy = busy_.load()) != 0;) WaitForChange(busy_, busy);
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 }  // namespace quantfleet::engine

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -21,7 +23,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done.
+  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done. What
+  // the body throws (memory may be short) is thrown here, whichever thread it was, once no thread
+  // is at work; parts that nobody had begun are left.
   // `grain`: ranges are no smaller than this unless n is, so that small loops stay with the caller.
   void ParallelFor(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> body) {
     ParallelForByThread(n, grain, [body](int, int64_t begin, int64_t end) { body(begin, end); });
@@ -41,6 +45,8 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   const Body* body_ = nullptr;
   int64_t n_ = 0, parts_ = 0;
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;         // what the loop's body threw first
   std::vector<std::jthread> workers_;  // last: they are joined before what they use goes
 };
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "common/base/utf8.h"
 
 namespace quantfleet::pipeline {

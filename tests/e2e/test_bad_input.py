@@ -61,6 +61,15 @@ class BadModels(EndToEnd):
         write_safetensors(self.weights, header, bytes(data))
         self.refused("lm_head.weight")
 
+    def test_terminal_escapes_in_names_are_written_out(self):
+        config = json.loads((self.model / "config.json").read_text())
+        config.update(model_type="mamba", architectures=["\x1b]0;owned\x07\u009b2J\n"])
+        (self.model / "config.json").write_text(json.dumps(config))
+        self.refused("\\x1b]0;owned\\x07\\u009b2J\\n")
+        done = run("quantfleet", "inspect", self.model, check=False)
+        for steers in ("\x1b", "\x07", "\u009b"):
+            self.assertNotIn(steers, done.stdout + done.stderr)
+
     def test_unknown_architecture(self):
         config = json.loads((self.model / "config.json").read_text())
         config.update(model_type="mamba", architectures=["MambaForCausalLM"])

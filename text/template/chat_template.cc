@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/outside_text.h"
 #include "text/template/evaluate.h"
 
 namespace quantfleet::text {
@@ -19,14 +20,7 @@ const std::vector<ChatMessage>& Talk() {
   return talk;
 }
 
-// A template's words, for a line of a report.
-std::string Shown(std::string_view text) {
-  constexpr size_t kMax = 160;
-  std::string shown(text.substr(0, kMax));
-  for (char& c : shown)
-    if (c < 0x20 || c > 0x7e) c = '?';
-  return text.size() > kMax ? shown + "..." : shown;
-}
+constexpr size_t kMaxReason = 160;  // bytes of a template's words, for a line of a report
 
 size_t Count(std::string_view text, std::string_view part) {
   size_t count = 0;
@@ -56,7 +50,7 @@ ChatTemplate ChatTemplate::Read(std::string_view jinja, ControlTokens tokens) {
   read.state_ = State::kUnknown;
   absl::StatusOr<std::vector<Statement>> statements = ReadTemplate(jinja);
   if (!statements.ok()) {
-    read.why_ = Shown(Message(statements.status()));
+    read.why_ = Shown(Message(statements.status()), kMaxReason);
     return read;
   }
   read.statements_ = *std::move(statements);
@@ -73,7 +67,7 @@ void ChatTemplate::Probe() {
       if (!made.ok()) {
         // A template may refuse system messages, but not a user.
         if (system && absl::IsInvalidArgument(made.status())) continue;
-        why_ = Shown(Message(made.status()));
+        why_ = Shown(Message(made.status()), kMaxReason);
         return;
       }
       if (Count(made->bytes, kUser) != static_cast<size_t>(size + 1) / 2) {
@@ -133,12 +127,12 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
   absl::StatusOr<MarkedText> made = Evaluate(statements_, {messages, tokens_, now});
   if (absl::IsInvalidArgument(made.status()))
     return InvalidArgument("this model's chat template refuses the conversation: {}",
-                           Shown(Message(made.status())));
+                           Shown(Message(made.status()), kMaxReason));
   if (absl::IsUnimplemented(made.status()))
     return InvalidArgument(
         "this model's chat template is not known to the agent for this conversation ({}): write "
         "the prompt in the model's format and send it to /v1/completions",
-        Shown(Message(made.status())));
+        Shown(Message(made.status()), kMaxReason));
   QF_RETURN_IF_ERROR(made.status());
   if (messages.back().role == "assistant" && !tokens_.end.empty() &&
       made->bytes.ends_with(tokens_.end))

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/base/outside_text.h"
 #include "text/tokenizer/pre_tokenizer.h"
 
 namespace quantfleet::text {
@@ -74,7 +75,7 @@ absl::StatusOr<std::unique_ptr<BpeTokenizer>> BpeTokenizer::Create(const Tokeniz
     return Unimplemented(
         "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and "
         "gpt-2. Create the GGUF again from its tokenizer.json, or run the model with llama.cpp",
-        data.pre.substr(0, 60));
+        Shown(data.pre, 60));
   }
   QF_ASSIGN_OR_RETURN(WordSplitter splitter, WordSplitter::Create(pre->regex));
   std::unique_ptr<BpeTokenizer> tokenizer(

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::text {
 namespace {

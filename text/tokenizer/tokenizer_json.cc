@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "text/tokenizer/pre_tokenizer.h"
 
 namespace quantfleet::text {

@@ -73,13 +73,20 @@ absl::StatusOr<std::optional<v1::AllowedDevice>> SqlAdmissionStore::FindAllowed(
 absl::StatusOr<std::vector<v1::AllowedDevice>> SqlAdmissionStore::ListAllowed(
     std::string_view after, size_t limit) const {
   std::vector<v1::AllowedDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const std::string from(after);
-    const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::AllowedDevice>(
-                     sql, "SELECT record FROM allowed_devices WHERE id > :a ORDER BY id LIMIT :n",
-                     from, most));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    // Fewer than `limit` mean that there are no more, so what was left out is made up for.
+    std::string from(after);
+    for (size_t left_out = 1; left_out > 0;) {
+      const long long most = static_cast<long long>(limit - devices.size());
+      const size_t damaged = context_.damaged.size();
+      auto page = SelectAll<v1::AllowedDevice>(
+          context_, "allowed device",
+          "SELECT id, record FROM allowed_devices WHERE id > :a ORDER BY id LIMIT :n", from, most);
+      left_out = context_.damaged.size() - damaged;
+      if (!page.empty()) from = page.back().device_id();
+      if (left_out > 0) from = std::max(from, context_.damaged.back().name);
+      std::ranges::move(page, std::back_inserter(devices));
+    }
     return absl::OkStatus();
   }));
   return devices;
@@ -157,13 +164,11 @@ absl::StatusOr<std::optional<PendingRecord>> SqlAdmissionStore::FindPending(std:
 absl::StatusOr<std::vector<v1::PendingDevice>> SqlAdmissionStore::ListPending(
     int64_t now_ms) const {
   std::vector<v1::PendingDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const long long now = now_ms;
-    QF_ASSIGN_OR_RETURN(
-        devices,
-        SelectAll<v1::PendingDevice>(
-            sql, "SELECT record FROM pending_devices WHERE expires_ms > :n ORDER BY position",
-            now));
+    devices = SelectAll<v1::PendingDevice>(
+        context_, "pending device",
+        "SELECT id, record FROM pending_devices WHERE expires_ms > :n ORDER BY position", now);
     return absl::OkStatus();
   }));
   return devices;

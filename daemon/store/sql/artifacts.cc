@@ -57,8 +57,9 @@ absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql,
                           soci::into(id), soci::into(record));
   rows.execute();
   while (rows.fetch()) {
-    QF_ASSIGN_OR_RETURN(const v1::ModelStatus status, Unpack<v1::ModelStatus>(record));
-    if (ToHex(AsBytes(status.active_manifest())) == digest) ids.insert(id);
+    // What cannot be read is reported again at the device's next check-in.
+    const auto status = Unpack<v1::ModelStatus>(record);
+    if (status.ok() && ToHex(AsBytes(status->active_manifest())) == digest) ids.insert(id);
   }
   return ids;
 }
@@ -72,8 +73,8 @@ absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session
   for (const std::string& id : ids) {
     std::string record;
     sql << "SELECT record FROM devices WHERE id = :i", soci::use(id), soci::into(record);
-    QF_ASSIGN_OR_RETURN(const v1::Device device, Unpack<v1::Device>(record));
-    if (device.state() != v1::Device::REVOKED) users.push_back("device " + id);
+    const auto device = Unpack<v1::Device>(record);
+    if (!device.ok() || device->state() != v1::Device::REVOKED) users.push_back("device " + id);
   }
   const std::string name = ArtifactNameOfHex(digest);
   for (const std::string& rollout :
@@ -99,6 +100,8 @@ class SqlArtifactStore final : public ArtifactStore, private SqlSubject {
 
   absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const override;
   absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const override;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListManifests(
+      std::string_view after, size_t limit) const override;
   absl::Status Put(const ArtifactRecord& artifact) override;
   absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) override;
   absl::StatusOr<v1::Artifact> Delete(std::string_view name_or_prefix) override;
@@ -128,6 +131,29 @@ absl::Status SqlArtifactStore::Put(const ArtifactRecord& artifact) {
   });
 }
 
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqlArtifactStore::ListManifests(
+    std::string_view after, size_t limit) const {
+  std::vector<std::pair<std::string, std::string>> manifests;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    if (after.starts_with(kArtifactPrefix)) after.remove_prefix(kArtifactPrefix.size());
+    const std::string from(after);
+    const long long most = static_cast<long long>(limit);
+    std::string digest, manifest;
+    soci::statement rows =
+        (sql.prepare << "SELECT digest, manifest FROM artifacts WHERE digest > :a ORDER BY digest"
+                        " LIMIT :n",
+         soci::use(from), soci::use(most), soci::into(digest), soci::into(manifest));
+    rows.execute();
+    while (rows.fetch()) {
+      const auto bytes = FromBase64Url(manifest);
+      manifests.emplace_back(std::string(kArtifactPrefix) + digest,
+                             bytes ? std::string(AsText(*bytes)) : "");
+    }
+    return absl::OkStatus();
+  }));
+  return manifests;
+}
+
 absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_prefix) const {
   ArtifactRecord result;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
@@ -141,11 +167,11 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
     if (!bytes)
       return DataLoss("the database contains a damaged manifest of {}", ArtifactNameOfHex(digest));
     result.manifest = AsText(*bytes);
-    QF_ASSIGN_OR_RETURN(
-        result.statements,
-        SelectAll<v1::Signed>(
-            sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position",
-            digest));
+    result.statements =
+        SelectAll<v1::Signed>(context_, "statement",
+                              "SELECT statement_digest, statement FROM artifact_statements"
+                              " WHERE digest = :d ORDER BY position",
+                              digest);
     return absl::OkStatus();
   }));
   return result;
@@ -155,24 +181,30 @@ absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_vie
   std::vector<v1::Artifact> artifacts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string wanted(model);
-    std::string record, of_model;
+    std::string digest, record, of_model;
     long long created = 0;
     soci::statement rows(sql);
     rows.alloc();
-    rows.prepare(std::string("SELECT a.record, m.model, m.created_ms FROM artifact_models m"
-                             " JOIN artifacts a ON a.digest = m.digest") +
-                 (wanted.empty() ? "" : " WHERE m.model = :w") + " ORDER BY m.position DESC");
+    rows.prepare(
+        std::string("SELECT a.digest, a.record, m.model, m.created_ms FROM artifact_models m"
+                    " JOIN artifacts a ON a.digest = m.digest") +
+        (wanted.empty() ? "" : " WHERE m.model = :w") + " ORDER BY m.position DESC");
     if (!wanted.empty()) rows.exchange(soci::use(wanted));
+    rows.exchange(soci::into(digest));
     rows.exchange(soci::into(record));
     rows.exchange(soci::into(of_model));
     rows.exchange(soci::into(created));
     rows.define_and_bind();
     rows.execute();
     while (rows.fetch()) {
-      QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));
-      artifact.set_model(of_model);
-      artifact.set_created_ms(created);
-      artifacts.push_back(std::move(artifact));
+      auto artifact = Unpack<v1::Artifact>(record);
+      if (!artifact.ok()) {
+        context_.damaged.push_back({"artifact", std::string(kArtifactPrefix) + digest});
+        continue;
+      }
+      artifact->set_model(of_model);
+      artifact->set_created_ms(created);
+      artifacts.push_back(*std::move(artifact));
     }
     return absl::OkStatus();
   }));
@@ -201,7 +233,11 @@ absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_p
                                 ArtifactNameOfHex(digest), users);
     std::string record;
     sql << "SELECT record FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record);
-    QF_ASSIGN_OR_RETURN(artifact, Unpack<v1::Artifact>(record));
+    auto found = Unpack<v1::Artifact>(record);
+    if (found.ok())
+      artifact = *std::move(found);
+    else  // what cannot be read can be deleted
+      artifact.set_name(std::string(kArtifactPrefix) + digest);
     sql << "DELETE FROM artifacts WHERE digest = :d", soci::use(digest);
     Note(Change::Kind::kArtifact, artifact.name());
     return absl::OkStatus();

@@ -45,8 +45,9 @@ absl::StatusOr<v1::DeviceClass> SqlClassStore::Get(std::string_view name) const 
 
 absl::StatusOr<std::vector<v1::DeviceClass>> SqlClassStore::List() const {
   std::vector<v1::DeviceClass> classes;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(classes, SelectAll<v1::DeviceClass>(sql, "SELECT record FROM classes"));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    classes =
+        SelectAll<v1::DeviceClass>(context_, "device class", "SELECT name, record FROM classes");
     SortBy(classes, &v1::DeviceClass::name);
     return absl::OkStatus();
   }));

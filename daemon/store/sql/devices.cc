@@ -92,6 +92,7 @@ class SqlDeviceStore final : public DeviceStore, private SqlSubject {
   using DeviceStore::Update;
   absl::StatusOr<v1::Device> Update(
       const v1::Device& before, const std::function<absl::Status(v1::Device&)>& change) override;
+  absl::Status Rewrite(const v1::Device& device) override;
   void Touch(const v1::Device& device, int64_t now_ms) override;
 
  private:
@@ -112,7 +113,9 @@ absl::Status SqlDeviceStore::FillDevice(v1::Device& device, int64_t seen_ms) con
   device.clear_models();
   for (const auto& [record] :
        prepared().Select<std::string>("SELECT record FROM model_statuses WHERE device = :d", id)) {
-    QF_ASSIGN_OR_RETURN(*device.add_models(), Unpack<v1::ModelStatus>(record));
+    // What cannot be read is reported again at the next check-in.
+    if (auto status = Unpack<v1::ModelStatus>(record); status.ok())
+      *device.add_models() = *std::move(status);
   }
   std::ranges::sort(*device.mutable_models(), {}, &v1::ModelStatus::model);
   device.set_last_seen_ms(context_.last_seen.Latest(id, seen_ms));
@@ -199,7 +202,19 @@ absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::FindDevices(const std::s
 
 absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::List(std::string_view after,
                                                              size_t limit) const {
-  return SelectDevices("id > :v ORDER BY id", after, limit);
+  std::vector<v1::Device> devices;
+  // Fewer than `limit` mean that there are no more, so what was left out is made up for.
+  for (std::string from(after);;) {
+    const size_t wanted = limit - devices.size(), damaged = context_.damaged.size();
+    QF_ASSIGN_OR_RETURN(std::vector<v1::Device> page,
+                        SelectDevices("id > :v ORDER BY id", from, wanted));
+    const size_t left_out = context_.damaged.size() - damaged;
+    if (!page.empty()) from = page.back().id();
+    if (left_out > 0) from = std::max(from, context_.damaged.back().name);
+    const bool all = page.size() + left_out < wanted || left_out == 0;
+    std::ranges::move(page, std::back_inserter(devices));
+    if (all) return devices;
+  }
 }
 
 absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::SelectDevices(
@@ -208,22 +223,27 @@ absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::SelectDevices(
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string wanted(value);
     const long long most = static_cast<long long>(limit.value_or(0));
-    std::string record;
+    std::string id, record;
     long long seen_ms = 0;
     soci::statement rows(sql);
     rows.alloc();
-    rows.prepare("SELECT record, last_seen_ms FROM devices WHERE " + where +
+    rows.prepare("SELECT id, record, last_seen_ms FROM devices WHERE " + where +
                  (limit ? " LIMIT :n" : ""));
     rows.exchange(soci::use(wanted));
     if (limit) rows.exchange(soci::use(most));
+    rows.exchange(soci::into(id));
     rows.exchange(soci::into(record));
     rows.exchange(soci::into(seen_ms));
     rows.define_and_bind();
     rows.execute();
     while (rows.fetch()) {
-      QF_ASSIGN_OR_RETURN(v1::Device device, Unpack<v1::Device>(record));
-      QF_RETURN_IF_ERROR(FillDevice(device, seen_ms));
-      devices.push_back(std::move(device));
+      auto device = Unpack<v1::Device>(record);
+      if (!device.ok()) {
+        context_.damaged.push_back({"device", id});
+        continue;
+      }
+      QF_RETURN_IF_ERROR(FillDevice(*device, seen_ms));
+      devices.push_back(*std::move(device));
     }
     return absl::OkStatus();
   }));
@@ -252,6 +272,16 @@ absl::StatusOr<v1::Device> SqlDeviceStore::Update(
     return absl::OkStatus();
   }));
   return device;
+}
+
+absl::Status SqlDeviceStore::Rewrite(const v1::Device& device) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string id = device.id(), record = Pack(OwnFields(device));
+    sql << "UPDATE devices SET record = :r WHERE id = :i", soci::use(record), soci::use(id);
+    sql << "DELETE FROM model_statuses WHERE device = :i", soci::use(id);
+    Note(Change::Kind::kDevice, id);
+    return absl::OkStatus();
+  });
 }
 
 void SqlDeviceStore::Touch(const v1::Device& device, int64_t now_ms) {

@@ -60,9 +60,9 @@ absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Get(std::string_view name) const 
 
 absl::StatusOr<std::vector<v1::DeviceGroup>> SqlGroupStore::List() const {
   std::vector<v1::DeviceGroup> groups;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(groups,
-                        SelectAll<v1::DeviceGroup>(sql, "SELECT record FROM device_groups"));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    groups = SelectAll<v1::DeviceGroup>(context_, "device group",
+                                        "SELECT name, record FROM device_groups");
     SortBy(groups, &v1::DeviceGroup::name);
     return absl::OkStatus();
   }));
@@ -73,7 +73,13 @@ absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Delete(std::string_view name) {
   v1::DeviceGroup group;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
-    QF_ASSIGN_OR_RETURN(group, SelectGroup(sql, key));
+    auto found = SelectGroup(sql, key);
+    if (absl::IsDataLoss(found.status()))
+      group.set_name(key);  // what cannot be read can be deleted
+    else if (!found.ok())
+      return found.status();
+    else
+      group = *std::move(found);
     const char* const unfinished =
         "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
     for (const std::string& rollout : SelectTexts(sql, unfinished)) {

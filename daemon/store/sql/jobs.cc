@@ -45,6 +45,12 @@ void UpdateJobRow(soci::session& sql, const JobRecord& job) {
       soci::use(job.source_fingerprint), soci::use(name);
 }
 
+// It will not be asked for again: what it was to do is not known. Its record stays as it is.
+void FailDamagedJob(soci::session& sql, const std::string& name) {
+  const int failed = v1::Job::FAILED;
+  sql << "UPDATE jobs SET state = :s WHERE name = :n", soci::use(failed), soci::use(name);
+}
+
 class SqlJobStore final : public JobStore, private SqlSubject {
  public:
   explicit SqlJobStore(SqlContext& context) : SqlSubject(context) {}
@@ -57,6 +63,7 @@ class SqlJobStore final : public JobStore, private SqlSubject {
                                    const std::function<absl::Status(JobRecord&)>& change) override;
   absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued() override;
   absl::StatusOr<int> RequeueRunning() override;
+  absl::Status Delete(std::string_view name) override;
   absl::StatusOr<std::vector<SlabRow>> ListSlabs(std::string_view job) const override;
   absl::Status PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) override;
   absl::Status DeleteSlabs(std::string_view job) override;
@@ -68,7 +75,8 @@ class SqlJobStore final : public JobStore, private SqlSubject {
 absl::StatusOr<JobRecord> SqlJobStore::Create(const JobRecord& job, const Request& request) {
   JobRecord result = job;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, SelectJob(sql, *known));
       return absl::OkStatus();
     }
@@ -100,9 +108,9 @@ absl::StatusOr<JobRecord> SqlJobStore::Get(std::string_view name) const {
 
 absl::StatusOr<std::vector<v1::Job>> SqlJobStore::List() const {
   std::vector<v1::Job> jobs;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(jobs,
-                        SelectAll<v1::Job>(sql, "SELECT record FROM jobs ORDER BY position DESC"));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    jobs =
+        SelectAll<v1::Job>(context_, "job", "SELECT name, record FROM jobs ORDER BY position DESC");
     return absl::OkStatus();
   }));
   return jobs;
@@ -115,8 +123,13 @@ absl::StatusOr<std::vector<JobRecord>> SqlJobStore::ListUnfinished() const {
     for (const std::string& name :
          SelectTexts(sql, "SELECT name FROM jobs WHERE state IN (:q, :r) ORDER BY position", queued,
                      running)) {
-      QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
-      jobs.push_back(std::move(job));
+      auto job = SelectJob(sql, name);
+      if (absl::IsDataLoss(job.status())) {
+        context_.damaged.push_back({"job", name});
+        continue;
+      }
+      QF_RETURN_IF_ERROR(job.status());
+      jobs.push_back(*std::move(job));
     }
     return absl::OkStatus();
   }));
@@ -139,15 +152,21 @@ absl::StatusOr<JobRecord> SqlJobStore::Update(
 absl::StatusOr<std::optional<JobRecord>> SqlJobStore::ClaimNextQueued() {
   std::optional<JobRecord> claimed;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    std::string name;
     const int queued = v1::Job::QUEUED;
-    sql << "SELECT name FROM jobs WHERE state = :q ORDER BY position LIMIT 1", soci::use(queued),
-        soci::into(name);
-    if (!sql.got_data()) return absl::OkStatus();
-    QF_ASSIGN_OR_RETURN(claimed, SelectJob(sql, name));
-    claimed->job.set_state(v1::Job::RUNNING);
-    UpdateJobRow(sql, *claimed);
-    Note(Change::Kind::kJob, name);
+    for (const std::string& name :
+         SelectTexts(sql, "SELECT name FROM jobs WHERE state = :q ORDER BY position", queued)) {
+      auto job = SelectJob(sql, name);
+      if (absl::IsDataLoss(job.status())) {
+        FailDamagedJob(sql, name);
+        continue;
+      }
+      QF_RETURN_IF_ERROR(job.status());
+      job->job.set_state(v1::Job::RUNNING);
+      UpdateJobRow(sql, *job);
+      Note(Change::Kind::kJob, name);
+      claimed = *std::move(job);
+      break;
+    }
     return absl::OkStatus();
   }));
   return claimed;
@@ -159,15 +178,29 @@ absl::StatusOr<int> SqlJobStore::RequeueRunning() {
     const int running = v1::Job::RUNNING;
     for (const std::string& name :
          SelectTexts(sql, "SELECT name FROM jobs WHERE state = :r ORDER BY position", running)) {
-      QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
-      job.job.set_state(v1::Job::QUEUED);
-      UpdateJobRow(sql, job);
+      auto job = SelectJob(sql, name);
+      if (absl::IsDataLoss(job.status())) {
+        FailDamagedJob(sql, name);
+        continue;
+      }
+      QF_RETURN_IF_ERROR(job.status());
+      job->job.set_state(v1::Job::QUEUED);
+      UpdateJobRow(sql, *job);
       Note(Change::Kind::kJob, name);
       ++requeued;
     }
     return absl::OkStatus();
   }));
   return requeued;
+}
+
+absl::Status SqlJobStore::Delete(std::string_view name) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string key(name);
+    sql << "DELETE FROM jobs WHERE name = :n", soci::use(key);
+    Note(Change::Kind::kJob, name);
+    return absl::OkStatus();
+  });
 }
 
 absl::Status SqlJobStore::PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) {

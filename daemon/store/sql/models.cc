@@ -74,7 +74,8 @@ void SqlModelStore::WriteModel(soci::session& sql, const v1::Model& model) {
 absl::StatusOr<v1::Model> SqlModelStore::Put(const v1::Model& model, const Request& request) {
   v1::Model result = model;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, SelectModel(sql, *known));
       return absl::OkStatus();
     }
@@ -96,8 +97,8 @@ absl::StatusOr<v1::Model> SqlModelStore::Get(std::string_view name) const {
 
 absl::StatusOr<std::vector<v1::Model>> SqlModelStore::List() const {
   std::vector<v1::Model> models;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(models, SelectAll<v1::Model>(sql, "SELECT record FROM models"));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    models = SelectAll<v1::Model>(context_, "model", "SELECT name, record FROM models");
     SortBy(models, &v1::Model::name);
     return absl::OkStatus();
   }));
@@ -108,7 +109,8 @@ absl::StatusOr<PushRecord> SqlModelStore::CreatePush(const PushRecord& push,
                                                      const Request& request) {
   PushRecord result = push;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, SelectPush(sql, *known));
       return absl::OkStatus();
     }

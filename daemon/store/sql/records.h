@@ -1,5 +1,7 @@
-// How the store's .cc files write protobuf messages into text columns and read them back. Private
-// to daemon/store.
+// How the store's .cc files write protobuf messages into text columns and read them back: every
+// record passes through common/message on its way in, so that whatever stands in its strings it can
+// be read again, and on its way out, so that one of before that could not is mended. Private to
+// daemon/store.
 #pragma once
 
 #include <soci/soci.h>
@@ -11,22 +13,23 @@
 
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/message/clean.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 
 template <typename Message>
 std::string Pack(const Message& message) {
-  return ToBase64Url(AsBytes(message.SerializeAsString()));
+  return ToBase64Url(AsBytes(SerializeClean(message)));
 }
 
 template <typename Message>
 absl::StatusOr<Message> Unpack(std::string_view text) {
-  auto bytes = FromBase64Url(text);
-  Message message;
-  if (!bytes || !message.ParseFromArray(bytes->data(), static_cast<int>(bytes->size())))
-    return DataLoss("the database contains a damaged {} record: restore it from a backup",
-                    Message().GetTypeName());
-  return message;
+  const auto bytes = FromBase64Url(text);
+  if (bytes)
+    if (auto message = ParseClean<Message>(AsText(*bytes)); message.ok()) return message;
+  return DataLoss("the database contains a damaged {} record: restore it from a backup",
+                  Message::descriptor()->name());
 }
 
 // All rows of a query of one text column.
@@ -46,14 +49,27 @@ std::vector<std::string> SelectTexts(soci::session& sql, const std::string& quer
   return all;
 }
 
-// The same, each text a packed message.
+// All messages that a query of two text columns, name and record, finds. One that is damaged is
+// left out, so that it does not hide the others, and noted as Transaction::damaged has it; `kind`
+// says what it is.
 template <typename Message, typename... Parameters>
-absl::StatusOr<std::vector<Message>> SelectAll(soci::session& sql, const std::string& query,
-                                               const Parameters&... parameters) {
+std::vector<Message> SelectAll(SqlContext& context, std::string_view kind, const std::string& query,
+                               const Parameters&... parameters) {
   std::vector<Message> messages;
-  for (const std::string& text : SelectTexts(sql, query, parameters...)) {
-    QF_ASSIGN_OR_RETURN(Message message, Unpack<Message>(text));
-    messages.push_back(std::move(message));
+  std::string name, record;
+  soci::statement rows(context.session);
+  rows.alloc();
+  rows.prepare(query);
+  (rows.exchange(soci::use(parameters)), ...);
+  rows.exchange(soci::into(name));
+  rows.exchange(soci::into(record));
+  rows.define_and_bind();
+  rows.execute();
+  while (rows.fetch()) {
+    if (auto message = Unpack<Message>(record); message.ok())
+      messages.push_back(*std::move(message));
+    else
+      context.damaged.push_back({std::string(kind), name});
   }
   return messages;
 }

@@ -1,6 +1,7 @@
 // Requests that created something.
 #include <soci/soci.h>
 
+#include "daemon/store/sql/records.h"
 #include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
@@ -13,7 +14,7 @@ class SqlRequestStore final : public RequestStore, private SqlSubject {
   absl::StatusOr<std::optional<std::string>> Find(const Request& request) const override {
     std::optional<std::string> found;
     QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-      found = FindRequest(sql, request);
+      QF_ASSIGN_OR_RETURN(found, FindRequest(sql, request));
       return absl::OkStatus();
     }));
     return found;
@@ -28,8 +29,11 @@ class SqlRequestStore final : public RequestStore, private SqlSubject {
 
 }  // namespace
 
-std::optional<std::string> FindRequest(soci::session& sql, const Request& request) {
+absl::StatusOr<std::optional<std::string>> FindRequest(soci::session& sql, const Request& request) {
   if (request.id.empty()) return std::nullopt;
+  if (request.id.size() > kMaxRequestIdBytes)
+    return InvalidArgument("request_id has {} bytes; the maximum is {}", request.id.size(),
+                           kMaxRequestIdBytes);
   std::string resource;
   sql << "SELECT resource FROM requests WHERE method = :m AND request_id = :i",
       soci::use(request.method), soci::use(request.id), soci::into(resource);
@@ -40,8 +44,11 @@ std::optional<std::string> FindRequest(soci::session& sql, const Request& reques
 void RecordRequest(soci::session& sql, const Request& request, std::string_view resource) {
   if (request.id.empty()) return;
   const std::string name(resource);
-  sql << "INSERT INTO requests (method, request_id, resource) VALUES (:m, :i, :r)",
-      soci::use(request.method), soci::use(request.id), soci::use(name);
+  const long long position = NextPosition(sql, "requests"),
+                  forgotten = position - static_cast<long long>(kKeptRequests);
+  sql << "INSERT INTO requests (method, request_id, resource, position) VALUES (:m, :i, :r, :p)",
+      soci::use(request.method), soci::use(request.id), soci::use(name), soci::use(position);
+  sql << "DELETE FROM requests WHERE position <= :p", soci::use(forgotten);
 }
 
 std::unique_ptr<RequestStore> MakeRequestStore(SqlContext& context) {

@@ -93,15 +93,13 @@ absl::StatusOr<std::vector<RolloutStore::Count>> SqlRolloutStore::CountDevices(
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListDevices(
     std::string_view rollout, v1::RolloutDevice::State state) const {
   std::vector<v1::RolloutDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string name(rollout);
     const int wanted = state;
-    QF_ASSIGN_OR_RETURN(
-        devices,
-        SelectAll<v1::RolloutDevice>(
-            sql,
-            "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s ORDER BY device",
-            name, wanted));
+    devices = SelectAll<v1::RolloutDevice>(context_, "device of a rollout",
+                                           "SELECT device, record FROM rollout_devices WHERE "
+                                           "rollout = :r AND state = :s ORDER BY device",
+                                           name, wanted);
     return absl::OkStatus();
   }));
   return devices;
@@ -110,15 +108,14 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListDevices(
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListHealthyDevices(
     size_t limit) const {
   std::vector<v1::RolloutDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const int healthy = v1::RolloutDevice::HEALTHY;
     const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::RolloutDevice>(
-                     sql,
-                     "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
-                     " ORDER BY finished_ms DESC, rollout, device LIMIT :n",
-                     healthy, most));
+    devices = SelectAll<v1::RolloutDevice>(
+        context_, "device of a rollout",
+        "SELECT device, record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
+        " ORDER BY finished_ms DESC, rollout, device LIMIT :n",
+        healthy, most);
     return absl::OkStatus();
   }));
   return devices;
@@ -138,21 +135,20 @@ std::string SqlRolloutStore::SelectWhere(soci::session& sql, const std::string& 
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListQueuedDevices(
     std::string_view rollout, uint32_t phase, int64_t delay_ms, size_t limit) const {
   std::vector<v1::RolloutDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string name(rollout);
     const int queued = v1::RolloutDevice::QUEUED, last = static_cast<int>(phase);
     const long long delay = delay_ms, most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::RolloutDevice>(
-                     sql,
-                     "SELECT q.record FROM rollout_devices q WHERE q.rollout = :r AND q.state = :s"
-                     " AND q.phase <= :p AND q.delay_ms <= :y AND NOT EXISTS (SELECT 1 FROM "
-                     "rollout_devices o"
-                     " JOIN rollouts r ON r.name = o.rollout WHERE o.device = q.device AND "
-                     "o.rollout <> q.rollout"
-                     " AND " +
-                         IsUnderWay() + ") ORDER BY q.phase, q.delay_ms, q.device LIMIT :n",
-                     name, queued, last, delay, most));
+    devices = SelectAll<v1::RolloutDevice>(
+        context_, "device of a rollout",
+        "SELECT q.device, q.record FROM rollout_devices q WHERE q.rollout = :r AND q.state = :s"
+        " AND q.phase <= :p AND q.delay_ms <= :y AND NOT EXISTS (SELECT 1 FROM "
+        "rollout_devices o"
+        " JOIN rollouts r ON r.name = o.rollout WHERE o.device = q.device AND "
+        "o.rollout <> q.rollout"
+        " AND " +
+            IsUnderWay() + ") ORDER BY q.phase, q.delay_ms, q.device LIMIT :n",
+        name, queued, last, delay, most);
     return absl::OkStatus();
   }));
   return devices;
@@ -161,15 +157,14 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListQueuedDevice
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListOverdueDevices(
     std::string_view rollout, int64_t now_ms, int64_t latest_ms) const {
   std::vector<v1::RolloutDevice> devices;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string name(rollout);
     const long long now = now_ms, latest = latest_ms;
-    QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::RolloutDevice>(
-                     sql,
-                     "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
-                     " AND (deadline_ms <= :t OR deadline_ms > :l) ORDER BY device",
-                     name, now, latest));
+    devices = SelectAll<v1::RolloutDevice>(
+        context_, "device of a rollout",
+        "SELECT device, record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
+        " AND (deadline_ms <= :t OR deadline_ms > :l) ORDER BY device",
+        name, now, latest);
     return absl::OkStatus();
   }));
   return devices;

@@ -19,8 +19,10 @@ absl::StatusOr<v1::Rollout> SelectRecord(soci::session& sql, const std::string& 
       soci::use(name), soci::into(model), soci::into(state), soci::into(created),
       soci::into(finished), soci::into(record);
   if (!sql.got_data()) return NotFound("there is no rollout \"{}\"", name);
-  if (!record.empty()) return Unpack<v1::Rollout>(record);
-  // From before there were phases: all at once.
+  auto unpacked = Unpack<v1::Rollout>(record);
+  if (!record.empty() && unpacked.ok()) return unpacked;
+  // From before there were phases: all at once. Or what is left of one whose record is damaged: it
+  // does nothing by itself any more, and the devices in it are not held up.
   v1::Rollout rollout;
   rollout.set_name(name);
   rollout.set_model(model);
@@ -29,6 +31,13 @@ absl::StatusOr<v1::Rollout> SelectRecord(soci::session& sql, const std::string& 
   rollout.set_finished_ms(finished);
   rollout.set_phase_open(true);
   rollout.mutable_plan()->add_phases();
+  if (!record.empty() && finished == 0) {
+    rollout.set_state(v1::Rollout::PAUSED);
+    rollout.set_reason(
+        "its record is damaged and its plan lost: abort it and create another one; resumed, it "
+        "goes "
+        "on to all of its devices at once");
+  }
   return rollout;
 }
 
@@ -59,7 +68,8 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::Create(const v1::Rollout& rollout,
                                                     const Request& request) {
   v1::Rollout result = rollout;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(result, Get(*known));
       return absl::OkStatus();
     }
@@ -94,15 +104,19 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetPage(std::string_view name, std:
     const std::string key(name), from(after);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
     const long long most =
-        static_cast<long long>(limit) + 1;  // one more shows whether there is a next page
-    QF_ASSIGN_OR_RETURN(auto devices, SelectAll<v1::RolloutDevice>(
-                                          sql,
-                                          "SELECT record FROM rollout_devices WHERE rollout = :r"
-                                          " AND device > :a ORDER BY device LIMIT :n",
-                                          key, from, most));
-    if (devices.size() > limit) {
-      devices.resize(limit);
-      rollout.set_next_page_token(limit > 0 ? devices.back().device_id() : from);
+        static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
+    const size_t damaged = context_.damaged.size();
+    auto devices =
+        SelectAll<v1::RolloutDevice>(context_, "device of a rollout",
+                                     "SELECT device, record FROM rollout_devices WHERE rollout = :r"
+                                     " AND device > :a ORDER BY device LIMIT :n",
+                                     key, from, most);
+    if (devices.size() + context_.damaged.size() - damaged > limit) {
+      if (devices.size() > limit) devices.resize(limit);
+      // Where nothing could be read, what could not is passed over.
+      rollout.set_next_page_token(limit == 0         ? from
+                                  : !devices.empty() ? devices.back().device_id()
+                                                     : context_.damaged.back().name);
     }
     for (v1::RolloutDevice& device : devices) {
       if (device.state() == v1::RolloutDevice::QUEUED)
@@ -135,8 +149,9 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetChanges(std::string_view name,
            soci::use(key), soci::use(since), soci::use(most), soci::into(at), soci::into(record));
       rows.execute();
       while (rows.fetch()) {
-        QF_ASSIGN_OR_RETURN(*rollout.add_devices(), Unpack<v1::RolloutDevice>(record));
         newest = at;
+        auto row = Unpack<v1::RolloutDevice>(record);
+        if (row.ok()) *rollout.add_devices() = *std::move(row);
       }
     }
     rollout.set_revision(static_cast<uint64_t>(newest));

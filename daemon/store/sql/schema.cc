@@ -151,7 +151,13 @@ constexpr const char* kVersion5[] = {
      " WHERE d.rollout = rollouts.name)"),
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
+// Requests are forgotten, the oldest first.
+constexpr const char* kVersion6[] = {
+    "ALTER TABLE requests ADD COLUMN position BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX requests_by_position ON requests (position)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5, kVersion6};
 
 }  // namespace
 

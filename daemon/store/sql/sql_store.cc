@@ -55,6 +55,7 @@ class SqlTransaction final : private Parts, public OpenTransaction {
   }
 
   absl::Status Commit() override;
+  const std::vector<Damaged>& damaged() const override { return context.damaged; }
   bool lost_race() const { return absl::IsAborted(context.failed); }
   absl::Status WriteLastSeen(const LastSeen::Times& times);
 

@@ -24,6 +24,7 @@ struct SqlContext {
   const Transaction* transaction = nullptr;  // the other subjects, for joins
   std::vector<Change> noted = {};            // published once committed
   LastSeen::Times touched = {};              // likewise
+  std::vector<Damaged> damaged = {};         // records that were left out
   absl::Status failed = {};                  // not OK: nothing of the transaction may be kept
 };
 
@@ -74,7 +75,7 @@ std::unique_ptr<SignatureStore> MakeSignatureStore(SqlContext& context);
 std::unique_ptr<TokenStore> MakeTokenStore(SqlContext& context);
 
 // Inside Read or Write, for subjects that create something. They throw as SOCI does.
-std::optional<std::string> FindRequest(soci::session& sql, const Request& request);
+absl::StatusOr<std::optional<std::string>> FindRequest(soci::session& sql, const Request& request);
 void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
 
 }  // namespace quantfleet::daemon

@@ -44,7 +44,8 @@ absl::StatusOr<v1::EnrollmentToken> SqlTokenStore::Create(const v1::EnrollmentTo
                                                           const Request& request) {
   v1::EnrollmentToken result = token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequest(sql, request)) {
+    QF_ASSIGN_OR_RETURN(const auto known, FindRequest(sql, request));
+    if (known) {
       QF_ASSIGN_OR_RETURN(Kept row, SelectToken(sql, *known));
       result = std::move(row.token);
       return absl::OkStatus();
@@ -76,9 +77,9 @@ absl::StatusOr<v1::EnrollmentToken> SqlTokenStore::Get(std::string_view id) cons
 
 absl::StatusOr<std::vector<v1::EnrollmentToken>> SqlTokenStore::List() const {
   std::vector<v1::EnrollmentToken> tokens;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(tokens, SelectAll<v1::EnrollmentToken>(
-                                    sql, "SELECT record FROM tokens ORDER BY position DESC"));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    tokens = SelectAll<v1::EnrollmentToken>(context_, "token",
+                                            "SELECT id, record FROM tokens ORDER BY position DESC");
     return absl::OkStatus();
   }));
   return tokens;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/base/bytes.h"
+#include "common/base/outside_text.h"
 #include "onnx/onnx.pb.h"
 
 namespace quantfleet::pipeline {
@@ -105,7 +106,7 @@ class ExternalTensors {
   }
   absl::Status Bad(const onnx::TensorProto& tensor, std::string_view what) const {
     return DataLoss("{}: tensor '{}': {}; download the artifact again", whole_.string(),
-                    std::string_view(tensor.name()).substr(0, 128), what);
+                    Shown(tensor.name(), 128), what);
   }
   absl::StatusOr<uint64_t> SizeOf(std::string_view location) {
     if (const auto known = sizes_.find(location); known != sizes_.end()) return known->second;

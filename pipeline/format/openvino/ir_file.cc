@@ -5,6 +5,7 @@
 #include <pugixml.hpp>
 
 #include "common/base/bytes.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -63,7 +64,7 @@ absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string
       layer.attribute("name").value(), data.attribute("element_type").value(), {}, 0, 0};
   const auto bad = [&](std::string_view what) {
     return DataLoss("{}: constant '{}': {}; download the artifact again", file,
-                    std::string_view(constant.name).substr(0, 128), what);
+                    Shown(constant.name, 128), what);
   };
   auto shape = Shape(data.attribute("shape").value());
   if (!shape) return bad("its shape is not a list of sizes");

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/spm_model.h"

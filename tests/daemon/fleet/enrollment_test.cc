@@ -1,3 +1,6 @@
+#include <soci/soci.h>
+
+#include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
 #include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
@@ -190,6 +193,58 @@ TEST_F(FleetFixture, TokenRequestIsAnsweredOnce) {
   request.request_id.clear();
   request.ttl_seconds = -1;
   EXPECT_ERROR(fleet_.CreateToken(request), kInvalidArgument, "ttl_seconds");
+}
+
+TEST_F(FleetFixture, ALongExplanationIsCutAndTheStateCounts) {
+  FakeDevice device("iot");
+  Enrolled(device);
+  v1::ModelStatus status;
+  status.set_model("demo");
+  status.set_phase(v1::ModelStatus::FAILED);
+  status.set_detail("\x1b[2J" + std::string(100'000, 'x'));
+  status.add_stepped_down()->set_detail(std::string(100'000, 'y'));
+  const auto seen = CheckIn(device.id, "", nullptr, {status});
+  ASSERT_OK(seen);
+  EXPECT_EQ(seen->models(0).phase(), v1::ModelStatus::FAILED);
+  EXPECT_LT(seen->models(0).detail().size(), 2000u);
+  EXPECT_EQ(seen->models(0).detail().substr(0, 8), "\\x1b[2Jx");
+  EXPECT_LT(seen->models(0).stepped_down(0).detail().size(), 2000u);
+  status.set_detail(std::string(1 << 20, 'x'));
+  EXPECT_ERROR(CheckIn(device.id, "", nullptr, {status}), kInvalidArgument, "maximum");
+  v1::HardwareFacts facts;
+  for (int i = 0; i < 120; ++i) facts.add_accelerators(std::string(250, 'a'));
+  for (int i = 0; i < 120; ++i) facts.add_runtimes(std::string(250, 'a'));
+  EXPECT_ERROR(CheckIn(device.id, "", &facts, {}), kInvalidArgument, "facts");
+}
+
+TEST_F(FleetFixture, AnAddressThatIsRefusedAgainAndAgainIsPutOff) {
+  const std::string good = Token();
+  const auto ask = [&](const std::string& token, const std::string& address) {
+    Fleet::Applicant applicant = Asking(FakeDevice(), token);
+    applicant.address = address;
+    return fleet_.Enroll(applicant).status();
+  };
+  const std::string bad = trust::ClaimToken::Make(random_, authority_->ca_fingerprint()).ToString();
+  for (int i = 0; i < RefusalBook::kMost; ++i)
+    ASSERT_EQ(ask(bad, "ipv4:192.0.2.1").code(), absl::StatusCode::kUnauthenticated);
+  const absl::Status put_off = ask(good, "ipv4:192.0.2.1");
+  EXPECT_EQ(put_off.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(RetryAfter(put_off).has_value());
+  EXPECT_OK(ask(good, "ipv4:192.0.2.2"));
+  clock_.Advance(RefusalBook::kPeriod);
+  EXPECT_OK(ask(good, "ipv4:192.0.2.1"));
+}
+
+TEST_F(FleetFixture, ADeviceWhoseRecordIsDamagedCanBeRevoked) {
+  FakeDevice device("iot");
+  Enrolled(device);
+  {
+    soci::session sql("sqlite3", "db=" + (dir_ / "state.db").string());
+    sql << "UPDATE devices SET record = 'CgX_'";
+  }
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id).status().code(), absl::StatusCode::kDataLoss);
+  ASSERT_OK(Revoke(device.id));
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id)->state(), v1::Device::REVOKED);
 }
 
 TEST_F(FleetFixture, CheckInUpdatesFactsStatusesAndClass) {

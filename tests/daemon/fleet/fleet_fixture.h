@@ -94,6 +94,9 @@ class FleetFixture : public ::testing::Test {
   absl::StatusOr<v1::Device> Revoke(std::string_view id) {
     return store_->Write([&](Transaction& tx) { return fleet_.Revoke(tx, id); });
   }
+  absl::StatusOr<std::vector<v1::PendingDevice>> Pending() {
+    return store_->Read([&](const Transaction& tx) { return fleet_.Pending(tx); });
+  }
   absl::StatusOr<Fleet::Approved> Approve(std::string_view id) {
     return store_->Write([&](Transaction& tx) { return fleet_.Approve(tx, id); });
   }

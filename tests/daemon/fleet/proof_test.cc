@@ -20,7 +20,7 @@ class ProofTest : public FleetFixture {
     return Once(*store_)->devices().Get(device.id)->SerializeAsString();
   }
   std::string Waiting() {
-    const auto pending = fleet_.Pending();
+    const auto pending = Pending();
     EXPECT_OK(pending);
     std::string all;
     if (pending.ok())

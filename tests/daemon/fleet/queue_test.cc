@@ -39,7 +39,7 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_EQ(RetryAfter(waiting.status()), fleet_.check_in());
   clock_.Advance(std::chrono::minutes(1));
   EXPECT_ERROR(Enroll(device), kFailedPrecondition, "vouches");
-  const auto pending = fleet_.Pending();
+  const auto pending = Pending();
   ASSERT_OK(pending);
   ASSERT_EQ(pending->size(), 1u) << "the same key is the same request";
   EXPECT_EQ(pending->front().device_id(), device.id);
@@ -57,13 +57,13 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   const auto identity = Enroll(device);
   ASSERT_OK(identity);
   EXPECT_OK(Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
-  EXPECT_TRUE(fleet_.Pending()->empty());
+  EXPECT_TRUE(Pending()->empty());
 }
 
 TEST_F(FleetFixture, UnknownDevicesAreRefusedWhereNoneMayWait) {
   EXPECT_ERROR(Enroll(FakeDevice()), kPermissionDenied, "--enrollment-queue");
   EXPECT_EQ(RetryAfter(Enroll(FakeDevice()).status()), std::nullopt);
-  EXPECT_TRUE(fleet_.Pending()->empty());
+  EXPECT_TRUE(Pending()->empty());
 }
 
 TEST_F(QueueTest, ARejectedKeyIsRefusedFromThenOnByEveryWay) {
@@ -87,7 +87,7 @@ TEST_F(QueueTest, AllowingOneThatWaitsLetsItIn) {
   entry.set_device_id(device.id);
   ASSERT_OK(fleet_.Allow({entry}));
   EXPECT_OK(Enroll(device));
-  EXPECT_TRUE(fleet_.Pending()->empty());
+  EXPECT_TRUE(Pending()->empty());
 }
 
 TEST_F(QueueTest, TheQueueIsBoundedAndForgetsWhoStaysAway) {
@@ -101,7 +101,7 @@ TEST_F(QueueTest, TheQueueIsBoundedAndForgetsWhoStaysAway) {
   clock_.Advance(std::chrono::hours(20));
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   clock_.Advance(std::chrono::hours(5));
-  const auto pending = fleet_.Pending();
+  const auto pending = Pending();
   ASSERT_EQ(pending->size(), 1u);
   EXPECT_EQ(pending->front().device_id(), second.id);
   EXPECT_ERROR(Enroll(first), kFailedPrecondition, "waits");
@@ -134,7 +134,7 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
   const FakeDevice device;
   const std::string token = WaitsByToken(device);
   const std::string id = trust::ClaimToken::Parse(token)->id;
-  EXPECT_EQ(fleet_.Pending()->front().admitted_by(), "token " + id);
+  EXPECT_EQ(Pending()->front().admitted_by(), "token " + id);
   // The use is counted when it asks; a token that expires meanwhile does not send it away.
   EXPECT_EQ(Once(*store_)->tokens().Get(id)->uses(), 1u);
   clock_.Advance(std::chrono::hours(23));
@@ -153,7 +153,7 @@ TEST_F(QueueTest, ARevokedTokensDevicesWaitNoLonger) {
   const FakeDevice device;
   const std::string token = WaitsByToken(device);
   ASSERT_OK(fleet_.RevokeToken(trust::ClaimToken::Parse(token)->id));
-  EXPECT_TRUE(fleet_.Pending()->empty());
+  EXPECT_TRUE(Pending()->empty());
   EXPECT_ERROR(Enroll(device, token), kPermissionDenied, "revoked");
   EXPECT_ERROR(Approve(device.id), kNotFound, "device pending");
 }
@@ -166,7 +166,7 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   request.labels = {{"site", "lab"}};
   const std::string good = Token(request);
   EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, old.id);
-  EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
+  EXPECT_EQ(Pending()->front().replaces(), old.id);
   EXPECT_OK(Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";
 

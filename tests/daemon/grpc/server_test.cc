@@ -173,6 +173,27 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
   stayed->Finish();
 }
 
+// As agents of before cut an answer of a runtime in the middle of a character.
+TEST_F(ServerTest, AReportThatIsNotUtf8DoesNotSilenceTheDevice) {
+  const Device device = Enrolled();
+  const auto stub = Stub<v1::DeviceService>(device.tls());
+  v1::CheckInRequest report;
+  report.mutable_facts()->set_cpu_model("\xff");
+  v1::ModelStatus& status = *report.add_models();
+  status.set_model("m");
+  status.set_detail("\xe4\xb8");
+  status.GetReflection()->MutableUnknownFields(&status)->AddLengthDelimited(
+      999, std::string(1'000'000, 'x'));
+  ASSERT_OK(CheckIn(stub, report));
+  v1::GetDeviceRequest ask;
+  ask.set_id(device.identity.device_id());
+  const auto seen = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, ask);
+  ASSERT_OK(seen);
+  EXPECT_EQ(seen->facts().cpu_model(), "\\xff");
+  EXPECT_EQ(seen->models(0).detail(), "\\xe4\\xb8");
+  EXPECT_LT(seen->ByteSizeLong(), 1000u);
+}
+
 TEST_F(ServerTest, RestartKeepsEverything) {
   ASSERT_OK(Import().status());
   const Device device = Enrolled();

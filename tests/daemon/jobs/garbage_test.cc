@@ -1,5 +1,7 @@
 #include "daemon/jobs/garbage.h"
 
+#include <soci/soci.h>
+
 #include <future>
 
 #include "pipeline/artifact/manifest.h"
@@ -92,6 +94,24 @@ TEST_F(GarbageTest, ADamagedManifestStopsItBeforeAnythingIsRemoved) {
   ASSERT_OK(Once(*store_)->artifacts().Put(record));
   EXPECT_ERROR(CollectGarbage(*store_, blobs_, {}), kDataLoss, "artifacts/");
   EXPECT_TRUE(Stored("of nobody"));
+}
+
+TEST_F(GarbageTest, ADamagedJobIsCollectedAndNamed) {
+  Artifact({"a"});
+  JobWithSlab("jobs/bad", v1::Job::FAILED, 1000, StoreBlob("of a damaged job"));
+  JobWithSlab("jobs/good", v1::Job::QUEUED, 0, StoreBlob("of a queued job"));
+  {
+    soci::session sql("sqlite3", "db=" + (dir_ / "state.db").string());
+    sql << "UPDATE jobs SET record = 'CgX_' WHERE name = 'jobs/bad'";
+    sql << "UPDATE artifacts SET record = 'CgX_'";
+  }
+  const auto done = CollectGarbage(*store_, blobs_, {});
+  ASSERT_OK(done);
+  ASSERT_EQ(done->damaged.size(), 1u);
+  EXPECT_EQ(done->damaged[0].name, "jobs/bad");
+  EXPECT_TRUE(Stored("a") && Stored("of a queued job"));
+  EXPECT_FALSE(Stored("of a damaged job"));
+  EXPECT_EQ(Once(*store_)->jobs().Get("jobs/bad").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(GarbageTest, StrangeFilesAreLeftAlone) {

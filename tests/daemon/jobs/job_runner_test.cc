@@ -118,11 +118,15 @@ TEST_F(JobRunnerTest, TheSameJobAgainIsTheSameArtifactsAndNoNewStatement) {
 TEST_F(JobRunnerTest, TheSameRequestIsTheSameJob) {
   ImportModel();
   MakeRunner();
+  EXPECT_EQ(runner_->Submit("", "tiny", std::vector<std::string>(300'000, "iot")).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(runner_->Submit(std::string(3 << 20, 'r'), "tiny", {"iot"}).status().code(),
+            absl::StatusCode::kInvalidArgument);
   const auto first = runner_->Submit("r1", "tiny", {"iot"});
   const auto second = runner_->Submit("r1", "tiny", {"edge"});
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(first->name(), second->name());
-  EXPECT_THAT(*runner_->List(), SizeIs(1));
+  EXPECT_THAT(*store_->Read([&](const Transaction& tx) { return runner_->List(tx); }), SizeIs(1));
 }
 
 TEST_F(JobRunnerTest, RefusesWhatCannotBecomeAJob) {

@@ -4,6 +4,7 @@
 
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/daemon/store/once.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -50,6 +51,22 @@ class ModelRegistryTest : public JobsFixture {
   std::map<std::string, std::string> content_;
   std::unique_ptr<ModelRegistry> registry_ = MakeRegistry();
 };
+
+// 300 pushes of 37 GiB each were begun on a disk of 40.
+TEST_F(ModelRegistryTest, WhatOpenPushesMayWriteIsPromisedToThem) {
+  const uint64_t most = *RealFileSystem().FreeSpace(dir_.path()) / 10 * 6;
+  const auto begin = [&](const std::string& name, uint64_t size) {
+    return registry_->BeginPush("", name, {{"model.gguf", size, HashText(name)}}).status();
+  };
+  ASSERT_OK(begin("first", most));
+  EXPECT_ERROR(begin("second", most), kResourceExhausted, "unfinished pushes need");
+  EXPECT_THAT(*Once(*store_)->models().ListPushes(), SizeIs(1));
+  EXPECT_OK(begin("first", most));  // goes on
+  for (int i = 1; i < 64; ++i) ASSERT_OK(begin(fmt::format("small-{}", i), 1));
+  EXPECT_ERROR(begin("one-more", 1), kResourceExhausted, "64 pushes are unfinished");
+  EXPECT_ERROR(registry_->BeginPush(std::string(3 << 20, 'r'), "m", {{"f", 1, HashText("f")}}),
+               kInvalidArgument, "request_id");
+}
 
 TEST_F(ModelRegistryTest, ImportDescribesTheModelWhereItStands) {
   const auto model = registry_->Import("r1", "tiny", model_);

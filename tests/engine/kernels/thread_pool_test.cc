@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <new>
 
 namespace quantfleet::engine {
 namespace {
@@ -19,6 +20,22 @@ TEST(ThreadPool, EveryItemIsDoneOnce) {
         });
         for (const auto& times : done) ASSERT_EQ(times, 1) << n << " items, grain " << grain;
       }
+    }
+  }
+}
+
+// Memory may be short anywhere: it is the caller's loop that fails, not the process.
+TEST(ThreadPool, WhatAnyThreadThrowsReachesTheCaller) {
+  for (int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (int64_t failing : {0, 1, 500, 999}) {
+      const auto body = [&](int64_t begin, int64_t end) {
+        if (begin <= failing && failing < end) throw std::bad_alloc();
+      };
+      EXPECT_THROW(pool.ParallelFor(1000, 1, body), std::bad_alloc);
+      std::atomic<int64_t> done = 0;  // and the next loop is whole
+      pool.ParallelFor(1000, 1, [&](int64_t begin, int64_t end) { done += end - begin; });
+      EXPECT_EQ(done, 1000);
     }
   }
 }

@@ -2,31 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 
 #include <fstream>
 
 #include "common/base/bytes.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "tests/daemon/store/once.h"
+#include "tests/daemon/store/sqlite/ask.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
 namespace {
-
-std::string Ask(const fs::path& database, const std::string& query) {
-  sqlite3* db = nullptr;
-  EXPECT_EQ(sqlite3_open(database.c_str(), &db), SQLITE_OK);
-  std::string answer;
-  auto row = [](void* out, int, char** values, char**) {
-    *static_cast<std::string*>(out) = values[0] == nullptr ? "" : values[0];
-    return 0;
-  };
-  EXPECT_EQ(sqlite3_exec(db, query.c_str(), row, &answer, nullptr), SQLITE_OK)
-      << sqlite3_errmsg(db);
-  sqlite3_close(db);
-  return answer;
-}
 
 TEST(SchemaTest, ANewDatabaseHasTheNewestVersionAndNoBackup) {
   testing::TempDir dir;
