@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/rope.h"
