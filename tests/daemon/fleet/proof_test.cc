@@ -132,7 +132,7 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
   entry.set_device_id(by_list.id);
   ASSERT_OK(fleet_.Allow({entry}));
   EXPECT_OK(EnrollUnproven(by_list));
-  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "admits");
   EXPECT_EQ(RetryAfter(EnrollUnproven(by_operator).status()), fleet_.check_in());
   ASSERT_OK(Approve(by_operator.id));
   EXPECT_OK(EnrollUnproven(by_operator));
@@ -142,14 +142,14 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
 
 TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   const FakeDevice device;
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "admits");
   const std::string before = Waiting();
   Fleet::TokenRequest approval;
   approval.approval = true;
   clock_.Advance(std::chrono::minutes(30));
-  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "admits");
   EXPECT_ERROR(EnrollUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
-               "vouches");
+               "admits");
   EXPECT_EQ(Waiting(), before) << "nor is it kept waiting by it";
   const Fleet::Applicant asked = Asking(device);
   EXPECT_ERROR(fleet_.Enroll(asked), kFailedPrecondition, "waits");

@@ -38,7 +38,7 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_ERROR(waiting, kFailedPrecondition, "quantfleet device approve " + device.id);
   EXPECT_EQ(RetryAfter(waiting.status()), fleet_.check_in());
   clock_.Advance(std::chrono::minutes(1));
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "admits");
   const auto pending = Pending();
   ASSERT_OK(pending);
   ASSERT_EQ(pending->size(), 1u) << "the same key is the same request";
@@ -210,8 +210,8 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
 // Approving is of what was looked at: a third key that came in between is not revoked unseen.
 TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   FakeDevice first = On("board-1"), second = On("board-1"), third = On("board-1");
-  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "vouches");
-  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "admits");
+  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "admits");
   Enrolled(first);
   EXPECT_ERROR(Approve(second.id), kFailedPrecondition, first.id);
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");

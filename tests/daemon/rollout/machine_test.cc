@@ -134,13 +134,13 @@ TEST_F(MachineTest, ASoakOfAClockThatWasAheadBeginsAnew) {
   Phase(0).set_soak_seconds(60);
   Settle();
   End(0, 1, 0);
-  head_.set_soak_ends_ms(head_.soak_ends_ms() + int64_t{400} * 86'400'000);
+  rollout_.set_soak_ends_ms(rollout_.soak_ends_ms() + int64_t{400} * 86'400'000);
   Pass(1);
-  EXPECT_EQ(head_.state(), Rollout::SOAKING);
+  EXPECT_EQ(rollout_.state(), Rollout::SOAKING);
   Pass(59);
-  EXPECT_EQ(head_.state(), Rollout::SOAKING);
+  EXPECT_EQ(rollout_.state(), Rollout::SOAKING);
   Pass(1);
-  EXPECT_EQ(head_.state(), Rollout::RUNNING);
+  EXPECT_EQ(rollout_.state(), Rollout::RUNNING);
 }
 
 TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {

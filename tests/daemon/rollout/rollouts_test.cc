@@ -177,8 +177,8 @@ TEST_F(RolloutTest, AVersionWithoutArtifactsIsNotReplacedByAnOlderOne) {
   PutArtifactOf(1, "f16");
   PutModel("demo");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
-               "version 2 of model demo has no artifacts yet: run `quantfleet job submit demo "
-               "--class CLASS`, or roll out version 1 with --version 1");
+               "version 2 of model demo", "`quantfleet job submit demo --class CLASS`",
+               "--version 1");
 }
 
 TEST_F(RolloutTest, AClassWithAnArtifactOfAnotherVersionOnlyIsNotLeftBehindWithoutAWord) {
@@ -187,8 +187,7 @@ TEST_F(RolloutTest, AClassWithAnArtifactOfAnotherVersionOnlyIsNotLeftBehindWitho
   PutModel("demo");
   const std::string q4 = PutArtifactOf(2, "q4_0");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
-               "class edge-fp16 (1 device) has no artifact of version 2 of model demo, but one of "
-               "version 1");
+               "class edge-fp16 (1 device)", "version 2 of model demo", "version 1");
   // Those without that class get it.
   EXPECT_OK(rollouts_.Create({"", "demo", {iot_.id}, {}}));
   // Who names artifacts has decided.
@@ -200,13 +199,13 @@ TEST_F(RolloutTest, OneRolloutDoesNotMixVersions) {
   PutModel("demo");
   const std::string second = PutArtifactOf(2, "f16");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {first, second}}), kInvalidArgument,
-               "are of different versions");
+               "different versions");
   const auto back = rollouts_.Create({"", "demo", {iot_.id}, {first}});
   ASSERT_OK(back.status());
   EXPECT_EQ(back->version(), 1u);
   Rollouts::CreateRequest wrong{"", "demo", {iot_.id}, {first}};
   wrong.version = 2;
-  EXPECT_ERROR(rollouts_.Create(wrong), kInvalidArgument, "is not of version 2");
+  EXPECT_ERROR(rollouts_.Create(wrong), kInvalidArgument, "version 2");
 }
 
 TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
@@ -214,7 +213,7 @@ TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
   record.artifact.set_no_tokenizer(true);
   ASSERT_OK(Once(*store_)->artifacts().Put(record));
   EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition,
-               "has no tokenizer, and what answers text on a device needs one");
+               "has no tokenizer");
   PutArtifact("f16");
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());

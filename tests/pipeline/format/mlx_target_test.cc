@@ -65,7 +65,9 @@ TEST(MlxTarget, RefusesScaledRotaryEmbeddingsWhereMlxIgnoresThem) {
   for (const std::string_view family : {"phi2", "llama"}) {
     testing::WriteTinyModel(dir.path() / family, family,
                             {.rope_scaling = R"({"rope_type": "linear", "factor": 4.0})"});
-    const auto source = HfSource::Open(RealFileSystem(), dir.path() / family);
+    const auto files = ResolveModel(RealFileSystem(), dir.path() / family);
+    ASSERT_OK(files);
+    const auto source = HfSource::Open(RealFileSystem(), *files);
     ASSERT_OK(source);
     const auto layout = PlanMlx(**source, *FindRecipe("bf16"));
     if (family == "llama") {

@@ -47,13 +47,12 @@ TEST_F(ModelFilesTest, AFolderIsWhatQuantizingReads) {
 TEST_F(ModelFilesTest, TwoCompleteSetsOfWeightsAreAmbiguous) {
   WriteTinyModel(dir_.path(), "phi3", {.shards = 2});
   WriteFile(dir_ / "model.safetensors", std::string(1000, '\0'));
-  EXPECT_ERROR(Resolve(), kInvalidArgument,
-               "contains two sets of weights: model.safetensors, and the 2 shards that "
-               "model.safetensors.index.json names (model-00001-of-00002.safetensors and "
-               "model-00002-of-00002.safetensors)");
+  EXPECT_ERROR(Resolve(), kInvalidArgument, "two sets", "model.safetensors, ",
+               "model.safetensors.index.json",
+               "(model-00001-of-00002.safetensors and model-00002-of-00002.safetensors)");
   // Half of the shards is still something that somebody meant.
   fs::remove(dir_ / "model-00001-of-00002.safetensors");
-  EXPECT_ERROR(Resolve(), kInvalidArgument, "contains two sets of weights");
+  EXPECT_ERROR(Resolve(), kInvalidArgument, "two sets");
   fs::remove(dir_ / "model-00002-of-00002.safetensors");
   const auto model = Resolve();
   ASSERT_OK(model);
@@ -74,7 +73,7 @@ TEST_F(ModelFilesTest, AnIndexMayNameTheSingleFile) {
 TEST_F(ModelFilesTest, ShardsWithoutAnIndexAreRefusedBeforeAnythingIsSent) {
   WriteTinyModel(dir_.path(), "phi3", {.shards = 2});
   fs::remove(dir_ / "model.safetensors.index.json");
-  EXPECT_ERROR(Resolve(), kNotFound, "model.safetensors.index.json is missing beside");
+  EXPECT_ERROR(Resolve(), kNotFound, "model.safetensors.index.json");
 }
 
 TEST_F(ModelFilesTest, OtherWeightsInTheFolderAreNamed) {
@@ -106,8 +105,7 @@ TEST_F(ModelFilesTest, GitLfsPointersAreNamed) {
   for (const char* name : {"model.safetensors", "tokenizer.model", "config.json"}) {
     WriteTinyModel(dir_.path(), "phi3");
     WriteFile(dir_ / name, kPointer);
-    EXPECT_ERROR(Resolve(), kInvalidArgument,
-                 std::string(name) + " is a Git LFS pointer and not the file itself: run `git lfs");
+    EXPECT_ERROR(Resolve(), kInvalidArgument, name, "Git LFS pointer", "`git lfs");
   }
   WriteFile(dir_ / "m.gguf", kPointer);
   EXPECT_ERROR(ResolveModel(RealFileSystem(), dir_ / "m.gguf"), kInvalidArgument,
@@ -120,14 +118,14 @@ TEST_F(ModelFilesTest, PagesAndMessagesInPlaceOfFilesAreNamed) {
     for (const char* name : {"model.safetensors", "tokenizer_config.json"}) {
       WriteTinyModel(dir_.path(), "phi3");
       WriteFile(dir_ / name, page);
-      EXPECT_ERROR(Resolve(), kInvalidArgument, std::string(name) + " is a web page and not");
+      EXPECT_ERROR(Resolve(), kInvalidArgument, name, "web page");
     }
   }
   WriteTinyModel(dir_.path(), "phi3");
   WriteFile(dir_ / "model.safetensors", "Entry not found");
-  EXPECT_ERROR(Resolve(), kInvalidArgument, "is text (\"Entry not found\") and not the file");
+  EXPECT_ERROR(Resolve(), kInvalidArgument, "\"Entry not found\"");
   WriteFile(dir_ / "model.safetensors", "");
-  EXPECT_ERROR(Resolve(), kDataLoss, "model.safetensors is empty: its download did not finish");
+  EXPECT_ERROR(Resolve(), kDataLoss, "model.safetensors is empty");
   // A model card may well be HTML.
   WriteTinyModel(dir_.path(), "phi3");
   WriteFile(dir_ / "README.md", "<html>");
@@ -138,8 +136,7 @@ TEST_F(ModelFilesTest, DanglingLinksAreNamed) {
   WriteTinyModel(dir_.path(), "phi3");
   fs::remove(dir_ / "tokenizer.model");
   fs::create_symlink("../../blobs/abc", dir_ / "tokenizer.model");
-  EXPECT_ERROR(Resolve(), kNotFound,
-               "tokenizer.model is a link to ../../blobs/abc, which does not exist");
+  EXPECT_ERROR(Resolve(), kNotFound, "tokenizer.model", "../../blobs/abc");
 }
 
 TEST_F(ModelFilesTest, TheHubsCacheIsAFolderOfLinks) {
@@ -168,7 +165,7 @@ TEST_F(ModelFilesTest, TheHubsCacheIsAFolderOfLinks) {
   WriteFile(cache / "refs" / "main", "0a1b\n");
   EXPECT_OK(ResolveModel(RealFileSystem(), cache));
   WriteFile(cache / "refs" / "main", "ffff");
-  EXPECT_ERROR(ResolveModel(RealFileSystem(), cache), kNotFound, "names the snapshot ffff");
+  EXPECT_ERROR(ResolveModel(RealFileSystem(), cache), kNotFound, "ffff");
 }
 
 TEST_F(ModelFilesTest, ANameOfTheHubGetsTheCommandThatDownloadsIt) {

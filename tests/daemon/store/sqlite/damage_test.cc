@@ -170,10 +170,10 @@ TEST_F(DamageTest, ARolloutWhoseRecordIsDamagedIsPausedAndHoldsNobodyUp) {
   EXPECT_EQ(page->devices_size(), 1);
   EXPECT_EQ(page->next_page_token(), "d2");
   EXPECT_THAT(damaged_, ElementsAre(Damaged{"device of a rollout", "d1"}));
-  v1::Rollout head = rollouts->back();
-  head.set_state(v1::Rollout::ABORTED);
-  ASSERT_OK(Once(*store_)->rollouts().PutHead(head));
-  EXPECT_EQ(Once(*store_)->rollouts().GetHead("rollouts/1")->state(), v1::Rollout::ABORTED);
+  v1::Rollout record = rollouts->back();
+  record.set_state(v1::Rollout::ABORTED);
+  ASSERT_OK(Once(*store_)->rollouts().PutRecord(record));
+  EXPECT_EQ(Once(*store_)->rollouts().GetRecord("rollouts/1")->state(), v1::Rollout::ABORTED);
 }
 
 TEST_F(DamageTest, RequestIdsAreBoundedAndTheOldestForgotten) {
