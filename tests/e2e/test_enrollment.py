@@ -65,7 +65,7 @@ class Enrollment(DaemonKills):
         for agent in (good, bad):
             agent.start("--server", self.d.grpc, "--ca", self.ca)
         wait_for("two requests", lambda: len(self.pending()) == 2)
-        self.assertIn("nothing vouches", self.d.cli("device", "pending").stdout)
+        self.assertIn("nothing admits", self.d.cli("device", "pending").stdout)
         self.assertEqual(self.d.cli_json("status")["devices_pending"], "2")
         third = self.agent("third")
         self.assertIn("devices are already waiting", self.refused(third))

@@ -22,8 +22,8 @@ class Trust(EndToEnd):
         self.a.enroll(self.d, self.d.token())
         self.device = self.a.device_id
 
-    def keys(self, *words):
-        return run("quantfleetd", "keys", *words, "--data", self.d.data)
+    def keys(self, *words, **more):
+        return run("quantfleetd", "keys", *words, "--data", self.d.data, **more)
 
     def identity(self):
         return json.loads((self.a.state / "identity.json").read_text())
@@ -90,7 +90,7 @@ class Trust(EndToEnd):
         self.a.start(env=at("1970-01-02 00:00:00"))
         wait_for("a certificate of the new CA", lambda: self.shown(self.d, "+30d").get("certificate_root_version") == 2)
         self.d.stop()
-        self.keys("retire")
+        self.keys("retire", env=at("+30d"))
         self.d.start(env=at("+30d"))
         self.d.cli("rollout", "create", "m", env=at("+30d"))
         self.wait_model(self.d, "+30d", "HEALTHY")

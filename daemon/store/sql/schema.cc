@@ -168,14 +168,12 @@ constexpr const char* kVersion7[] = {
     "DROP TABLE models",
     "ALTER TABLE pushes ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
 
-    "CREATE TABLE artifact_versions (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE "
-    "CASCADE,"
-    " model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT "
-    "NOT "
-    "NULL,"
+    "CREATE TABLE artifact_versions ("
+    "digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE, model TEXT NOT NULL,"
+    " version BIGINT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL,"
     " PRIMARY KEY (digest, model, version))",
-    "INSERT INTO artifact_versions (digest, model, version, position, created_ms)"
-    " SELECT digest, model, 0, position, created_ms FROM artifact_models",
+    ("INSERT INTO artifact_versions (digest, model, version, position, created_ms)"
+     " SELECT digest, model, 0, position, created_ms FROM artifact_models"),
     "DROP TABLE artifact_models",
     "CREATE INDEX artifact_versions_by_model ON artifact_versions (model, position)",
     "UPDATE counters SET name = 'artifact_versions' WHERE name = 'artifact_models'",
