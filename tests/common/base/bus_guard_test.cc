@@ -12,6 +12,7 @@ namespace quantfleet {
 namespace {
 
 constexpr size_t kSize = 1 << 20;
+constexpr int kWentOn = 42;
 
 class BusGuardTest : public ::testing::Test {
  protected:
@@ -65,11 +66,15 @@ TEST_F(BusGuardTest, AnErrorElsewhereEndsTheProcessAsEver) {
         const auto unguarded = MappedFile::Map(other);
         const BusGuard guard(mapped_.bytes());
         fs::resize_file(other, 0);
-        size_t sum = 0;
-        for (const std::byte b : unguarded->bytes()) sum += static_cast<size_t>(b);
-        _exit(sum == 1 ? 1 : 0);
+        volatile size_t sum = 0;
+        for (const std::byte b : unguarded->bytes()) sum = sum + static_cast<size_t>(b);
+        _exit(kWentOn);
       },
-      ::testing::KilledBySignal(SIGBUS), "");
+      // A sanitizer has a handler of its own, which reports and exits with its own code.
+      [](int status) {
+        return WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS : WEXITSTATUS(status) != kWentOn;
+      },
+      "");
 }
 
 }  // namespace
