@@ -2,6 +2,8 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -23,16 +25,17 @@ static_assert(std::atomic<uintptr_t>::is_always_lock_free);
 std::array<Range, BusGuard::kMaxGuards> ranges;
 struct sigaction before;
 
-// mmap is a plain system call on Linux: nothing that is interrupted can hold a lock that it needs.
+// mmap as the system call that it is: nothing that is interrupted can hold a lock that it needs,
+// and no sanitizer stands before it, to whom zeros under a reader would be a race.
 void OnBusError(int signal, siginfo_t* info, void*) {
   const auto at = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Range& range : ranges) {
     const size_t size = range.size.load();
     const uintptr_t begin = range.begin.load();
     if (size == 0 || at < begin || at - begin >= size) continue;
-    void* const zeros = ::mmap(reinterpret_cast<void*>(begin), size, PROT_READ,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    if (zeros == MAP_FAILED) break;
+    const long zeros = ::syscall(SYS_mmap, begin, size, PROT_READ,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    if (zeros == -1) break;
     range.hit.store(true);
     return;  // and the read is tried again
   }

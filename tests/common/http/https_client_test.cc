@@ -1,5 +1,6 @@
 #include "common/http/https_client.h"
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -8,6 +9,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -324,9 +326,14 @@ TEST_F(HttpsClientTest, ASilentServerTimesOut) {
 
 TEST_F(HttpsClientTest, AStopEndsWhatASilentServerHolds) {
   std::stop_source stop;
-  std::jthread stopper;
+  std::promise<void> asked;
+  std::atomic<bool> told{false};
+  const std::jthread stopper([&] {
+    asked.get_future().wait();
+    stop.request_stop();
+  });
   Serve([&](const auto&) {
-    stopper = std::jthread([&] { stop.request_stop(); });
+    if (!told.exchange(true)) asked.set_value();
     return ScriptedServer::Answer{.hang = true};
   });
   HttpsClient client = Client();
