@@ -58,7 +58,6 @@ TEST_F(BusGuardTest, AFileThatIsCutShortReadsAsZerosOnEveryThread) {
 }
 
 TEST_F(BusGuardTest, AnErrorElsewhereEndsTheProcessAsEver) {
-  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
   EXPECT_EXIT(
       {
         const fs::path other = dir_ / "other";
