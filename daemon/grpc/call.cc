@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/net/channel.h"
+#include "daemon/door/peer.h"
 
 namespace quantfleet::daemon {
 
@@ -18,9 +19,9 @@ absl::Status Overloaded() {
 
 namespace {
 
-// gRPC has it as "ipv4:192.0.2.1:4711".
+// As the door writes it, without the port.
 std::string AddressOf(const grpc::CallbackServerContext& context) {
-  const std::string peer = context.peer();
+  const std::string peer = PeerName(context.peer());
   return peer.substr(0, peer.rfind(':'));
 }
 
