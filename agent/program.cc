@@ -13,6 +13,7 @@ namespace quantfleet::agent {
 
 int RunProgram(int argc, char** argv, const std::string& version) {
   KeepOthersFromWriting();
+  KeepMemoryPrivate();
   CLI::App app{
       "The agent on a quantfleet device: enrolls it, keeps its models current and runs them"};
   app.set_version_flag("--version", "quantfleet-agent " + version);

@@ -8,12 +8,14 @@
 #include "cli/command.h"
 #include "cli/local_commands.h"
 #include "cli/remote_commands.h"
+#include "common/base/access.h"
 #include "common/base/outside_text.h"
 
 namespace quantfleet::cli {
 
 int RunProgram(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  KeepMemoryPrivate();
   CLI::App app(
       "Quantizes language models and keeps a fleet of devices running the right version of them.",
       "quantfleet");

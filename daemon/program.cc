@@ -171,6 +171,7 @@ int Run(int argc, char** argv) {
 
 int RunProgram(int argc, char** argv) {
   KeepOthersFromWriting();
+  KeepMemoryPrivate();
   try {
     return Run(argc, argv);
   } catch (const std::exception& e) {

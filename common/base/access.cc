@@ -1,8 +1,10 @@
 #include "common/base/access.h"
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 namespace quantfleet {
 namespace {
@@ -76,5 +78,11 @@ absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path,
 }
 
 void KeepOthersFromWriting() { ::umask(::umask(0) | kOthersWrite); }
+
+void KeepMemoryPrivate() {
+#ifndef QUANTFLEET_SANITIZED
+  if (std::getenv("QUANTFLEET_DEBUG") == nullptr) ::prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
 
 }  // namespace quantfleet

@@ -36,12 +36,27 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
   # and sums would hang on the machine (docs/decisions/0022).
   target_compile_options(qf_options INTERFACE -ffp-contract=off)
 endif()
+# What makes a fault in memory harder to use (tests/e2e/test_binaries.py reads it off the programs). Not with sanitizers, whose
+# checks say more; and no _FORTIFY_SOURCE without optimization, which glibc warns of. Measured: docs/measured.md.
+if(NOT QUANTFLEET_SANITIZE)
+  target_compile_options(qf_options INTERFACE -fstack-protector-strong -fstack-clash-protection
+    $<$<AND:$<CONFIG:Release>,$<NOT:$<BOOL:$<TARGET_PROPERTY:QUANTFLEET_UNOPTIMIZED>>>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2>)
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+    target_compile_options(qf_options INTERFACE -mbranch-protection=standard)
+  else()
+    target_compile_options(qf_options INTERFACE -fcf-protection=full)
+  endif()
+  add_link_options(-Wl,-z,relro,-z,now)
+endif()
+# No folder of whoever built it in what is shipped (__FILE__, debug information).
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 # The same defines everywhere: a Boost.Asio type that two files see differently is undefined behaviour.
 target_compile_definitions(qf_options INTERFACE BOOST_ASIO_NO_DEPRECATED QUANTFLEET_VERSION="${PROJECT_VERSION}")
 
 if(QUANTFLEET_SANITIZE)
   add_compile_options(-fsanitize=${QUANTFLEET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${QUANTFLEET_SANITIZE})
+  add_compile_definitions(QUANTFLEET_SANITIZED)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 reports these falsely once a sanitizer's checks stand between a value and its use.
     add_compile_options(-Wno-maybe-uninitialized -Wno-error=restrict -Wno-stringop-overflow -Wno-array-bounds)
@@ -122,6 +137,7 @@ function(quantfleet_test name)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
   # The libraries under test are built as they are shipped; the tests themselves need not be fast, but quick to build.
+  set_property(TARGET ${name} PROPERTY QUANTFLEET_UNOPTIMIZED ON)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
   target_compile_definitions(${name} PRIVATE
     QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")

@@ -30,6 +30,8 @@ HELD_OUT = ROOT / "tests/data/eval/held-out.txt"
 os.umask(os.umask(0) | 0o022)  # our programs refuse folders that others may write
 # Sanitizers slow everything down; deadlines follow.
 SLOW = float(os.environ.get("QUANTFLEET_TEST_SLOWNESS", "1"))
+if os.geteuid() != 0:
+    os.environ["QUANTFLEET_DEBUG"] = "1"  # or a test could not look at the memory and descriptors of its own processes
 SANITIZED = bool(os.environ.get("QUANTFLEET_SANITIZED"))
 # Whether there is time to try everything; else a part of what is alike.
 THOROUGH = bool(os.environ.get("QUANTFLEET_THOROUGH"))

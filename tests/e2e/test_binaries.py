@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from harness import BIN, ROOT, EndToEnd
+from harness import BIN, ROOT, SANITIZED, EndToEnd
 
 
 def needed(program):
@@ -60,6 +60,38 @@ class Binaries(unittest.TestCase):
             if not folder.startswith(("agent", "tests")):
                 theirs = {rooms[linked][0] for linked in links_of(name, rooms)}
                 self.assertEqual([one for one in theirs if one.startswith("agent")], [], name)
+
+
+@unittest.skipIf(SANITIZED, "a build with sanitizers is not shipped")
+class Hardening(unittest.TestCase):
+    PROGRAMS = ("quantfleet", "quantfleet-agent", "quantfleetd")
+
+    def read(self, option, program):
+        return subprocess.run(["readelf", option, BIN / program], capture_output=True, text=True, check=True).stdout
+
+    def test_what_is_linked_is_placed_at_random_and_cannot_be_written(self):
+        for program in self.PROGRAMS:
+            with self.subTest(program):
+                self.assertIn("DYN (Position-Independent Executable file)", self.read("-hW", program))
+                self.assertRegex(self.read("-dW", program), r"\(FLAGS_1\)\s+Flags:.*\bNOW\b.*\bPIE\b")
+                segments = self.read("-lW", program)
+                self.assertIn("GNU_RELRO", segments)
+                self.assertRegex(segments, r"GNU_STACK.*\bRW\b")
+                self.assertNotRegex(segments, r"\bRWE\b")
+
+    def test_stacks_buffers_and_jumps_are_guarded(self):
+        for program in self.PROGRAMS:
+            with self.subTest(program):
+                wanted = self.read("--dyn-syms", program)
+                for guard in ("__stack_chk_fail", "__snprintf_chk|__memcpy_chk|__memmove_chk|__read_chk|__vsnprintf_chk"):
+                    self.assertRegex(wanted, rf"UND \s*({guard})")
+                code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "--disassemble=main", BIN / program],
+                                      capture_output=True, text=True, check=True).stdout
+                self.assertRegex(code, r"<main>:\n.*(endbr64|paciasp|bti\s+c)")
+
+    def test_no_folder_of_the_builder_is_in_a_program(self):
+        for program in self.PROGRAMS:
+            self.assertFalse(str(ROOT).encode() in (BIN / program).read_bytes(), program)
 
 
 class Install(EndToEnd):

@@ -1,6 +1,8 @@
 #include "common/base/access.h"
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -101,6 +103,27 @@ TEST_F(AccessTest, WhatAProgramMakesIsNeverWritableForOthers) {
     EXPECT_OK(CheckUnshared(folder / "record"));
     EXPECT_OK(CheckPrivate(folder / "key"));
   }
+}
+
+TEST_F(AccessTest, NobodyElseReadsTheMemoryOfAProgramThatHoldsKeys) {
+#ifdef QUANTFLEET_SANITIZED
+  GTEST_SKIP() << "sanitizers look at their own memory";
+#endif
+  // In a process of its own, so that this one can still be looked at.
+  const auto dumpable_after = [](bool debugging) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (debugging) ::setenv("QUANTFLEET_DEBUG", "1", 1);
+      ::prctl(PR_SET_DUMPABLE, 1);
+      KeepMemoryPrivate();
+      ::_exit(::prctl(PR_GET_DUMPABLE));
+    }
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+  };
+  EXPECT_EQ(dumpable_after(false), 0);
+  EXPECT_EQ(dumpable_after(true), 1);
 }
 
 }  // namespace
