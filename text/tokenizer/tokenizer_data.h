@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace quantfleet::text {
@@ -33,6 +34,8 @@ struct TokenizerData {
   std::vector<int32_t> more_ends;  // what ends a generation beside eos; ascending (end_tokens.h)
   bool add_bos = true, add_eos = false, add_space_prefix = true;
   std::string chat_template;
+  // Others that the model has beside it: name ("tool_use") and template.
+  std::vector<std::pair<std::string, std::string>> named_templates;
 };
 
 }  // namespace quantfleet::text

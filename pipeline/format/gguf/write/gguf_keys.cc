@@ -140,6 +140,12 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
   if (t.kind == text::TokenizerData::Kind::kSpm)
     out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
   if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
+  std::vector<std::string> names;
+  for (const auto& [name, text] : t.named_templates) {
+    out.AddText("tokenizer.chat_template." + name, text);
+    names.push_back(name);
+  }
+  if (!names.empty()) out.AddTexts("tokenizer.chat_templates", names);
 }
 
 }  // namespace
