@@ -9,6 +9,7 @@
 #include "common/base/access.h"
 #include "common/base/open_files.h"
 #include "daemon/app/app.h"
+#include "daemon/app/device_errors.h"
 #include "daemon/data_lock.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/grpc/probe.h"
@@ -62,13 +63,20 @@ std::vector<std::string> ListenNames(const Config& config) {
   return names;
 }
 
+// Wherever it was started: records and messages name the same folder.
+Config Placed(Config config) {
+  config.data = fs::absolute(config.data).lexically_normal();
+  return config;
+}
+
 }  // namespace
 
 struct Server::Impl {
   Impl(Config config_in, Environment environment_in)
-      : config(std::move(config_in)),
+      : config(Placed(std::move(config_in))),
         environment(std::move(environment_in)),
-        blobs(environment.files, config.data / "blobs") {}
+        blobs(environment.files, config.data / "blobs"),
+        device_errors(config.data, environment.random, environment.clock, environment.warn) {}
 
   absl::Status Open();
   absl::Status ServeHttp(const Authority::ServerCredential& identity);
@@ -93,6 +101,7 @@ struct Server::Impl {
   std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<app::App> app;
+  app::DeviceErrors device_errors;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<Probe> probe;  // of grpc; the HTTPS side asks it once `serving`
@@ -197,6 +206,9 @@ absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity
   options.grace = kHttpGrace;
   options.max_connections = MostConnections().http;
   HttpServer::Handlers handlers;
+  handlers.for_device = [this](const absl::Status& error) {
+    return device_errors.ForDevice(error);
+  };
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
     return app->device_calls.MayReadBlobs(certificate);
   };
@@ -222,6 +234,7 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
       std::min(crowd.most_strangers_per_address, crowd.most_strangers / 4);
   options.door.most_held = most.held;
   options.door.log = environment.warn;
+  options.for_device = [this](const absl::Status& error) { return device_errors.ForDevice(error); };
   options.fleet_host = config.fleet_listen.host;
   options.fleet_port = config.fleet_listen.port;
   app->set_blob_endpoint(Endpoint(config, config.http.host, http_at.port));

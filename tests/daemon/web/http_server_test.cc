@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <thread>
 
 #include "common/http/listen_socket.h"
@@ -93,6 +94,12 @@ class HttpServerTest : public ::testing::Test {
     handlers.ready = [this]() -> absl::Status {
       return ready_ ? absl::OkStatus() : Unavailable("secret detail");
     };
+    handlers.for_device = [this](const absl::Status& error) {
+      if (error.code() != absl::StatusCode::kInternal) return error;
+      const std::lock_guard lock(mutex_);
+      hidden_ = Message(error);
+      return Internal("see the log");
+    };
     auto server = HttpServer::Start(faulty_, options, std::move(handlers));
     ASSERT_OK(server.status());
     server_ = *std::move(server);
@@ -105,6 +112,10 @@ class HttpServerTest : public ::testing::Test {
     return Ask(fmt::format("{} /v1/blobs/{}.raw HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n",
                            method, hex_, headers),
                identity);
+  }
+  std::string Hidden() {
+    const std::lock_guard lock(mutex_);
+    return hidden_;
   }
   static std::string Body(const std::string& answer) {
     const size_t at = answer.find("\r\n\r\n");
@@ -120,6 +131,8 @@ class HttpServerTest : public ::testing::Test {
   Identity device_ = Issue(ca_, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}});
   std::string content_;
   bool ready_ = true;
+  std::mutex mutex_;
+  std::string hidden_;  // what a device was not told; guarded by mutex_
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -156,6 +169,8 @@ TEST_F(HttpServerTest, SaysWhatTheBlobStoreAnswers) {
   const std::string gone = Blob("GET", "", &device_);
   EXPECT_THAT(gone, StartsWith("HTTP/1.1 503 "));
   EXPECT_THAT(gone, Not(HasSubstr("secret")));
+  EXPECT_THAT(gone, HasSubstr("see the log"));
+  EXPECT_THAT(Hidden(), HasSubstr("secret detail")) << "whoever logs it has the whole";
   faulty_.Fail(absl::OkStatus());
   faulty_.CutAfter(100'000);
   const std::string cut = Blob("GET", "", &device_);
