@@ -57,7 +57,7 @@ Connections MostConnections() {
 
 // Names that the certificate has to carry besides the local ones.
 std::vector<std::string> ListenNames(const Config& config) {
-  std::vector<std::string> names;
+  std::vector<std::string> names = config.names;
   for (const std::string& host : {config.listen.host, config.http.host, config.fleet_listen.host})
     if (!host.empty() && !IsWildcard(host)) names.push_back(host);
   return names;
@@ -288,9 +288,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(config, environment)));
   Impl& impl = *server->impl_;
   QF_RETURN_IF_ERROR(impl.Open());
-  QF_ASSIGN_OR_RETURN(const Authority::ServerCredential identity, impl.authority->ServerIdentity());
-  QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
-  QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
+  const auto identity = impl.authority->ServerIdentity();
+  if (!identity.ok()) return Annotate(identity.status(), "the server's certificate");
+  QF_RETURN_IF_ERROR(impl.ServeHttp(*identity));
+  QF_RETURN_IF_ERROR(impl.ServeGrpc(*identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
   impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.warn);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
