@@ -34,8 +34,8 @@ absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path,
 void KeepOthersFromWriting();
 
 // From now on this process leaves no core dump, and no other process of the same user can read its
-// memory: it holds keys. Programs call it at their start. Does nothing where QUANTFLEET_DEBUG is set,
-// for debuggers, and in a build with sanitizers, which look at their own memory.
+// memory: it holds keys. Programs call it at their start. Does nothing where QUANTFLEET_DEBUG is
+// set, for debuggers, and in a build with sanitizers, which look at their own memory.
 void KeepMemoryPrivate();
 
 }  // namespace quantfleet
