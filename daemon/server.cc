@@ -146,6 +146,7 @@ absl::Status Server::Impl::Open() {
     QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
   }
   options.scratch = config.data / "evaluation";
+  options.data = config.data;
   options.on_collected = [log = environment.log,
                           warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())
