@@ -169,9 +169,14 @@ Answer HttpServer::Impl::Blob(const http::Request& request) const {
   if (const absl::Status allowed = Authorize(request); !allowed.ok()) return ErrorAnswer(allowed);
   const auto name = ParseBlobTarget(request.target);
   if (!name) return TextAnswer(404, "a blob's path is /v1/blobs/<64 hex digits>.<encoding>");
-  return BlobAnswer(
+  Answer answer = BlobAnswer(
       blobs, *name,
       {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});
+  // Not there, or shorter than the client knows it to be.
+  const bool lacks = answer.status == 404 || answer.status == 416;
+  if (lacks && handlers.unreadable(name->digest) && answer.status == 404)
+    return TextAnswer(503, "the blob is missing: the daemon looks for it");
+  return answer;
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const pipeline::BlobStore& blobs,

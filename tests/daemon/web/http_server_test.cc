@@ -93,6 +93,10 @@ class HttpServerTest : public ::testing::Test {
     handlers.ready = [this]() -> absl::Status {
       return ready_ ? absl::OkStatus() : Unavailable("secret detail");
     };
+    handlers.unreadable = [this](const Digest& blob) {
+      unreadable_.push_back(blob);
+      return comes_back_;
+    };
     auto server = HttpServer::Start(faulty_, options, std::move(handlers));
     ASSERT_OK(server.status());
     server_ = *std::move(server);
@@ -119,7 +123,8 @@ class HttpServerTest : public ::testing::Test {
   trust::CertificateAuthority ca_ = trust::CertificateAuthority::Create("test", clock_);
   Identity device_ = Issue(ca_, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}});
   std::string content_;
-  bool ready_ = true;
+  bool ready_ = true, comes_back_ = false;
+  std::vector<Digest> unreadable_;
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -164,6 +169,18 @@ TEST_F(HttpServerTest, SaysWhatTheBlobStoreAnswers) {
   faulty_.CutAfter(std::nullopt);
   ASSERT_OK(blobs_.Remove(digest_));
   EXPECT_THAT(Blob("GET", "", &device_), StartsWith("HTTP/1.1 404 "));
+}
+
+TEST_F(HttpServerTest, SaysThatABlobIsMissingOrShorterThanItsClientKnows) {
+  Blob("GET", "", &device_);
+  EXPECT_TRUE(unreadable_.empty());
+  EXPECT_THAT(Blob("GET", "Range: bytes=300000-\r\n", &device_), StartsWith("HTTP/1.1 416 "));
+  ASSERT_OK(blobs_.Remove(digest_));
+  comes_back_ = true;
+  EXPECT_THAT(Blob("GET", "", &device_), StartsWith("HTTP/1.1 503 ")) << "to be asked for again";
+  EXPECT_THAT(unreadable_, ::testing::ElementsAre(digest_, digest_));
+  EXPECT_THAT(Blob("GET", "", nullptr), StartsWith("HTTP/1.1 401 "));
+  EXPECT_EQ(unreadable_.size(), 2u) << "strangers are not heard";
 }
 
 TEST_F(HttpServerTest, BlobsNeedACertificateThatIsAccepted) {
