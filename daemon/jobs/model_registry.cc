@@ -147,6 +147,13 @@ bool ModelRegistry::IsPublished(const fs::path& path) const {
   return path.parent_path() == data_ / "models";
 }
 
+bool ModelRegistry::HasAllFiles(const v1::Model& model) const {
+  return files_.Exists(model.path()) &&
+         std::ranges::all_of(model.files(), [&](const v1::ModelFile& file) {
+           return files_.Exists(fs::path(model.path()) / file.path());
+         });
+}
+
 absl::Status ModelRegistry::Sweep() {
   QF_RETURN_IF_ERROR(SweepPushes());
   return SweepModels();
