@@ -100,6 +100,7 @@ struct Server::Impl {
   std::unique_ptr<Rollouts> rollouts;
   std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<Scrubber> scrubber;
   std::unique_ptr<app::App> app;
   app::DeviceErrors device_errors;
   std::unique_ptr<HttpServer> http;
@@ -158,8 +159,17 @@ absl::Status Server::Impl::Open() {
   jobs = std::make_unique<JobRunner>(
       JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
       std::move(options));
-  app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
-                                                *fleet, *rollouts, clock, started_ms});
+  Scrubber::Options scrub;
+  scrub.every = std::chrono::hours(config.scrub_hours);
+  scrub.bytes_per_second = config.scrub_mib_per_second << 20;
+  scrub.data = config.data;
+  scrub.log = environment.log;
+  scrub.warn = environment.warn;
+  scrubber = std::make_unique<Scrubber>(Scrubber::Collaborators{*store, blobs, files, *jobs, clock},
+                                        std::move(scrub));
+  app =
+      std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, *scrubber, blobs,
+                                              *classes, *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
     environment.warn(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
@@ -181,6 +191,11 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   values.http_connections = traffic.connections;
   values.http_connections_refused = traffic.refused;
   values.blob_bytes = traffic.blob_bytes;
+  const Scrubber::Counts scrubbed = scrubber->counts();
+  values.blobs_checked = scrubbed.checked;
+  values.blobs_damaged = scrubbed.damaged;
+  values.blobs_missing = scrubbed.missing;
+  values.scrub_finished_ms = scrubber->Get().finished_ms();
   if (serving) {
     const Door::Counts door = grpc->connections();
     values.grpc_connections = door.crowd.open;
@@ -215,6 +230,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity
   };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
   handlers.ready = [this] { return Ready(); };
+  handlers.unreadable = [this](const Digest& blob) { return scrubber->Suspect(blob); };
   QF_ASSIGN_OR_RETURN(http, HttpServer::Start(blobs, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
@@ -264,6 +280,7 @@ void Server::Impl::Stop() {
   // The calls first: they use everything else.
   if (grpc) grpc->Stop(kGrpcGrace);
   if (http) http->Stop();
+  if (scrubber) scrubber->Stop();
   if (jobs) jobs->Stop();
   ticker.reset();
   if (store)
@@ -274,6 +291,7 @@ void Server::Impl::Stop() {
   probe.reset();
   grpc.reset();
   app.reset();
+  scrubber.reset();
   jobs.reset();
   rollouts.reset();
   fleet.reset();
@@ -294,6 +312,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   QF_RETURN_IF_ERROR(impl.ServeHttp(*identity));
   QF_RETURN_IF_ERROR(impl.ServeGrpc(*identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
+  QF_RETURN_IF_ERROR(impl.scrubber->Start());
   impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.warn);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
   return server;

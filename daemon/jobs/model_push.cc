@@ -290,7 +290,10 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id, st
         store_.Read([&](const Transaction& tx) { return tx.models().Get(record.model); });
     const fs::path place = newest.ok() ? PlaceOf(newest->path()) : fs::path();
     if (newest.ok() && newest->files_digest() == model.files_digest() && IsPushed(data_, place)) {
-      if (!files_.Exists(place)) QF_RETURN_IF_ERROR(MoveIntoPlace(*push, place));
+      if (!HasAllFiles(*newest)) {
+        QF_RETURN_IF_ERROR(files_.RemoveTree(place));  // what is left of it
+        QF_RETURN_IF_ERROR(MoveIntoPlace(*push, place));
+      }
       QF_RETURN_IF_ERROR(store_.Write(
           [&](Transaction& tx) { return tx.models().FinishPush(push_id, newest->version()); }));
       Forget(push_id);

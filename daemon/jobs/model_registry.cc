@@ -55,6 +55,8 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   for (const std::string& ignored : files.ignored) model.add_notes("not read: " + ignored);
   for (std::string& warning : pipeline::WarningsOf(description))
     model.add_notes(std::move(warning));
+  if (std::string note = pipeline::QuantizedNote(description); !note.empty())
+    model.add_notes(std::move(note));
   model.set_name(std::string(name));
   model.set_architecture(std::string(description.family->name));
   model.set_format(std::string(source->format()));
@@ -151,6 +153,14 @@ fs::path ModelRegistry::PlaceOf(std::string_view recorded) const {
 
 v1::Model ModelRegistry::Shown(v1::Model recorded) const {
   return ModelAsShown(files_, data_, std::move(recorded));
+}
+
+bool ModelRegistry::HasAllFiles(const v1::Model& recorded) const {
+  const fs::path place = PlaceOf(recorded.path());
+  return files_.Exists(place) &&
+         std::ranges::all_of(recorded.files(), [&](const v1::ModelFile& file) {
+           return files_.Exists(place / file.path());
+         });
 }
 
 absl::Status ModelRegistry::Sweep() {

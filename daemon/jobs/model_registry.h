@@ -104,6 +104,7 @@ class ModelRegistry {
   // Files of the push that a published version has as well are given a name in it.
   absl::Status TakeKnownFiles(const PushRecord& push);
   fs::path PlaceOf(std::string_view recorded) const;
+  bool HasAllFiles(const v1::Model& recorded) const;
   void Forget(std::string_view push_id);
   absl::Status SweepModels();
   absl::Status SweepPushes();

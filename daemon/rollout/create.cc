@@ -57,7 +57,8 @@ absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
-      return DataLoss("the manifest of {} is damaged", artifact.name());
+      return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
+                      artifact.name());
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.evaluations = EvaluationsIn(record.statements);
@@ -276,6 +277,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
       if (const auto outranked = WhyOutranked(rollout, active))
         Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
     }
+    if (row.state() == RolloutDevice::QUEUED)
+      if (const auto damaged = WhyDamaged(row, artifacts))
+        return FailedPrecondition("{}", *damaged);
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
       reasons +=

@@ -173,10 +173,17 @@ Answer HttpServer::Impl::Blob(const http::Request& request) const {
   absl::StatusOr<Answer> answer = BlobAnswer(
       blobs, *name,
       {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});
-  // Whatever the code is: it is the daemon that cannot, not the client that may not.
-  if (answer.ok()) return *std::move(answer);
-  const absl::Status unreadable = Internal("a blob cannot be read: {}", Describe(answer.status()));
-  return TextAnswer(503, Message(handlers.for_device(unreadable)));
+  if (!answer.ok()) {
+    // Whatever the code is: it is the daemon that cannot, not the client that may not.
+    const absl::Status unreadable =
+        Internal("a blob cannot be read: {}", Describe(answer.status()));
+    return TextAnswer(503, Message(handlers.for_device(unreadable)));
+  }
+  // Not there, or shorter than the client knows it to be.
+  const bool lacks = answer->status == 404 || answer->status == 416;
+  if (lacks && handlers.unreadable(name->digest) && answer->status == 404)
+    return TextAnswer(503, "the blob is missing: the daemon looks for it");
+  return *std::move(answer);
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const pipeline::BlobStore& blobs,
