@@ -81,7 +81,8 @@ absl::StatusOr<std::string> SetAside(FileSystem& files, const Clock& clock, cons
   QF_RETURN_IF_ERROR(files.SyncDirectory(aside));
   QF_RETURN_IF_ERROR(files.SyncDirectory(data));
   return fmt::format(
-      "{0}: what was left is in {1}. Restore a backup with `quantfleetd restore BACKUP --data {0}`, "
+      "{0}: what was left is in {1}. Restore a backup with `quantfleetd restore BACKUP --data "
+      "{0}`, "
       "or start the daemon to begin a new, empty fleet",
       data.string(), aside.string());
 }

@@ -1,5 +1,7 @@
 #include "daemon/maintenance.h"
 
+#include <set>
+
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
@@ -51,11 +53,30 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
   return Opened{std::move(lock), std::move(store), std::move(authority)};
 }
 
-absl::StatusOr<uint64_t> SignAll(Opened& opened) {
-  return opened.store->Write([&](Transaction& tx) {
-    return tx.signatures().SignAnew(
-        [&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
-  });
+// To how many statements a signature was added, and in words which could not be read.
+struct SignedAll {
+  uint64_t count = 0;
+  std::string damaged;  // empty: none
+};
+
+absl::StatusOr<SignedAll> SignAll(const fs::path& data, Opened& opened) {
+  SignedAll all;
+  QF_RETURN_IF_ERROR(opened.store->Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(all.count, tx.signatures().SignAnew([&](v1::Signed& statement) {
+      return opened.authority->SignAnew(statement);
+    }));
+    std::string names;
+    for (const Damaged& one : std::set(tx.damaged().begin(), tx.damaged().end()))
+      names += fmt::format("{}{} {}", names.empty() ? "" : ", ", one.kind, one.name);
+    if (!names.empty())
+      all.damaged = fmt::format(
+          "\n{} contains damaged statements, which were left as they are: {}. Devices cannot use "
+          "them: once the daemon runs, submit an artifact's job again, and roll out an "
+          "assignment's model to its device again; or restore a backup",
+          (data / "state.db").string(), names);
+    return absl::OkStatus();
+  }));
+  return all;
 }
 
 }  // namespace
@@ -104,20 +125,21 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
   {
     QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
     if (opened.authority->trust_root().keys_size() > 1) {
-      QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
-      if (count > 0)
+      QF_ASSIGN_OR_RETURN(const SignedAll all, SignAll(data, opened));
+      if (all.count > 0)
         return fmt::format(
-            "completed an interrupted rotation (statements signed with the new key: {})", count);
+            "completed an interrupted rotation (statements signed with the new key: {}){}",
+            all.count, all.damaged);
     }
     QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
   }
   FailPoint("maintenance-rotate");
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
-  QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
+  QF_ASSIGN_OR_RETURN(const SignedAll all, SignAll(data, opened));
   return fmt::format(
       "trust root {}: added a new signing key (statements signed with it: {}). Start the daemon, "
-      "and retire the old key once the devices have checked in",
-      opened.authority->trust_root().version(), count);
+      "and retire the old key once the devices have checked in{}",
+      opened.authority->trust_root().version(), all.count, all.damaged);
 }
 
 absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, const fs::path& data) {
@@ -145,7 +167,7 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& data, bool force) {
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   // Of an interrupted rotation: nothing may depend on the old key alone.
-  QF_RETURN_IF_ERROR(SignAll(opened).status());
+  QF_RETURN_IF_ERROR(SignAll(data, opened).status());
   const v1::TrustRoot root = opened.authority->trust_root();
   const bool ca = opened.authority->changes_ca();
   uint64_t behind = 0;

@@ -286,7 +286,7 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id, st
     const auto newest =
         store_.Read([&](const Transaction& tx) { return tx.models().Get(record.model); });
     if (newest.ok() && newest->files_digest() == model.files_digest() &&
-        IsPublished(newest->path()) && files_.Exists(newest->path())) {
+        IsPublished(newest->path()) && HasAllFiles(*newest)) {
       QF_RETURN_IF_ERROR(store_.Write(
           [&](Transaction& tx) { return tx.models().FinishPush(push_id, newest->version()); }));
       Forget(push_id);

@@ -54,6 +54,8 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   for (const std::string& ignored : files.ignored) model.add_notes("not read: " + ignored);
   for (std::string& warning : pipeline::WarningsOf(description))
     model.add_notes(std::move(warning));
+  if (std::string note = pipeline::QuantizedNote(description); !note.empty())
+    model.add_notes(std::move(note));
   model.set_name(std::string(name));
   model.set_architecture(std::string(description.family->name));
   model.set_format(std::string(source->format()));
@@ -145,6 +147,13 @@ absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std
 
 bool ModelRegistry::IsPublished(const fs::path& path) const {
   return path.parent_path() == data_ / "models";
+}
+
+bool ModelRegistry::HasAllFiles(const v1::Model& model) const {
+  return files_.Exists(model.path()) &&
+         std::ranges::all_of(model.files(), [&](const v1::ModelFile& file) {
+           return files_.Exists(fs::path(model.path()) / file.path());
+         });
 }
 
 absl::Status ModelRegistry::Sweep() {

@@ -98,6 +98,7 @@ class ModelRegistry {
   // Files of the push that a published version has as well are given a name in it.
   absl::Status TakeKnownFiles(const PushRecord& push);
   bool IsPublished(const fs::path& path) const;  // by a push
+  bool HasAllFiles(const v1::Model& model) const;
   void Forget(std::string_view push_id);
   absl::Status SweepModels();
   absl::Status SweepPushes();

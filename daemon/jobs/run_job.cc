@@ -38,6 +38,28 @@ std::string NameOf(const v1::Manifest& manifest) {
   return ArtifactName(pipeline::ManifestDigest(manifest).span());
 }
 
+// Its chunks, and what stands for the manifest itself.
+absl::StatusOr<std::vector<Digest>> BlobsOf(const v1::Manifest& manifest) {
+  std::vector<Digest> blobs{pipeline::ManifestDigest(manifest)};
+  for (const v1::ArtifactFile& file : manifest.files())
+    for (const v1::Chunk& chunk : file.chunks()) {
+      QF_ASSIGN_OR_RETURN(blobs.emplace_back(), Digest::FromRaw(chunk.digest()));
+    }
+  return blobs;
+}
+
+// One that was repaired has its place among the others as before: it is not newer than they are.
+absl::Status Keep(Transaction& tx, const v1::Job& job, const ArtifactRecord& artifact) {
+  const std::string& name = artifact.artifact.name();
+  const bool repaired = std::ranges::count(job.repairs(), name) > 0;
+  if (const auto known = tx.artifacts().Get(name);
+      !repaired || !known.ok() || known->manifest != artifact.manifest)
+    return tx.artifacts().Put(artifact);
+  for (const v1::Signed& statement : artifact.statements)
+    QF_RETURN_IF_ERROR(tx.artifacts().AddStatement(name, statement));
+  return absl::OkStatus();
+}
+
 absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
   return MakeStatus(
@@ -321,7 +343,11 @@ absl::Status JobRunner::Seal(const JobRecord& record, const Made& made, const Me
   FailPoint("job-before-artifacts");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
     for (const ArtifactRecord& artifact : artifacts)
-      QF_RETURN_IF_ERROR(tx.artifacts().Put(artifact));
+      QF_RETURN_IF_ERROR(Keep(tx, record.job, artifact));
+    for (const v1::Manifest& manifest : made.manifests) {
+      QF_ASSIGN_OR_RETURN(const std::vector<Digest> blobs, BlobsOf(manifest));
+      QF_RETURN_IF_ERROR(tx.artifacts().ClearDamage(blobs));
+    }
     QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(name));
     const auto succeed = [&](JobRecord& job) -> absl::Status {
       job.job.set_state(v1::Job::SUCCEEDED);

@@ -12,7 +12,8 @@ class BadDisks(EndToEnd):
         super().setUp()
         self.state = self.dir / "a"
         self.state.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "none", self.state], capture_output=True).returncode:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "none", self.state]
+        if subprocess.run(mount, capture_output=True).returncode:
             self.skipTest("no tmpfs can be mounted here")
         self.addCleanup(subprocess.run, ["umount", self.state], check=True)
         self.d = self.daemon().start()

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ class FaultyFileSystem final : public FileSystem {
   ~FaultyFileSystem() override;
 
   void SetWriteBudget(int64_t bytes);
+  // What the disk says is free, whatever it holds; before anything else uses it.
+  void SetFreeSpace(uint64_t bytes) { free_space_ = bytes; }
   void SetChanges(int64_t changes);
   void SetReadOnly(bool read_only);
   bool dead() const;  // the power is gone
@@ -66,6 +69,7 @@ class FaultyFileSystem final : public FileSystem {
     return real_.List(path);
   }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) override {
+    if (free_space_) return *free_space_;
     return real_.FreeSpace(path);
   }
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) override {
@@ -89,6 +93,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status Spend(size_t bytes);
 
   FileSystem& real_ = RealFileSystem();
+  std::optional<uint64_t> free_space_;
   mutable std::mutex mutex_;  // guards what follows
   Faults left_;
   int64_t made_ = 0;

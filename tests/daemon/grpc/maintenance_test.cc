@@ -1,6 +1,7 @@
 #include "daemon/maintenance.h"
 
 #include <gmock/gmock.h>
+#include <soci/soci.h>
 
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
@@ -104,6 +105,30 @@ TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
   EXPECT_EQ(last.version(), 3u);
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, last));
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, both));
+}
+
+// A key that others may have read must go, whatever the disk has done to a statement.
+TEST_F(MaintenanceTest, ADamagedStatementDoesNotKeepTheKeyFromBeingChanged) {
+  {
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
+    Enrollment enrollment{HashText("key of d2"), "list", {}, 1};
+    enrollment.device.set_id("d2");
+    enrollment.device.set_state(v1::Device::REVOKED);
+    ASSERT_OK(Once(*store)->devices().Create(enrollment).status());
+    ASSERT_OK(Once(*store)
+                  ->assignments()
+                  .Assign("d2", "m", HashText("a").raw(), "",
+                          [](uint64_t) -> absl::StatusOr<v1::Signed> { return v1::Signed(); })
+                  .status());
+  }
+  soci::session("sqlite3", "db=" + (data_ / "state.db").string())
+      << "UPDATE assignments SET statement = 'CgX_' WHERE device = 'd2'";
+  const auto rotated = RotateSigningKey(RealFileSystem(), clock_, data_);
+  ASSERT_OK(rotated.status());
+  EXPECT_THAT(*rotated, Names((data_ / "state.db").string(), "m of device d2"));
+  EXPECT_EQ(Told(data_).signatures_size(), 2) << "the other one is signed";
+  DeviceHears(2);
+  EXPECT_OK(Retire().status());
 }
 
 TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
