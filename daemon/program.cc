@@ -10,6 +10,7 @@
 #include "common/base/open_files.h"
 #include "common/base/stop_signals.h"
 #include "common/log/log.h"
+#include "daemon/data_state.h"
 #include "daemon/maintenance.h"
 #include "daemon/server.h"
 
@@ -64,6 +65,10 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
   restore->add_option("FOLDER", *folder, "A backup made by `quantfleetd backup`")->required();
   restore->callback(
       [=, &exit_code] { exit_code = Tell(Restore(RealFileSystem(), *folder, data())); });
+  app.add_subcommand("set-aside",
+                     "Move what is left of a lost or damaged state to a folder beside it")
+      ->callback(
+          [=, &exit_code] { exit_code = Tell(SetAside(RealFileSystem(), RealClock(), data())); });
   CLI::App* keys =
       app.add_subcommand("keys", "Change the signing key or the CA; the daemon must be stopped");
   keys->require_subcommand(1);

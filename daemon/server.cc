@@ -11,6 +11,7 @@
 #include "daemon/app/app.h"
 #include "daemon/app/device_errors.h"
 #include "daemon/data_lock.h"
+#include "daemon/data_state.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/grpc/probe.h"
 #include "daemon/rollout/ticker.h"
@@ -119,9 +120,12 @@ absl::Status Server::Impl::Open() {
   lock.emplace(std::move(taken));
   QF_RETURN_IF_ERROR(
       files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
-  QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
   QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
+  QF_RETURN_IF_ERROR(CheckState(files, clock, config.data, environment.warn));
+  // The state first: keys without a state are those of a fleet that was lost.
   QF_ASSIGN_OR_RETURN(store, OpenSqliteStore(config.data / "state.db"));
+  QF_RETURN_IF_ERROR(CheckKeys(files, *store, config.data));
+  QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);

@@ -127,10 +127,8 @@ class FolderResolver {
       result_.gguf = true;
       result_.why = shards.size() == 1
                         ? shards[0] + ", the only weights in the folder"
-                        : fmt::format(
-                              "{} and the {} more files that it was split into, the only "
-                              "weights in the folder",
-                              shards[0], shards.size() - 1);
+                        : fmt::format("the {} files of {}, the only weights in the folder",
+                                      shards.size(), ParseShardName(shards[0])->model);
       return std::move(result_);
     }
     if (!Has(kConfig))
