@@ -209,6 +209,7 @@ void PrintDevice(const v1::Device& device, Time now) {
                     ? fmt::format("{}, {} Mbit/s", facts.link(), facts.link_mbps())
                     : facts.link()},
        {"disk free", HumanBytes(facts.disk_free_bytes())},
+       {"trouble", device.unwritten()},
        {"instructions", Join(facts.instruction_sets(), " ")},
        {"accelerators", Join(facts.accelerators(), " ")},
        {"runtimes", Join(facts.runtimes(), " ")},

@@ -92,6 +92,13 @@ config::Settings SettingsOf(Config& to) {
        .help = "Another gRPC address, HOST:PORT, that refuses connections without a client "
                "certificate; devices are told to use it",
        .fallback = "none"},
+      {.flag = "--name",
+       .key = "names",
+       .value = Into(to.names),
+       .help = "A host name or IP address by which clients reach the daemon, for the server's "
+               "certificate; may be repeated. This machine's name, localhost and the addresses "
+               "above are in it anyway",
+       .fallback = "none"},
       {.flag = "--check-in",
        .key = "check_in_seconds",
        .value = SecondsInto(to.check_in, 0.1, 86'400.0),

@@ -28,7 +28,8 @@ struct Config {
   fs::path data = "quantfleet-data";
   HostPort listen{"127.0.0.1", 7443};
   HostPort http{"127.0.0.1", 7444};
-  HostPort fleet_listen;  // of devices with a certificate alone; no host: there is none
+  HostPort fleet_listen;           // of devices with a certificate alone; no host: there is none
+  std::vector<std::string> names;  // by which clients reach it, beside those it knows; no ports
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
   uint64_t enrollment_queue = 0;    // devices that nothing admits and that may wait; 0: refused

@@ -119,7 +119,7 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
     QF_ASSIGN_OR_RETURN(
         device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
-                                       request.trust_root_version()));
+                                       request.trust_root_version(), request.unwritten()));
     QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(),
                                                 {device.models().begin(), device.models().end()}));
     QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device.id()));

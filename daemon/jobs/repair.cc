@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/model_place.h"
 #include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon {
@@ -41,7 +42,7 @@ absl::StatusOr<Origin> OriginOf(const Transaction& tx, const v1::Artifact& artif
   return origin;
 }
 
-// Where the files may lie: where they did, or where the same files came again.
+// Where the files may lie, as records name it: where they did, or where the same files came again.
 std::vector<std::string> PlacesOf(const Origin& origin) {
   std::vector<std::string> places;
   if (origin.made_by) places.push_back(origin.made_by->source_path);
@@ -89,14 +90,18 @@ absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const Known& known,
   if (!mend.under_way.name().empty()) return mend;
 
   const std::vector<std::string> places = PlacesOf(origin);
-  const auto place = std::ranges::find_if(
-      places, [&](const std::string& path) { return with_.files.Exists(path); });
+  const auto place = std::ranges::find_if(places, [&](const std::string& path) {
+    return with_.files.Exists(PlaceOf(with_.files, options_.data, path));
+  });
   if (place == places.end())
     return FailedPrecondition(
         "the files that {0} was made of are gone{1}: push or import them again under the name {2}, "
         "then run `quantfleet artifact repair {0}`, or make an artifact of other files and delete "
         "this one",
-        artifact, places.empty() ? "" : " (" + places.front() + ")", found.model());
+        artifact,
+        places.empty() ? ""
+                       : " (" + PlaceOf(with_.files, options_.data, places.front()).string() + ")",
+        found.model());
   JobRecord& record = mend.record;
   record.source_path = *place;
   record.targets = {pipeline::KindOfModel(found.model()) == pipeline::ArtifactKind::kProgram

@@ -4,6 +4,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/jobs/manifests.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/artifact_name.h"
 #include "daemon/store/stored_time.h"
 
@@ -369,14 +370,15 @@ absl::StatusOr<std::vector<Scrubber::ModelFile>> Scrubber::ListModelFiles() {
   std::vector<ModelFile> files;
   for (const v1::Model& model : models) {
     // Imported ones are not the daemon's own: they may change.
-    if (fs::path(model.path()).parent_path() != options_.pushed) continue;
+    const fs::path place = PlaceOf(with_.files, options_.data, model.path());
+    if (!IsPushed(options_.data, place)) continue;
     for (const v1::ModelFile& file : model.files()) {
       const auto sha256 = Digest::FromRaw(file.sha256());
       if (!sha256.ok()) continue;  // pushed before digests were recorded
       files.push_back(
           {fmt::format("{}{}/{}", kFiles, model.name(), file.path()),
            fmt::format("{} of model {}, version {}", file.path(), model.name(), model.version()),
-           fs::path(model.path()) / file.path(), *sha256, file.size()});
+           place / file.path(), *sha256, file.size()});
     }
   }
   std::ranges::sort(files, {}, &ModelFile::cursor);

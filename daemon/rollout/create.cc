@@ -287,7 +287,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
   }
   if (skipped == rows.size() && !request.plan.dynamic())
     return FailedPrecondition(
-        "no device can run model {}: {}{}", request.model, reasons,
+        "no device would get model {}: {}{}", request.model, reasons,
         skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
   PutInPhases(rollout.plan(), SeedOf(rollout), groups, labels, rows);
   std::map<std::pair<uint32_t, RolloutDevice::State>, uint64_t> counts;

@@ -30,7 +30,7 @@ namespace quantfleet::daemon {
 struct Damaged {
   std::string kind;  // "job"
   std::string name;
-  bool operator==(const Damaged&) const = default;
+  auto operator<=>(const Damaged&) const = default;
 };
 
 class Transaction {

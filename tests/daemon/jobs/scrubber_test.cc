@@ -26,7 +26,7 @@ class ScrubberTest : public JobsFixture {
     Scrubber::Options options;
     options.every = std::chrono::hours(24);
     options.bytes_per_second = rate_;
-    options.pushed = dir_ / "models";
+    options.data = dir_.path();
     options.warn = [this](std::string_view text) { warnings_.emplace_back(text); };
     options.pause = [this](Duration wait, const std::stop_token&) {
       waited_ += wait;
