@@ -8,9 +8,11 @@
 #include "agent/identity/session.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
+#include "agent/platform/unwritten.h"
 #include "agent/self/self_host.h"
 #include "agent/self/trial.h"
 #include "agent/serve/listen_address.h"
+#include "agent/socket_folder.h"
 #include "agent/status_file.h"
 #include "agent/update/worker.h"
 #include "engine/measure/kernel_benchmark.h"
@@ -72,20 +74,22 @@ void Log(const v1::ModelStatus& status) {
 
 class Agent {
  public:
+  // `sockets`: the folder for the sockets of runtimes; it exists.
   Agent(const AgentWorld& world, const AgentOptions& options, CompletionServer& server,
-        DeviceIdentity identity)
+        DeviceIdentity identity, fs::path sockets, Unwritten& unwritten)
       : world_(world),
         options_(options),
         server_(server),
+        unwritten_(unwritten),
         clock_(world.clock),
-        store_(world.files, options.state),
+        store_(world.files, options.state, &unwritten),
         session_(store_, world.connect, clock_, std::move(identity)),
         host_(EngineHost(server, {.threads = options.threads, .context = 0},
                          [this] { return MemoryAvailable(); }),
               server,
               {.allowed = options.runtimes,
                .threads = options.threads,
-               .sockets = options.state / "run"},
+               .sockets = std::move(sockets)},
               Runtimes()),
         self_({.state = options.state, .self = SelfPath(), .version = world.version}, Self()),
         budget_(world.files, options.state / "pulled.json", clock_),
@@ -102,12 +106,10 @@ class Agent {
 
   absl::StatusOr<AgentEnd> Run(std::stop_token stop) {
     const std::stop_callback end_calls(stop, [this] { session_.Stop(); });
-    QF_RETURN_IF_ERROR(world_.files.MakeFolder(options_.state / "models"));
-    QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "run"));
-    std::error_code error;  // sockets of runtimes are the agent's alone
-    fs::permissions(options_.state / "run", fs::perms::owner_all, error);
-    if (error) return ErrnoStatus(error.value(), (options_.state / "run").string());
-    QF_RETURN_IF_ERROR(WriteEndpoint(world_.files, options_.state, server_.endpoint(), {}));
+    // A disk that takes nothing does not end what is installed: a model that was proven answers
+    // without it, and whoever installs another makes the folder, or says why not.
+    world_.files.MakeFolder(options_.state / "models").IgnoreError();
+    PublishEndpoint({}).IgnoreError();
     worker_.Start();
     Duration wait{0};
     while (bell_.Wait(wait, stop) && !self_.restarts()) {
@@ -179,6 +181,7 @@ class Agent {
     const bool settled = worker_.settled() && heard_;
     v1::CheckInRequest request;
     request.set_agent_version(world_.version);
+    request.set_unwritten(unwritten_.Text());
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
       *request.mutable_facts() = FindFacts(
@@ -266,15 +269,15 @@ class Agent {
                          static_cast<int>(model.phase()), model.endpoint(), model.reason(),
                          model.bytes_done() + model.bytes_pulled());
     if (now == published_) return;
-    const absl::Status status =
-        WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models);
-    const absl::Status endpoint =
-        WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
-    if (status.ok() && endpoint.ok()) {
-      published_ = now;
-    } else {
-      spdlog::warn("writing status files: {}", Describe(status.ok() ? endpoint : status));
-    }
+    const absl::Status status = unwritten_.Note(
+        "status.json",
+        WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models));
+    if (PublishEndpoint(models).ok() && status.ok()) published_ = now;  // else again next time
+  }
+
+  absl::Status PublishEndpoint(const std::vector<v1::ModelStatus>& models) {
+    return unwritten_.Note("endpoint.json",
+                           WriteEndpoint(world_.files, options_.state, server_.endpoint(), models));
   }
 
   absl::Status Outcome() {
@@ -289,6 +292,7 @@ class Agent {
   const AgentWorld& world_;
   const AgentOptions& options_;
   CompletionServer& server_;
+  Unwritten& unwritten_;
   TrustedClock clock_;
   const IdentityStore store_;
   Session session_;
@@ -321,7 +325,9 @@ absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& o
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
   spdlog::info("quantfleet-agent {}, device {}; models are served on {}", world.version,
                identity.device_id, EndpointUrl(server->endpoint()));
-  Agent agent(world, options, *server, std::move(identity));
+  Unwritten unwritten([](const std::string& line) { spdlog::warn("{}", line); });
+  QF_ASSIGN_OR_RETURN(const SocketFolder sockets, SocketFolder::Make(world.files, options.state));
+  Agent agent(world, options, *server, std::move(identity), sockets.path(), unwritten);
   return agent.Run(stop);
 }
 

@@ -16,6 +16,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr uint64_t kMaxBytes = 4 << 20;
+constexpr uint64_t kLeastSpace = 4096;  // one block
 
 json::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -47,6 +48,16 @@ absl::Status WriteJson(FileSystem& files, const fs::path& path, const json::obje
   return files.WriteAtomically(path, AsBytes(text));
 }
 
+// The disk is full or read-only: asked of the file that the agent locks, which changes nothing.
+std::string WhyUnwritable(FileSystem& files, const fs::path& state) {
+  if (const auto lock = files.Open(state / "lock", OpenMode::kUpdate);
+      !lock.ok() && lock.status().code() != absl::StatusCode::kNotFound)
+    return Message(lock.status());
+  if (const auto space = files.FreeSpace(state); space.ok() && *space < kLeastSpace)
+    return fmt::format("{} has no space left", state.string());
+  return "";
+}
+
 std::string TextOf(const json::object& fields, const char* name) {
   const json::value* text = fields.if_contains(name);
   return text && text->is_string() ? std::string(text->get_string().c_str()) : "";
@@ -75,6 +86,7 @@ absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state)
   AgentStatus status;
   QF_ASSIGN_OR_RETURN(status.identity, IdentityStore(files, state).Load());
   status.running = IsHeld(files, state);
+  status.unwritable = WhyUnwritable(files, state);
   if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem);
       certificate.ok())
     status.certificate_expires_ms = ToUnixMillis(certificate->not_after);
@@ -101,6 +113,7 @@ std::string StatusJson(const AgentStatus& status) {
                                       {"agent_slot", View(status.program.slot)},
                                       {"endpoint", View(status.endpoint)},
                                       {"certificate_expires_ms", status.certificate_expires_ms},
+                                      {"unwritable", View(status.unwritable)},
                                       {"models", ToJson(status.models)}}) +
          "\n";
 }
@@ -117,6 +130,8 @@ std::string StatusText(const AgentStatus& status) {
                             ? ""
                             : fmt::format(", a release in slot {}", status.program.slot));
   if (!status.endpoint.empty()) text += fmt::format("endpoint  {}\n", EndpointUrl(status.endpoint));
+  if (!status.unwritable.empty())
+    text += fmt::format("disk      {}: what follows may be old\n", status.unwritable);
   for (const v1::ModelStatus& model : status.models) {
     text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),
                         v1::ModelStatus::Phase_Name(model.phase()));

@@ -28,6 +28,8 @@ struct AgentStatus {
   std::string endpoint;                 // of the running agent
   RunningProgram program;               // as last written
   std::vector<v1::ModelStatus> models;  // likewise
+  // Why the state folder takes nothing, so that what the agent wrote last may be old; else empty.
+  std::string unwritable;
 };
 // NOT_FOUND: this device is not enrolled.
 absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state);

@@ -30,7 +30,7 @@ void Print(const InspectOptions& options, const json::object& object) {
 
 absl::Status InspectModel(const InspectOptions& options) {
   QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.path));
-  QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), files));
+  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   json::object model = DescribeModel(*source);
   model["source"] = FilesJson(files);
   Print(options, model);
@@ -73,7 +73,7 @@ absl::Status InspectArtifact(const InspectOptions& options) {
   const TargetFormat* format = FindFormat(manifest.target().format());
   if (format != nullptr && !format->stored) {
     QF_ASSIGN_OR_RETURN(const auto source,
-                        OpenAsStored(RealFileSystem(), folder / EntryFile(manifest)));
+                        OpenModel(RealFileSystem(), folder / EntryFile(manifest)));
     artifact["model"] = DescribeModel(*source);
     WarnOf(source->description());
   } else {

@@ -1,5 +1,6 @@
 #include "cli/local_quantize.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <functional>
 #include <memory>
@@ -118,6 +119,14 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
            "\n");
 }
 
+// Whether the target has every quantized tensor in the type that it has already.
+bool KeepsTypes(const ModelDescription& model, const TargetPlan& target) {
+  return std::ranges::all_of(target.layout.pieces, [&](const PlacedPiece& placed) {
+    const DType from = model.tensors[model.pieces[placed.piece].tensor].dtype;
+    return IsFloat(from) || from == placed.dtype;
+  });
+}
+
 absl::Status Quantize(const QuantizeOptions& options) {
   // Before any other thread, so that all leave the signals to it.
   const Interrupt interrupt;
@@ -137,6 +146,10 @@ absl::Status Quantize(const QuantizeOptions& options) {
     importance = std::make_shared<const Importance>(std::move(read));
   }
   QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
+  if (!std::ranges::all_of(plan.targets, [&](const TargetPlan& target) {
+        return KeepsTypes(source->description(), target);
+      }))
+    Warn(QuantizedNote(source->description()));
   if (options.dry_run) return PrintPlan(options, source->description(), plan);
   QF_ASSIGN_OR_RETURN(const auto sink,
                       FolderSink::Open(RealFileSystem(), options.out, plan,

@@ -1,4 +1,4 @@
-// quantfleet artifact list|show|delete|collect
+// quantfleet artifact list|show|delete|collect (scrub and repair: remote_scrub.cc)
 
 #include <algorithm>
 #include <iterator>
@@ -58,6 +58,19 @@ Rows NeedRows(const v1::Manifest& manifest) {
   return rows;
 }
 
+// "no", or what is wrong and what to do.
+std::string DamageText(const v1::Artifact& artifact) {
+  if (!artifact.has_damage()) return "no";
+  const v1::ArtifactDamage& damage = artifact.damage();
+  std::string lacks = damage.manifest() ? "its manifest" : "";
+  if (damage.blobs() > 0)
+    lacks += fmt::format("{}{} {}", lacks.empty() ? "" : " and ", damage.blobs(),
+                         damage.blobs() == 1 ? "blob" : "blobs");
+  return fmt::format("lacks {}: {} `{}`", lacks,
+                     damage.job().empty() ? "run" : "a job makes it again, see",
+                     Printable(damage.remedy()));
+}
+
 void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   const v1::Artifact& artifact = detail.artifact();
   const v1::Manifest& manifest = detail.manifest();
@@ -73,7 +86,8 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
             {"recipe", artifact.recipe()},
             {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()),
                                  HumanBytes(artifact.stored_bytes()))},
-            {"chunks", fmt::format("{}", artifact.chunks())}};
+            {"chunks", fmt::format("{}", artifact.chunks())},
+            {"damaged", DamageText(artifact)}};
   std::ranges::move(NeedRows(manifest), std::back_inserter(rows));
   rows.emplace_back("instructions", instruction_sets);
   rows.emplace_back("statements", fmt::format("{} signed", detail.statements_size()));
@@ -101,15 +115,18 @@ void AddArtifactList(CLI::App& group, const Remote& remote) {
         RpcValueOrExit(remote->Connect()->ListArtifacts(*model));
     if (*json) return PrintJson(response);
     Table table({"ARTIFACT", "MODEL", "VERSION", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS",
-                 "CREATED"});
+                 "DAMAGED", "CREATED"});
     for (const v1::Artifact& artifact : response.artifacts())
       table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(),
                  VersionsText(artifact.versions()), artifact.format(), artifact.recipe(),
                  HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()),
-                 fmt::format("{}", artifact.chunks()),
+                 fmt::format("{}", artifact.chunks()), artifact.has_damage() ? "yes" : "no",
                  Relative(artifact.created_ms(), remote->clock.Now())});
     PrintOut(
         table.ToString("no artifacts; make some with `quantfleet job submit MODEL --class CLASS`"));
+    for (const v1::Artifact& artifact : response.artifacts())
+      if (artifact.has_damage())
+        Warn(fmt::format("{} {}", ShortDigest(artifact.manifest_digest()), DamageText(artifact)));
   });
 }
 
@@ -174,6 +191,7 @@ void AddArtifactCommands(CLI::App& app, const Remote& remote) {
   AddArtifactShow(group, remote);
   AddDelete(group, remote);
   AddCollect(group, remote);
+  AddScrubCommands(group, remote);
 }
 
 }  // namespace quantfleet::cli

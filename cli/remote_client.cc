@@ -194,6 +194,12 @@ absl::StatusOr<v1::CollectGarbageResponse> OperatorClient::CollectGarbage(bool d
   request.set_dry_run(dry_run);
   return QF_CALL(ArtifactService, CollectGarbage, request, kLongDeadline);
 }
+absl::StatusOr<v1::Job> OperatorClient::RepairArtifact(const std::string& name) {
+  return QF_CALL(ArtifactService, RepairArtifact, Named<v1::GetArtifactRequest>(name));
+}
+absl::StatusOr<v1::Scrub> OperatorClient::ScrubBlobs() {
+  return QF_CALL(ArtifactService, ScrubBlobs, v1::ScrubBlobsRequest());
+}
 absl::StatusOr<v1::ListDeviceClassesResponse> OperatorClient::ListDeviceClasses() {
   return QF_CALL(DeviceClassService, ListDeviceClasses, v1::ListDeviceClassesRequest());
 }
@@ -370,6 +376,11 @@ absl::Status OperatorClient::WatchJob(const std::string& name,
                                       const std::function<void(const v1::Job&)>& on_change) {
   return impl_->Follow(v1::JobService::NewStub(impl_->channel), &v1::JobService::Stub::WatchJob,
                        Named<v1::GetJobRequest>(name), on_change);
+}
+
+absl::Status OperatorClient::WatchScrub(const std::function<void(const v1::Scrub&)>& on_change) {
+  return impl_->Follow(v1::ArtifactService::NewStub(impl_->channel),
+                       &v1::ArtifactService::Stub::WatchScrub, v1::WatchScrubRequest(), on_change);
 }
 
 absl::Status OperatorClient::WatchRollout(

@@ -36,6 +36,10 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::ArtifactDetail> GetArtifact(const std::string& name);
   absl::StatusOr<v1::Artifact> DeleteArtifact(const std::string& name);
   absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(bool dry_run);
+  absl::StatusOr<v1::Job> RepairArtifact(const std::string& name);
+  absl::StatusOr<v1::Scrub> ScrubBlobs();
+  // Calls `on_change` with each state until the stream ends.
+  absl::Status WatchScrub(const std::function<void(const v1::Scrub&)>& on_change);
   absl::StatusOr<v1::ListDeviceClassesResponse> ListDeviceClasses();
   absl::StatusOr<v1::DeviceClass> ApplyDeviceClass(const std::string& toml);
   absl::StatusOr<v1::CreateTokenResponse> CreateToken(const v1::CreateTokenRequest& request);

@@ -82,6 +82,8 @@ std::string InCollection(std::string_view collection, const std::string& name);
 void AddModelCommands(CLI::App& app, const Remote& remote);
 void AddJobCommands(CLI::App& app, const Remote& remote);
 void AddArtifactCommands(CLI::App& app, const Remote& remote);
+// Of the group "artifact": scrub and repair.
+void AddScrubCommands(CLI::App& artifact_group, const Remote& remote);
 void AddAgentCommands(CLI::App& app, const Remote& remote);
 void AddFleetCommands(CLI::App& app, const Remote& remote);
 void AddDeviceGroupCommands(CLI::App& app, const Remote& remote);

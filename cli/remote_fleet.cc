@@ -209,6 +209,7 @@ void PrintDevice(const v1::Device& device, Time now) {
                     ? fmt::format("{}, {} Mbit/s", facts.link(), facts.link_mbps())
                     : facts.link()},
        {"disk free", HumanBytes(facts.disk_free_bytes())},
+       {"trouble", device.unwritten()},
        {"instructions", Join(facts.instruction_sets(), " ")},
        {"accelerators", Join(facts.accelerators(), " ")},
        {"runtimes", Join(facts.runtimes(), " ")},
@@ -329,13 +330,19 @@ void AddStatusCommand(CLI::App& app, const Remote& remote) {
   command->callback([remote, json] {
     const v1::Status status = RpcValueOrExit(remote->Connect()->GetStatus());
     if (*json) return PrintJson(status);
+    const v1::Scrub& scrub = status.scrub();
     PrintOut(Fields(
         {{"version", status.version()},
          {"started", fmt::format("{} ({})", UtcTime(status.started_ms()),
                                  Relative(status.started_ms(), remote->clock.Now()))},
          {"models", fmt::format("{}", status.models())},
-         {"artifacts",
-          fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
+         {"artifacts", fmt::format("{}, {} of blobs, {} damaged", status.artifacts(),
+                                   HumanBytes(status.blob_bytes()), status.artifacts_damaged())},
+         {"last scrub",
+          scrub.state() == v1::Scrub::FINISHED ? Relative(scrub.finished_ms(), remote->clock.Now())
+          : scrub.state() == v1::Scrub::RUNNING
+              ? fmt::format("under way, {} of {} blobs", scrub.blobs_checked(), scrub.blobs_total())
+              : "none"},
          {"devices", fmt::format("{}, {} seen lately, {} pending", status.devices(),
                                  status.devices_seen_lately(), status.devices_pending())},
          {"jobs",

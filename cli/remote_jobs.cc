@@ -36,6 +36,7 @@ void PrintJob(const v1::Job& job, Time now) {
       {"created",
        fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
+  for (const std::string& artifact : job.repairs()) fields.emplace_back("repairs", artifact);
   for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
   if (!job.evaluation_error().empty()) fields.emplace_back("not measured", job.evaluation_error());

@@ -170,6 +170,8 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
   if (rollout.version() > 0)
     fmt::print(stderr, "quantfleet: version {} of model {}\n", rollout.version(),
                Printable(rollout.model()));
+  for (const std::string& line : LeftOutText(rollout))
+    fmt::print(stderr, "quantfleet: left out: {}\n", Printable(line));
   if (options.dry_run) {
     if (options.json)
       PrintJson(rollout);

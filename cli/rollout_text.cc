@@ -1,5 +1,6 @@
 #include "cli/rollout_text.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -91,6 +92,25 @@ std::string EstimateText(const v1::Rollout& rollout) {
   if (!rollout.has_estimate()) return "";
   return fmt::format("about {}: {}", Seconds(rollout.estimate().seconds()),
                      Join(rollout.estimate().notes(), "; "));
+}
+
+std::vector<std::string> LeftOutText(const v1::Rollout& rollout) {
+  std::map<std::pair<std::string, RolloutDevice::Code>, std::vector<const RolloutDevice*>> left_out;
+  for (const RolloutDevice& device : rollout.devices())
+    if (device.state() == RolloutDevice::SKIPPED)
+      left_out[{device.device_class(), device.code()}].push_back(&device);
+  std::vector<std::string> lines;
+  for (const auto& [why, devices] : left_out) {
+    const RolloutDevice& first = *devices.front();
+    const bool alike = std::ranges::all_of(devices, [&first](const RolloutDevice* device) {
+      return device->reason() == first.reason();
+    });
+    lines.push_back(fmt::format(
+        "{} device{} {}: {}{}", devices.size(), devices.size() == 1 ? "" : "s",
+        why.first.empty() ? "without a class" : "of class " + why.first, ShortReason(first),
+        alike ? "" : fmt::format(" (this is {}, and similar for the others)", first.device_id())));
+  }
+  return lines;
 }
 
 std::string DryRunText(const v1::Rollout& rollout) {

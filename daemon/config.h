@@ -28,7 +28,8 @@ struct Config {
   fs::path data = "quantfleet-data";
   HostPort listen{"127.0.0.1", 7443};
   HostPort http{"127.0.0.1", 7444};
-  HostPort fleet_listen;  // of devices with a certificate alone; no host: there is none
+  HostPort fleet_listen;           // of devices with a certificate alone; no host: there is none
+  std::vector<std::string> names;  // by which clients reach it, beside those it knows; no ports
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
   uint64_t enrollment_queue = 0;    // devices that nothing admits and that may wait; 0: refused
@@ -38,6 +39,8 @@ struct Config {
   int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured
   fs::path evaluation_text;         // a file; empty: the shipped one
   std::vector<std::string> golden_prompts;  // empty: the shipped ones
+  int64_t scrub_hours = 7 * 24;        // from the end of a scrub to the next; 0: only by command
+  uint64_t scrub_mib_per_second = 32;  // 0: as fast as the disk
   std::string log_level = "info";
 };
 

@@ -9,7 +9,9 @@
 #include "common/base/access.h"
 #include "common/base/open_files.h"
 #include "daemon/app/app.h"
+#include "daemon/app/device_errors.h"
 #include "daemon/data_lock.h"
+#include "daemon/data_state.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/grpc/probe.h"
 #include "daemon/rollout/ticker.h"
@@ -56,19 +58,26 @@ Connections MostConnections() {
 
 // Names that the certificate has to carry besides the local ones.
 std::vector<std::string> ListenNames(const Config& config) {
-  std::vector<std::string> names;
+  std::vector<std::string> names = config.names;
   for (const std::string& host : {config.listen.host, config.http.host, config.fleet_listen.host})
     if (!host.empty() && !IsWildcard(host)) names.push_back(host);
   return names;
+}
+
+// Wherever it was started: records and messages name the same folder.
+Config Placed(Config config) {
+  config.data = fs::absolute(config.data).lexically_normal();
+  return config;
 }
 
 }  // namespace
 
 struct Server::Impl {
   Impl(Config config_in, Environment environment_in)
-      : config(std::move(config_in)),
+      : config(Placed(std::move(config_in))),
         environment(std::move(environment_in)),
-        blobs(environment.files, config.data / "blobs") {}
+        blobs(environment.files, config.data / "blobs"),
+        device_errors(config.data, environment.random, environment.clock, environment.warn) {}
 
   absl::Status Open();
   absl::Status ServeHttp(const Authority::ServerCredential& identity);
@@ -92,7 +101,9 @@ struct Server::Impl {
   std::unique_ptr<Rollouts> rollouts;
   std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<Scrubber> scrubber;
   std::unique_ptr<app::App> app;
+  app::DeviceErrors device_errors;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<Probe> probe;  // of grpc; the HTTPS side asks it once `serving`
@@ -109,9 +120,12 @@ absl::Status Server::Impl::Open() {
   lock.emplace(std::move(taken));
   QF_RETURN_IF_ERROR(
       files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
-  QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
   QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
+  QF_RETURN_IF_ERROR(CheckState(files, clock, config.data, environment.warn));
+  // The state first: keys without a state are those of a fleet that was lost.
   QF_ASSIGN_OR_RETURN(store, OpenSqliteStore(config.data / "state.db"));
+  QF_RETURN_IF_ERROR(CheckKeys(files, *store, config.data));
+  QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);
@@ -137,6 +151,7 @@ absl::Status Server::Impl::Open() {
     QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
   }
   options.scratch = config.data / "evaluation";
+  options.data = config.data;
   options.on_collected = [log = environment.log,
                           warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())
@@ -148,8 +163,17 @@ absl::Status Server::Impl::Open() {
   jobs = std::make_unique<JobRunner>(
       JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
       std::move(options));
-  app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
-                                                *fleet, *rollouts, clock, started_ms});
+  Scrubber::Options scrub;
+  scrub.every = std::chrono::hours(config.scrub_hours);
+  scrub.bytes_per_second = config.scrub_mib_per_second << 20;
+  scrub.data = config.data;
+  scrub.log = environment.log;
+  scrub.warn = environment.warn;
+  scrubber = std::make_unique<Scrubber>(Scrubber::Collaborators{*store, blobs, files, *jobs, clock},
+                                        std::move(scrub));
+  app =
+      std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, *scrubber, blobs,
+                                              *classes, *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
     environment.warn(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
@@ -171,6 +195,11 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   values.http_connections = traffic.connections;
   values.http_connections_refused = traffic.refused;
   values.blob_bytes = traffic.blob_bytes;
+  const Scrubber::Counts scrubbed = scrubber->counts();
+  values.blobs_checked = scrubbed.checked;
+  values.blobs_damaged = scrubbed.damaged;
+  values.blobs_missing = scrubbed.missing;
+  values.scrub_finished_ms = scrubber->Get().finished_ms();
   if (serving) {
     const Door::Counts door = grpc->connections();
     values.grpc_connections = door.crowd.open;
@@ -197,11 +226,15 @@ absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity
   options.grace = kHttpGrace;
   options.max_connections = MostConnections().http;
   HttpServer::Handlers handlers;
+  handlers.for_device = [this](const absl::Status& error) {
+    return device_errors.ForDevice(error);
+  };
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
     return app->device_calls.MayReadBlobs(certificate);
   };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
   handlers.ready = [this] { return Ready(); };
+  handlers.unreadable = [this](const Digest& blob) { return scrubber->Suspect(blob); };
   QF_ASSIGN_OR_RETURN(http, HttpServer::Start(blobs, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
@@ -222,6 +255,7 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
       std::min(crowd.most_strangers_per_address, crowd.most_strangers / 4);
   options.door.most_held = most.held;
   options.door.log = environment.warn;
+  options.for_device = [this](const absl::Status& error) { return device_errors.ForDevice(error); };
   options.fleet_host = config.fleet_listen.host;
   options.fleet_port = config.fleet_listen.port;
   app->set_blob_endpoint(Endpoint(config, config.http.host, http_at.port));
@@ -250,6 +284,7 @@ void Server::Impl::Stop() {
   // The calls first: they use everything else.
   if (grpc) grpc->Stop(kGrpcGrace);
   if (http) http->Stop();
+  if (scrubber) scrubber->Stop();
   if (jobs) jobs->Stop();
   ticker.reset();
   if (store)
@@ -260,6 +295,7 @@ void Server::Impl::Stop() {
   probe.reset();
   grpc.reset();
   app.reset();
+  scrubber.reset();
   jobs.reset();
   rollouts.reset();
   fleet.reset();
@@ -275,10 +311,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(config, environment)));
   Impl& impl = *server->impl_;
   QF_RETURN_IF_ERROR(impl.Open());
-  QF_ASSIGN_OR_RETURN(const Authority::ServerCredential identity, impl.authority->ServerIdentity());
-  QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
-  QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
+  const auto identity = impl.authority->ServerIdentity();
+  if (!identity.ok()) return Annotate(identity.status(), "the server's certificate");
+  QF_RETURN_IF_ERROR(impl.ServeHttp(*identity));
+  QF_RETURN_IF_ERROR(impl.ServeGrpc(*identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
+  QF_RETURN_IF_ERROR(impl.scrubber->Start());
   impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.warn);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
   return server;

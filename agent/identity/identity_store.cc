@@ -73,14 +73,14 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
 }
 
 absl::Status IdentityStore::Save(const DeviceIdentity& identity) const {
-  return WriteRecord(files_, state_ / "identity.json",
-                     {{"device_id", identity.device_id},
-                      {"device_class", identity.device_class},
-                      {"certificate_pem", identity.certificate_pem},
-                      {"trust_root", ToBase64Url(AsBytes(identity.trust_root.SerializeAsString()))},
-                      {"server", identity.server},
-                      {"blob_endpoint", identity.blob_endpoint},
-                      {"fleet_endpoint", identity.fleet_endpoint}});
+  return Write("identity.json",
+               {{"device_id", identity.device_id},
+                {"device_class", identity.device_class},
+                {"certificate_pem", identity.certificate_pem},
+                {"trust_root", ToBase64Url(AsBytes(identity.trust_root.SerializeAsString()))},
+                {"server", identity.server},
+                {"blob_endpoint", identity.blob_endpoint},
+                {"fleet_endpoint", identity.fleet_endpoint}});
 }
 
 std::optional<Time> IdentityStore::LastKnownTime() const {
@@ -91,8 +91,12 @@ std::optional<Time> IdentityStore::LastKnownTime() const {
 }
 
 absl::Status IdentityStore::SaveTime(Time time) const {
-  return WriteRecord(files_, state_ / "clock.json",
-                     {{"server_time_ms", std::to_string(ToUnixMillis(time))}});
+  return Write("clock.json", {{"server_time_ms", std::to_string(ToUnixMillis(time))}});
+}
+
+absl::Status IdentityStore::Write(std::string_view name, const Record& record) const {
+  absl::Status written = WriteRecord(files_, state_ / name, record);
+  return unwritten_ ? unwritten_->Note(name, std::move(written)) : written;
 }
 
 }  // namespace quantfleet::agent

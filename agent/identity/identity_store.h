@@ -15,6 +15,8 @@
 #include <optional>
 #include <string>
 
+#include "agent/platform/record.h"
+#include "agent/platform/unwritten.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
@@ -39,7 +41,9 @@ std::string EndpointAddress(const std::string& server, const std::string& endpoi
 
 class IdentityStore {
  public:
-  IdentityStore(FileSystem& files, fs::path state) : files_(files), state_(std::move(state)) {}
+  // `unwritten`: hears of what is saved, and of what is not.
+  IdentityStore(FileSystem& files, fs::path state, Unwritten* unwritten = nullptr)
+      : files_(files), state_(std::move(state)), unwritten_(unwritten) {}
 
   const fs::path& state() const { return state_; }
   bool HasKey() const { return files_.Exists(state_ / "device.key"); }
@@ -56,8 +60,11 @@ class IdentityStore {
   absl::Status SaveTime(Time time) const;
 
  private:
+  absl::Status Write(std::string_view name, const Record& record) const;
+
   FileSystem& files_;
   const fs::path state_;
+  Unwritten* const unwritten_;
 };
 
 }  // namespace quantfleet::agent

@@ -178,7 +178,11 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
   renewed.fleet_endpoint = granted.fleet_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
-  QF_RETURN_IF_ERROR(store_.Save(renewed));
+  // What cannot be kept is not taken while the old one holds. Once it does not, a full disk is no
+  // reason to fall silent: after the next start the key renews it again.
+  const absl::Status saved = store_.Save(renewed);
+  if (Holds()) QF_RETURN_IF_ERROR(saved);
+  saved_ = saved.ok();
   identity_ = std::move(renewed);
   QF_RETURN_IF_ERROR(ReadLifetime());
   api_ = nullptr;
@@ -242,12 +246,13 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
           now.fleet_endpoint != identity_.fleet_endpoint ||
           now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
-        // If it cannot be saved, the daemon repeats it at each check-in after the next start.
-        store_.Save(now).IgnoreError();
+        saved_ = store_.Save(now).ok();
         // Earlier connections trust the earlier CAs.
         if (now.trust_root.ca_pem() != identity_.trust_root.ca_pem()) api_ = nullptr;
         identity_ = std::move(now);
         ReadLifetime().IgnoreError();
+      } else if (!saved_) {
+        saved_ = store_.Save(identity_).ok();
       }
       return response;
     }

@@ -89,6 +89,7 @@ class Session {
   std::string api_address_;
   Time fleet_shunned_until_{};
   Time saved_time_{};
+  bool saved_ = true;                  // identity_ is in the store
   std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a
                                        // renewal shows whether it is so
   bool not_begun_ = false;  // the daemon's time is before the certificate's beginning, and nobody

@@ -156,8 +156,9 @@ absl::Status CompletionServer::Impl::Listen() {
   endpoint = sockets.front().endpoint;
   is_unix = sockets.front().family == AF_UNIX;
   http::Server::Options serve;
-  serve.connections = {
-      .most = options.most_connections, .most_told = options.most_connections, .gives_way = true};
+  serve.connections = {.most = options.most_connections,
+                       .most_turned_away = options.most_connections,
+                       .gives_way = true};
   serve.head_bytes = kMaxHeaderBytes;
   serve.body_bytes = options.most_body_bytes;
   serve.read_timeout = options.read_timeout;

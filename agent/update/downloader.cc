@@ -138,8 +138,11 @@ Verdict Downloader::CheckSpace() const {
   // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe
   // side.
   if (free >= missing + kSpareDisk) return {};
-  return Setback(Reason::kDiskFull, "{}: the artifact needs {} more, but only {} are free",
-                 job_.files.string(), HumanBytes(missing), HumanBytes(free));
+  return Setback(
+      Reason::kDiskFull,
+      "{}: the artifact needs {} more, and {} of the disk must stay free, but only {} is "
+      "free: free some space, then roll out again",
+      job_.files.string(), HumanBytes(missing), HumanBytes(kSpareDisk), HumanBytes(free));
 }
 
 absl::Status Downloader::OpenFiles() {

@@ -19,7 +19,7 @@ Verdict Meter::MayPull(uint64_t bytes) const {
   if (bytes <= left) return {};
   return Setback(
       Reason::kOverBudget,
-      "{} must be downloaded, but {} are left of the budget of {} in {} days: run `quantfleet "
+      "{} must be downloaded, but only {} is left of the budget of {} in {} days: run `quantfleet "
       "rollout allow-download`, or wait",
       HumanBytes(bytes), HumanBytes(left), HumanBytes(policy_.budget_bytes()),
       policy_.budget_days());

@@ -33,11 +33,8 @@ absl::Status CheckOwner(const struct stat& info, const fs::path& path, uid_t use
 }
 
 // `forbidden`: bits of the mode.
-absl::Status Check(const fs::path& path, uid_t user, mode_t forbidden, std::string_view mend) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0)
-    return errno == ENOENT || errno == ENOTDIR ? absl::OkStatus()
-                                               : ErrnoStatus(errno, path.string());
+absl::Status Check(const struct stat& info, const fs::path& path, uid_t user, mode_t forbidden,
+                   std::string_view mend) {
   if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
     return absl::OkStatus();  // pipes and terminals keep nothing
   QF_RETURN_IF_ERROR(CheckOwner(info, path, user));
@@ -53,10 +50,31 @@ absl::Status Check(const fs::path& path, uid_t user, mode_t forbidden, std::stri
                             mend, Quoted(path));
 }
 
+absl::Status Check(const fs::path& path, uid_t user, mode_t forbidden, std::string_view mend) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0) return Check(info, path, user, forbidden, mend);
+  return errno == ENOENT || errno == ENOTDIR ? absl::OkStatus() : ErrnoStatus(errno, path.string());
+}
+
 }  // namespace
 
 absl::Status CheckPrivate(const fs::path& file, uid_t user) {
   return Check(file, user, kOthers, "600");
+}
+
+absl::Status CheckPrivate(int fd, const fs::path& file, uid_t user) {
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) return ErrnoStatus(errno, file.string());
+  return Check(info, file, user, kOthers, "600");
+}
+
+absl::StatusOr<bool> IsOwnLink(const fs::path& path, uid_t user) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return false;
+  if (info.st_uid == user || info.st_uid == 0) return true;
+  return FailedPrecondition(
+      "{} is a link that user {} made, but this process runs as user {}: name the file itself",
+      path.string(), info.st_uid, user);
 }
 
 absl::Status CheckUnshared(const fs::path& path, uid_t user) {
@@ -73,8 +91,7 @@ absl::Status CheckIsOwn(const fs::path& folder, uid_t user) {
 }
 
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit) {
-  QF_RETURN_IF_ERROR(CheckPrivate(path));
-  return files.ReadAll(path, limit);
+  return files.ReadAll(path, limit, OpenMode::kSecret);
 }
 
 void KeepOthersFromWriting() { ::umask(::umask(0) | kOthersWrite); }

@@ -19,6 +19,11 @@ namespace quantfleet {
 // A file that nobody else may read or change. It belongs to `user`, who runs this process, or to
 // root; root accepts any owner.
 absl::Status CheckPrivate(const fs::path& file, uid_t user = ::geteuid());
+// The same of an open file; `file` is for the error.
+absl::Status CheckPrivate(int fd, const fs::path& file, uid_t user = ::geteuid());
+// Whether there is a link at `path`. FAILED_PRECONDITION when neither `user` nor root made it: in a
+// folder that others may write, it leads wherever they like.
+absl::StatusOr<bool> IsOwnLink(const fs::path& path, uid_t user = ::geteuid());
 // A file or folder that others may read but not change.
 absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
 
@@ -26,7 +31,7 @@ absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
 // there would be root's alone and the service could not read it. Says as whom to run instead.
 absl::Status CheckIsOwn(const fs::path& folder, uid_t user = ::geteuid());
 
-// ReadAll of a file that is private.
+// ReadAll of a file that is opened as OpenMode::kSecret.
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit);
 
 // From now on nothing that this process creates is writable by others, whatever the umask was.
@@ -34,8 +39,8 @@ absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path,
 void KeepOthersFromWriting();
 
 // From now on this process leaves no core dump, and no other process of the same user can read its
-// memory: it holds keys. Programs call it at their start. Does nothing where QUANTFLEET_DEBUG is set,
-// for debuggers, and in a build with sanitizers, which look at their own memory.
+// memory: it holds keys. Programs call it at their start. Does nothing where QUANTFLEET_DEBUG is
+// set, for debuggers, and in a build with sanitizers, which look at their own memory.
 void KeepMemoryPrivate();
 
 }  // namespace quantfleet

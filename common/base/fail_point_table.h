@@ -40,6 +40,9 @@ inline constexpr auto kFailPoints = [] {
       {kDaemon, "job-after-artifacts", "a job's artifacts are recorded"},
       {kDaemon, "garbage-before-remove", "what is needed is known"},
       {kDaemon, "garbage-after-remove", "a blob is removed"},
+      {kDaemon, "scrub-checked", "a blob is compared, what was found is not recorded"},
+      {kDaemon, "scrub-before-marks", "artifacts are to be marked as damaged"},
+      {kDaemon, "scrub-after-marks", "they are, nobody repairs them yet"},
       // ---- daemon/fleet
       {kDaemon, "token-before-create", "a token is drawn"},
       {kDaemon, "token-after-create", "a token is recorded"},

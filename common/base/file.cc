@@ -10,32 +10,35 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <optional>
+
+#include "common/base/access.h"
+#include "common/base/fd.h"
 
 namespace quantfleet {
 namespace {
 
 class RealFile final : public File {
  public:
-  RealFile(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
-  ~RealFile() override { ::close(fd_); }
+  // `size`: the only one it may have; absent, it may change.
+  RealFile(Fd fd, fs::path path, std::optional<uint64_t> size)
+      : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
 
   absl::Status ReadAt(uint64_t offset, MutableBytes out) const override {
-    if (offset > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) return Cut(offset);
-    while (!out.empty()) {
-      const ssize_t n =
-          ::pread(fd_, out.data(), std::min(out.size(), kMaxPerCall), static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path_.string()));
-      if (n == 0) return Cut(offset);
-      offset += static_cast<uint64_t>(n);
-      out = out.subspan(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
+    const absl::Status read = ReadNow(offset, out);
+    if (!size_) return read;
+    QF_ASSIGN_OR_RETURN(const uint64_t now, SizeNow());
+    if (now != *size_)
+      return DataLoss(
+          "{} had {} bytes when it was opened and has {} now: something is writing it; try again "
+          "once it is complete",
+          path_.string(), *size_, now);
+    return read;
   }
 
   absl::Status WriteAt(uint64_t offset, ByteSpan bytes) override {
     while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMaxPerCall),
+      const ssize_t n = ::pwrite(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxPerCall),
                                  static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("writing {}", path_.string()));
@@ -46,48 +49,97 @@ class RealFile final : public File {
   }
 
   absl::Status Resize(uint64_t size) override {
-    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0)
+    if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0)
       return ErrnoStatus(errno, fmt::format("resizing {}", path_.string()));
     return absl::OkStatus();
   }
 
   absl::Status Sync() override {
-    if (::fdatasync(fd_) != 0) return ErrnoStatus(errno, fmt::format("syncing {}", path_.string()));
+    if (::fdatasync(fd_.get()) != 0)
+      return ErrnoStatus(errno, fmt::format("syncing {}", path_.string()));
     return absl::OkStatus();
   }
 
   absl::StatusOr<uint64_t> Size() const override {
-    struct stat st;
-    if (::fstat(fd_, &st) != 0) return ErrnoStatus(errno, path_.string());
-    return static_cast<uint64_t>(st.st_size);
+    return size_ ? absl::StatusOr<uint64_t>(*size_) : SizeNow();
   }
 
   void DropCache(uint64_t offset, uint64_t size) const override {
-    ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
+                    POSIX_FADV_DONTNEED);
   }
 
  private:
   static constexpr size_t kMaxPerCall = size_t{1} << 30;
+
+  absl::Status ReadNow(uint64_t offset, MutableBytes out) const {
+    if (offset > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) return Cut(offset);
+    while (!out.empty()) {
+      const ssize_t n = ::pread(fd_.get(), out.data(), std::min(out.size(), kMaxPerCall),
+                                static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path_.string()));
+      if (n == 0) return Cut(offset);
+      offset += static_cast<uint64_t>(n);
+      out = out.subspan(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> SizeNow() const {
+    struct stat st;
+    if (::fstat(fd_.get(), &st) != 0) return ErrnoStatus(errno, path_.string());
+    return static_cast<uint64_t>(st.st_size);
+  }
+
   absl::Status Cut(uint64_t offset) const {
     return DataLoss("{} ends at byte {}, before the end of the data to read: is it truncated?",
                     path_.string(), offset);
   }
-  const int fd_;
+  const Fd fd_;
   const fs::path path_;
+  const std::optional<uint64_t> size_;
 };
 
 int Flags(OpenMode mode) {
   switch (mode) {
     case OpenMode::kRead:
     case OpenMode::kOutside:
+    case OpenMode::kSecret:
       return O_RDONLY;
     case OpenMode::kUpdate:
       return O_RDWR;
     case OpenMode::kCreate:
-    case OpenMode::kPrivate:
       return O_RDWR | O_CREAT;
+    case OpenMode::kPrivate:
+      return O_RDWR | O_CREAT | O_NOFOLLOW;
   }
   return O_RDONLY;
+}
+
+absl::Status CheckRegular(const struct stat& st, const fs::path& path) {
+  if (S_ISREG(st.st_mode)) return absl::OkStatus();
+  if (S_ISDIR(st.st_mode)) return InvalidArgument("{} is a folder, not a file", path.string());
+  return InvalidArgument("{} is a {}, not a file: copy what it delivers into a file and name that",
+                         path.string(),
+                         S_ISFIFO(st.st_mode)   ? "pipe"
+                         : S_ISSOCK(st.st_mode) ? "socket"
+                                                : "device");
+}
+
+// The one way to a file's descriptor: a regular file's, without waiting for anything.
+absl::StatusOr<Fd> OpenRegular(const fs::path& path, int flags, mode_t mode, struct stat& st) {
+  // Looked at before, because opening a device may already do something, and afterwards, because
+  // there may be something else by then.
+  if (::stat(path.c_str(), &st) == 0) QF_RETURN_IF_ERROR(CheckRegular(st, path));
+  Fd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode));
+  if (fd.get() < 0 && errno == ELOOP && (flags & O_NOFOLLOW) != 0)
+    return FailedPrecondition("{} is a link: name the file itself, or remove the link",
+                              path.string());
+  if (fd.get() < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
+  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, path.string());
+  QF_RETURN_IF_ERROR(CheckRegular(st, path));
+  return fd;
 }
 
 class Descriptor final : public FileLock {
@@ -104,15 +156,20 @@ class Descriptor final : public FileLock {
 class RealFs final : public FileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) override {
-    const int fd =
-        ::open(path.c_str(), Flags(mode) | O_CLOEXEC, mode == OpenMode::kPrivate ? 0600 : 0644);
-    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
-    struct stat st;
-    if (::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-      ::close(fd);
-      return InvalidArgument("{} is a folder, not a file", path.string());
+    int flags = Flags(mode);
+    if (mode == OpenMode::kSecret) {
+      QF_ASSIGN_OR_RETURN(const bool link, IsOwnLink(path));
+      if (!link) flags |= O_NOFOLLOW;  // nor may it become one now
     }
-    return std::make_unique<RealFile>(fd, path);
+    struct stat st;
+    QF_ASSIGN_OR_RETURN(Fd fd,
+                        OpenRegular(path, flags, mode == OpenMode::kPrivate ? 0600 : 0644, st));
+    if (mode == OpenMode::kSecret || mode == OpenMode::kPrivate)
+      QF_RETURN_IF_ERROR(CheckPrivate(fd.get(), path));
+    const bool fixed = mode == OpenMode::kOutside || mode == OpenMode::kSecret;
+    return std::make_unique<RealFile>(
+        std::move(fd), path,
+        fixed ? std::optional(static_cast<uint64_t>(st.st_size)) : std::nullopt);
   }
 
   absl::Status Rename(const fs::path& from, const fs::path& to) override {
@@ -175,7 +232,9 @@ class RealFs final : public FileSystem {
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) override {
     int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-      fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+      fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (fd < 0 && errno == EROFS)  // locking it changes nothing
+      fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
     auto lock = std::make_unique<Descriptor>(fd);
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return std::unique_ptr<FileLock>(std::move(lock));
@@ -186,7 +245,7 @@ class RealFs final : public FileSystem {
   }
 
   bool IsLocked(const fs::path& path) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;
     const Descriptor open(fd);
     return ::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
@@ -212,13 +271,12 @@ class RealFs final : public FileSystem {
   }
 
   absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
-    const Descriptor open(fd);
+    struct stat st;
+    QF_ASSIGN_OR_RETURN(const Fd fd, OpenRegular(path, O_RDONLY, 0, st));
     std::string text(limit, '\0');
     size_t size = 0;
     while (size < text.size()) {
-      const ssize_t n = ::read(fd, text.data() + size, text.size() - size);
+      const ssize_t n = ::read(fd.get(), text.data() + size, text.size() - size);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path.string()));
       if (n == 0) break;
@@ -252,8 +310,9 @@ absl::StatusOr<int64_t> FileSystem::ModifiedAt(const fs::path& path) {
   return static_cast<int64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + st.st_mtim.tv_nsec;
 }
 
-absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t limit) {
-  QF_ASSIGN_OR_RETURN(auto file, Open(path, OpenMode::kRead));
+absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t limit,
+                                                OpenMode mode) {
+  QF_ASSIGN_OR_RETURN(auto file, Open(path, mode));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size > limit)
     return ResourceExhausted("{} has {} bytes; the maximum is {}", path.string(), size, limit);
@@ -299,26 +358,14 @@ FileSystem& RealFileSystem() {
 }
 
 absl::StatusOr<MappedFile> MappedFile::Map(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
   struct stat st;
+  QF_ASSIGN_OR_RETURN(const Fd fd, OpenRegular(path, O_RDONLY, 0, st));
   MappedFile mapped;
-  absl::Status status;
-  if (::fstat(fd, &st) != 0) {
-    status = ErrnoStatus(errno, path.string());
-  } else if (!S_ISREG(st.st_mode)) {
-    status = InvalidArgument("{} is not a regular file", path.string());
-  } else if (st.st_size > 0) {
-    void* at = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED) {
-      status = ErrnoStatus(errno, fmt::format("mapping {}", path.string()));
-    } else {
-      mapped.data_ = static_cast<const std::byte*>(at);
-      mapped.size_ = static_cast<size_t>(st.st_size);
-    }
-  }
-  ::close(fd);
-  if (!status.ok()) return status;
+  if (st.st_size == 0) return mapped;
+  void* at = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) return ErrnoStatus(errno, fmt::format("mapping {}", path.string()));
+  mapped.data_ = static_cast<const std::byte*>(at);
+  mapped.size_ = static_cast<size_t>(st.st_size);
   return mapped;
 }
 

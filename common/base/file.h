@@ -29,12 +29,19 @@ class File {
   virtual void DropCache(uint64_t /*offset*/, uint64_t /*size*/) const {}
 };
 
+// Regular files only, and none is waited for: INVALID_ARGUMENT names a pipe, a device, a socket or
+// a folder. Links are followed, unless it says otherwise.
 enum class OpenMode {
-  kRead,     // must exist
-  kOutside,  // as kRead, for a path from outside: there may be anything there
+  kRead,  // must exist
+  // As kRead, for what somebody else wrote and may still be writing: its size is fixed when it is
+  // opened, and reading is DATA_LOSS once it has another.
+  kOutside,
+  // As kOutside, for keys and tokens: FAILED_PRECONDITION when others may read or change the file
+  // (base/access.h), or when it is a link that another user made.
+  kSecret,
   kUpdate,   // must exist, read and write
   kCreate,   // made when absent, content kept, read and write, mode 0644
-  kPrivate,  // as kCreate with mode 0600
+  kPrivate,  // as kCreate with mode 0600; refuses a link, and a file that others may read
 };
 
 // A lock on a file or folder, held until it is destroyed; the kernel releases it when the process
@@ -71,8 +78,8 @@ class FileSystem {
   // A second name for the same file, which costs no space. ALREADY_EXISTS when there is something
   // at `name`; UNIMPLEMENTED and others where the file system cannot.
   virtual absl::Status AddName(const fs::path& file, const fs::path& name);
-  // Reads until the end: pipes, terminals and files of /proc, whose size says nothing. At most
-  // `limit` bytes; what follows is left unread.
+  // Reads a regular file until its end: those of /proc, whose size says nothing. At most `limit`
+  // bytes; what follows is left unread.
   virtual absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) = 0;
   // When the content last changed, in nanoseconds since 1970. Looks at the machine's own disk
   // unless overridden.
@@ -80,7 +87,8 @@ class FileSystem {
 
   // Convenience over the calls above.
   // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.
-  absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20);
+  absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20,
+                                      OpenMode mode = OpenMode::kOutside);
   // The folder exists, durably, and so do those above it that had to be created.
   absl::Status MakeFolder(const fs::path& path);
   // The old content or the new, never a mixture, and durable on return (temporary file, fsync,

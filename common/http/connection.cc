@@ -143,9 +143,9 @@ class Connection::Handle final : public Exchange {
   std::shared_ptr<Outgoing> outgoing_;
 };
 
-Connection::Connection(uint64_t id, Socket socket, bool told, ServerState& state)
+Connection::Connection(uint64_t id, Socket socket, bool turned_away, ServerState& state)
     : id_(id),
-      told_(told),
+      turned_away_(turned_away),
       state_(state),
       stream_(std::move(socket), state.tls ? &*state.tls : nullptr),
       buffer_(size_t{2} * state.options.head_bytes) {}
@@ -203,7 +203,7 @@ asio::awaitable<bool> Connection::ServeOne() {
     if (!outgoing->whole) co_return false;
     co_await Send(outgoing->request, std::move(*outgoing->whole));
     if (!stream_.tls()) co_await stream_.End(/*answered=*/true);
-  } else if (told_) {
+  } else if (turned_away_) {
     outgoing->request.keep_alive = false;
     outgoing->whole = state_.options.refuse({Refusal::Kind::kCrowded});
     if (outgoing->whole) co_await Send(outgoing->request, std::move(*outgoing->whole));
@@ -219,15 +219,16 @@ asio::awaitable<bool> Connection::ServeOne() {
 }
 
 asio::awaitable<error_code> Connection::Read(wire::request_parser<wire::string_body>& parser) {
-  stream_.ExpiresAfter(told_ ? state_.options.told_timeout : state_.options.read_timeout);
-  if (!told_) {
+  stream_.ExpiresAfter(turned_away_ ? state_.options.turned_away_timeout
+                                    : state_.options.read_timeout);
+  if (!turned_away_) {
     std::lock_guard lock(state_.mutex);
     state_.crowd.BeginWaiting(id_, std::chrono::steady_clock::now());
   }
   const std::function<bool()> head = [&parser] { return parser.is_header_done(); };
   error_code error = co_await Feed(stream_, buffer_, parser, head);
   // Clients that ask first wait for this before they send a body, curl from 1 MiB on.
-  if (!error && !parser.is_done() && !told_ &&
+  if (!error && !parser.is_done() && !turned_away_ &&
       beast::iequals(parser.get()[wire::field::expect], "100-continue")) {
     error = co_await stream_.Write(kContinue);
   }

@@ -35,8 +35,9 @@ struct ServerState {
 // Everything happens on the socket's strand.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // `told`: the connection exceeds the limit, and its request is refused instead of answered.
-  Connection(uint64_t id, Socket socket, bool told, ServerState& state);
+  // `turned_away`: the connection exceeds the limit, and its request is refused instead of
+  // answered.
+  Connection(uint64_t id, Socket socket, bool turned_away, ServerState& state);
 
   asio::awaitable<void> Serve();
   uint64_t id() const { return id_; }
@@ -61,7 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string StreamHead(const Request& request, int status, Fields fields) const;
 
   const uint64_t id_;
-  const bool told_;
+  const bool turned_away_;
   ServerState& state_;
   Stream stream_;
   beast::flat_buffer buffer_;

@@ -57,8 +57,8 @@ Crowd::Entry Crowd::Enter(uint64_t id, const std::string& address, Instant now) 
   }
   if (counts_.open >= limits_.most) {
     ++counts_.refused;
-    entry.kind =
-        counts_.open < limits_.most + limits_.most_told ? Entry::Kind::kTold : Entry::Kind::kClosed;
+    entry.kind = counts_.open < limits_.most + limits_.most_turned_away ? Entry::Kind::kTurnedAway
+                                                                        : Entry::Kind::kClosed;
     if (entry.kind == Entry::Kind::kClosed) return entry;
   }
   open_.emplace(id, Member{address, true, std::nullopt});

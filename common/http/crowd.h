@@ -23,9 +23,9 @@ class Crowd {
 
   struct Limits {
     size_t most = 1024;  // connections that are served
-    // This many more at a time are told that there are too many; any others are closed without an
-    // answer.
-    size_t most_told = 0;
+    // This many more at a time are turned away: answered that there are too many. Any others are
+    // closed without an answer.
+    size_t most_turned_away = 0;
     // Whether the connection that has waited longest for a request gives way to a new one;
     // strangers before others.
     bool gives_way = false;
@@ -37,18 +37,18 @@ class Crowd {
   };
   struct Counts {
     size_t open = 0, strangers = 0;      // without those that gave way
-    uint64_t gave_way = 0, refused = 0;  // in all; refused: told so, or closed
+    uint64_t gave_way = 0, refused = 0;  // in all; refused: turned away, or closed
   };
   struct Entry {
     // kLater: there is no room for another stranger now; the caller closes it or asks again.
-    enum class Kind { kServed, kTold, kClosed, kLater } kind = Kind::kServed;
+    enum class Kind { kServed, kTurnedAway, kClosed, kLater } kind = Kind::kServed;
     std::optional<uint64_t> gives_way;  // the connection that is to be closed for this one
   };
 
   explicit Crowd(const Limits& limits) : limits_(limits) {}
 
   // A connection arrives; `id` is its own, `address` what the share is counted by. It has to Leave
-  // if the answer is kServed or kTold.
+  // if the answer is kServed or kTurnedAway.
   Entry Enter(uint64_t id, const std::string& address = {}, Instant now = {});
   void BeginWaiting(uint64_t id, Instant now = {});  // for a request
   void EndWaiting(uint64_t id);

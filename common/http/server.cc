@@ -96,11 +96,12 @@ void Server::Impl::Take(Socket socket) {
     const Crowd::Entry entry = state.crowd.Enter(id, address, now);
     if (entry.gives_way) gives_way = connections[*entry.gives_way];
     if (entry.kind == Crowd::Entry::Kind::kLater) state.crowd.CountRefused();
-    if (entry.kind == Crowd::Entry::Kind::kServed || entry.kind == Crowd::Entry::Kind::kTold) {
+    if (entry.kind == Crowd::Entry::Kind::kServed ||
+        entry.kind == Crowd::Entry::Kind::kTurnedAway) {
       // A handshake is waited for as a request is.
       if (entry.kind == Crowd::Entry::Kind::kServed) state.crowd.BeginWaiting(id, now);
-      connection = std::make_shared<Connection>(id, std::move(socket),
-                                                entry.kind == Crowd::Entry::Kind::kTold, state);
+      connection = std::make_shared<Connection>(
+          id, std::move(socket), entry.kind == Crowd::Entry::Kind::kTurnedAway, state);
       connections.emplace(id, connection);
     }
   }

@@ -41,9 +41,9 @@ class Server {
     std::optional<ServerTls> tls = std::nullopt;
     int threads = 1;
     std::chrono::milliseconds handshake_timeout{10'000};
-    std::chrono::milliseconds read_timeout{30'000};   // for a whole request, and between requests
-    std::chrono::milliseconds told_timeout{2'000};    // the same, for those beyond the limit
-    std::chrono::milliseconds write_timeout{30'000};  // for a client to read each piece
+    std::chrono::milliseconds read_timeout{30'000};  // for a whole request, and between requests
+    std::chrono::milliseconds turned_away_timeout{2'000};  // the same, for those beyond the limit
+    std::chrono::milliseconds write_timeout{30'000};       // for a client to read each piece
     // nullopt: the connection is closed without an answer.
     std::function<std::optional<Response>(const Refusal&)> refuse = nullptr;
   };

@@ -3,6 +3,7 @@
 
 #include "daemon/app/backend.h"
 #include "daemon/app/callers.h"
+#include "daemon/app/watch_source.h"
 #include "quantfleet/v1/operator.pb.h"
 
 namespace quantfleet::daemon::app {
@@ -18,6 +19,10 @@ class Artifacts {
   absl::StatusOr<v1::Artifact> Delete(const Caller& caller, const v1::GetArtifactRequest& request);
   absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
       const Caller& caller, const v1::CollectGarbageRequest& request);
+  absl::StatusOr<v1::Job> Repair(const Caller& caller, const v1::GetArtifactRequest& request);
+  absl::StatusOr<v1::Scrub> Scrub(const Caller& caller, const v1::ScrubBlobsRequest& request);
+  absl::StatusOr<WatchSource<v1::Scrub>> WatchScrub(const Caller& caller,
+                                                    const v1::WatchScrubRequest& request);
 
  private:
   Backend& backend_;

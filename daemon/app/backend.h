@@ -8,6 +8,7 @@
 #include "daemon/fleet/fleet.h"
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/model_registry.h"
+#include "daemon/jobs/scrubber.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -20,6 +21,7 @@ struct Backend {
   const Authority& authority;
   ModelRegistry& models;
   JobRunner& jobs;
+  Scrubber& scrubber;
   const pipeline::BlobStore& blobs;
   ClassRegistry& classes;
   Fleet& fleet;

@@ -29,22 +29,38 @@ void AddTrustRoots(const Authority& authority, uint32_t held,
   for (v1::Signed& root : authority.TrustRootsAfter(held)) *out.Add() = std::move(root);
 }
 
-// Each chunk once, as it is stored.
-absl::Status AddStored(const v1::Manifest& manifest, const pipeline::BlobStore& blobs,
-                       v1::DeviceArtifact& out) {
+// What a device says when what came was not what it was told to expect.
+bool IsOfBadData(const v1::ModelStatus& status) {
+  return status.phase() == v1::ModelStatus::FAILED &&
+         (status.reason() == "verify_failed" || status.reason() == "artifact_unavailable");
+}
+
+// Each chunk once, as it is stored; returns those that are missing or too short.
+absl::StatusOr<std::vector<Digest>> AddStored(const v1::Manifest& manifest,
+                                              const pipeline::BlobStore& blobs,
+                                              v1::DeviceArtifact& out) {
+  std::vector<Digest> lacking;
   std::set<std::string> seen;
   for (const v1::ArtifactFile& file : manifest.files()) {
     for (const v1::Chunk& chunk : file.chunks()) {
       if (!seen.insert(chunk.digest()).second) continue;
       QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
-      QF_ASSIGN_OR_RETURN(const auto stored, blobs.Stat(digest));
+      const auto stored = blobs.Stat(digest);
+      const bool missing = absl::IsNotFound(stored.status());
+      if (!missing) QF_RETURN_IF_ERROR(stored.status());
+      if (missing ||
+          (stored->encoding == pipeline::Encoding::kRaw ? stored->stored_size != chunk.size()
+                                                        : stored->stored_size == 0)) {
+        lacking.push_back(digest);
+        continue;
+      }
       v1::StoredChunk& added = *out.add_stored();
       added.set_digest(chunk.digest());
-      added.set_encoding(std::string(pipeline::Name(stored.encoding)));
-      added.set_stored_size(stored.stored_size);
+      added.set_encoding(std::string(pipeline::Name(stored->encoding)));
+      added.set_stored_size(stored->stored_size);
     }
   }
-  return absl::OkStatus();
+  return lacking;
 }
 
 }  // namespace
@@ -103,12 +119,17 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
     QF_ASSIGN_OR_RETURN(
         device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
-                                       request.trust_root_version()));
+                                       request.trust_root_version(), request.unwritten()));
     QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(),
                                                 {device.models().begin(), device.models().end()}));
     QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device.id()));
     return absl::OkStatus();
   }));
+  for (const AssignmentRecord& assignment : assignments)
+    for (const v1::ModelStatus& status : device.models())
+      if (status.model() == assignment.model && status.release() == assignment.release &&
+          !assignment.manifest_digest.empty() && IsOfBadData(status))
+        backend_.scrubber.SuspectArtifact(ArtifactName(AsBytes(assignment.manifest_digest)));
   ++backend_.fleet.counters().check_ins;
   v1::CheckInResponse response;
   for (AssignmentRecord& assignment : assignments)
@@ -129,9 +150,9 @@ absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
   QF_ASSIGN_OR_RETURN(const CertificateCache::Info certificate, callers_.DeviceCertificate(caller));
   v1::Device device;
   ArtifactRecord record;
-  QF_RETURN_IF_ERROR(backend_.store.Read([&](const Transaction& tx) -> absl::Status {
+  const auto digest = Digest::FromRaw(request.manifest_digest());
+  const absl::Status found = backend_.store.Read([&](const Transaction& tx) -> absl::Status {
     QF_ASSIGN_OR_RETURN(device, backend_.fleet.Authenticate(tx, *certificate));
-    const auto digest = Digest::FromRaw(request.manifest_digest());
     if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
     QF_ASSIGN_OR_RETURN(const bool assigned,
                         tx.assignments().IsAssigned(device.id(), request.manifest_digest()));
@@ -140,12 +161,21 @@ absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
                               digest->hex(), device.id());
     QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get(ArtifactName(digest->span())));
     return absl::OkStatus();
-  }));
+  });
   v1::Manifest manifest;
-  if (!manifest.ParseFromString(record.manifest))
-    return DataLoss("the manifest of {} is damaged", record.artifact.name());
+  if (absl::IsDataLoss(found) || (found.ok() && !manifest.ParseFromString(record.manifest))) {
+    backend_.scrubber.SuspectArtifact(ArtifactName(digest->span()));
+    return Unavailable("the daemon's manifest of this artifact is damaged: ask again later");
+  }
+  QF_RETURN_IF_ERROR(found);
   v1::DeviceArtifact artifact;
-  QF_RETURN_IF_ERROR(AddStored(manifest, backend_.blobs, artifact));
+  QF_ASSIGN_OR_RETURN(const std::vector<Digest> lacking,
+                      AddStored(manifest, backend_.blobs, artifact));
+  for (const Digest& blob : lacking) backend_.scrubber.Suspect(blob);
+  // Not an error of the artifact's: the device keeps what it has, and goes on when it is whole.
+  if (!lacking.empty())
+    return Unavailable("the daemon lacks parts of this artifact ({}): ask again later",
+                       lacking.size());
   artifact.set_manifest(std::move(record.manifest));
   for (v1::Signed& statement : record.statements)
     if (device.facts().kv_types_size() > 0 ||

@@ -33,6 +33,9 @@ absl::StatusOr<v1::Status> DaemonStatus::Get(const Caller& caller, const v1::Get
   status.set_blob_endpoint(backend_.blob_endpoint);
   status.set_devices_pending(counts.devices_pending);
   status.set_ca_sha256(backend_.authority.ca_fingerprint().hex());
+  status.set_artifacts_damaged(counts.artifacts_damaged);
+  if (v1::Scrub scrub = backend_.scrubber.Get(); scrub.state() != v1::Scrub::STATE_UNSPECIFIED)
+    *status.mutable_scrub() = std::move(scrub);
   return status;
 }
 

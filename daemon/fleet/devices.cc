@@ -183,7 +183,7 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(Transaction& tx, const v1::Device& dev
                                           std::string_view agent_version,
                                           const v1::HardwareFacts* facts,
                                           std::vector<v1::ModelStatus> models,
-                                          uint32_t trust_root_version) {
+                                          uint32_t trust_root_version, std::string_view unwritten) {
   QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMaxVersionBytes));
   if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
   QF_RETURN_IF_ERROR(CheckStatuses(models));
@@ -196,6 +196,7 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(Transaction& tx, const v1::Device& dev
     for (const v1::ModelStatus& status : models)
       QF_RETURN_IF_ERROR(Outgrow(tx, d, status, ToUnixMillis(with_.clock.Now())));
     d.set_trust_root_version(trust_root_version);
+    d.set_unwritten(Shown(unwritten, kMaxDetail));
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
     Classify(d, *classes);

@@ -127,12 +127,13 @@ class Fleet {
   absl::StatusOr<v1::Device> Authenticate(const Transaction& tx,
                                           const trust::CertificateInfo& certificate);
   // Without facts they stay as before. Classifies the device anew each time and returns it as it is
-  // now. `trust_root_version`: the one that the device holds; 0: it does not say. The caller counts
-  // the check-in once it is committed.
+  // now. `trust_root_version`: the one that the device holds; 0: it does not say. `unwritten`: what
+  // it cannot write to its disk, for people. The caller counts the check-in once it is committed.
   absl::StatusOr<v1::Device> CheckIn(Transaction& tx, const v1::Device& device,
                                      std::string_view agent_version, const v1::HardwareFacts* facts,
                                      std::vector<v1::ModelStatus> models,
-                                     uint32_t trust_root_version = 0);
+                                     uint32_t trust_root_version = 0,
+                                     std::string_view unwritten = {});
   absl::StatusOr<v1::Device> Revoke(Transaction& tx, std::string_view device_id);
   // The device may be given again what it stepped down from. `model`: empty: of all models.
   absl::StatusOr<v1::Device> ForgetOutgrown(std::string_view device_id, std::string_view model);

@@ -25,6 +25,14 @@ std::string AddressOf(const grpc::CallbackServerContext& context) {
   return peer.substr(0, peer.rfind(':'));
 }
 
+absl::Status Try(const Dispatcher::Work& work, const app::Caller& caller) {
+  try {
+    return work(caller);
+  } catch (const std::exception& e) {
+    return Internal("{}", e.what());
+  }
+}
+
 }  // namespace
 
 void Dispatcher::Vouch(const grpc::CallbackServerContext& context) {
@@ -64,18 +72,20 @@ grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServ
                                             Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto answer = [context, reactor, caller = Meet(*context), work = std::move(work)] {
-    absl::Status status;
-    try {
-      status = work(caller);
-    } catch (const std::exception& e) {
-      status = Internal("{}", e.what());
-    }
+    const absl::Status status = Try(work, caller);
     net::AddRetryAfter(*context, status);
     reactor->Finish(net::ToGrpc(status));
   };
   const bool posted = pool.Post(answer);
   if (!posted) reactor->Finish(net::ToGrpc(Overloaded()));
   return reactor;
+}
+
+grpc::ServerUnaryReactor* Dispatcher::RunForDevice(grpc::CallbackServerContext* context,
+                                                   Work work) {
+  return RunOn(quick_, context, [this, work = std::move(work)](const app::Caller& caller) {
+    return for_device_(Try(work, caller));
+  });
 }
 
 void Dispatcher::Stop() {

@@ -33,7 +33,11 @@ class Dispatcher {
   // thread.
   using Met = std::function<void(const std::string& peer, bool known)>;
 
-  explicit Dispatcher(Met met) : met_(std::move(met)) {}
+  // What a device is told of an error (app/device_errors.h).
+  using ForDevice = std::function<absl::Status(const absl::Status&)>;
+
+  Dispatcher(Met met, ForDevice for_device)
+      : met_(std::move(met)), for_device_(std::move(for_device)) {}
 
   // A use case: a method of `subject` that takes the caller and the request. Slow: it may take a
   // while (reads or hashes files, looks at a whole fleet).
@@ -61,13 +65,21 @@ class Dispatcher {
                                      const MessageBounds& bounds, bool vouches, Subject& subject,
                                      absl::StatusOr<Answer> (Subject::*use_case)(const app::Caller&,
                                                                                  const Request&)) {
-    return RunOn(quick_, context, [=, this, &subject](const app::Caller& caller) -> absl::Status {
+    return RunForDevice(context, [=, this, &subject](const app::Caller& caller) -> absl::Status {
       QF_ASSIGN_OR_RETURN(const std::string flat, Read(*bytes, *Request::descriptor(), bounds));
       QF_ASSIGN_OR_RETURN(const Request request, ParseClean<Request>(flat));
       QF_ASSIGN_OR_RETURN(const Answer made, (subject.*use_case)(caller, request));
       if (vouches) Vouch(*context);
       return Write(made, *answer);
     });
+  }
+  // One that only devices call.
+  template <typename Subject, typename Request, typename Answer>
+  grpc::ServerUnaryReactor* RunForDevice(
+      grpc::CallbackServerContext* context, const Request* request, Answer* answer,
+      Subject& subject,
+      absl::StatusOr<Answer> (Subject::*use_case)(const app::Caller&, const Request&)) {
+    return RunForDevice(context, Bind(request, answer, subject, use_case));
   }
 
   // Who calls; whoever keeps the door hears of it.
@@ -86,6 +98,7 @@ class Dispatcher {
       return absl::OkStatus();
     };
   }
+  grpc::ServerUnaryReactor* RunForDevice(grpc::CallbackServerContext* context, Work work);
   grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
                                   Work work);
   void Vouch(const grpc::CallbackServerContext& context);
@@ -95,6 +108,7 @@ class Dispatcher {
   static absl::Status Write(const google::protobuf::Message& message, grpc::ByteBuffer& bytes);
 
   const Met met_;
+  const ForDevice for_device_;
   // One per core: most of the work is behind the store's single lock, where more threads would only
   // take turns.
   WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)),

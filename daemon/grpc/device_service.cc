@@ -45,8 +45,8 @@ class DeviceService final : public Methods {
   }
   Reactor* GetArtifact(Context* context, const v1::GetDeviceArtifactRequest* request,
                        v1::DeviceArtifact* answer) override {
-    return dispatcher_.Run(context, request, answer, app_.device_calls,
-                           &app::DeviceCalls::GetArtifact);
+    return dispatcher_.RunForDevice(context, request, answer, app_.device_calls,
+                                    &app::DeviceCalls::GetArtifact);
   }
 
  private:

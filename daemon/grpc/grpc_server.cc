@@ -54,13 +54,16 @@ void PrepareProcess(const std::function<void(std::string_view)>& log) {
 struct GrpcServer::Impl {
   using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-  explicit Impl(Door::Options options) : door(std::move(options)) {}
+  Impl(Door::Options options, Dispatcher::ForDevice for_device)
+      : dispatcher([this](const std::string& peer, bool known) { door.Met(peer, known); },
+                   std::move(for_device)),
+        door(std::move(options)) {}
 
   absl::StatusOr<uint16_t> Listen(const Options& options, const std::string& host, uint16_t at,
                                   net::ClientCertificate client, grpc::ServerBuilder& builder,
                                   std::vector<Door::Listener>& listeners);
 
-  Dispatcher dispatcher{[this](const std::string& peer, bool known) { door.Met(peer, known); }};
+  Dispatcher dispatcher;
   Services services;
   std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::unique_ptr<grpc::Server> server;
@@ -102,7 +105,7 @@ absl::StatusOr<uint16_t> GrpcServer::Impl::Listen(const Options& options, const 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
                                                               const Options& options) {
   PrepareProcess(options.log);
-  auto impl = std::make_unique<Impl>(options.door);
+  auto impl = std::make_unique<Impl>(options.door, options.for_device);
   AddModelServices(app, impl->dispatcher, impl->services);
   AddOperatorServices(app, impl->dispatcher, impl->services);
   AddRolloutService(app, impl->dispatcher, impl->services);

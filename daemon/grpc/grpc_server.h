@@ -27,6 +27,8 @@ class GrpcServer {
     std::function<void(uint16_t port)> fleet_listens;  // before anybody is served
     std::string ca_pem, certificate_pem, private_pem;
     Door::Options door;
+    // What a device is told of an error (app/device_errors.h).
+    std::function<absl::Status(const absl::Status&)> for_device;
     std::function<void(std::string_view)>
         log;  // what gRPC itself has to say; of the first server, for the process
   };

@@ -145,6 +145,21 @@ class ArtifactService final : public v1::ArtifactService::CallbackService {
     return dispatcher_.RunSlow(context, request, answer, app_.artifacts,
                                &app::Artifacts::CollectGarbage);
   }
+  Reactor* RepairArtifact(Context* context, const v1::GetArtifactRequest* request,
+                          v1::Job* answer) override {
+    return dispatcher_.Run(context, request, answer, app_.artifacts, &app::Artifacts::Repair);
+  }
+  Reactor* ScrubBlobs(Context* context, const v1::ScrubBlobsRequest* request,
+                      v1::Scrub* answer) override {
+    return dispatcher_.Run(context, request, answer, app_.artifacts, &app::Artifacts::Scrub);
+  }
+  grpc::ServerWriteReactor<v1::Scrub>* WatchScrub(Context* context,
+                                                  const v1::WatchScrubRequest* request) override {
+    return StartWatch<v1::Scrub>(context, dispatcher_,
+                                 [this, request = *request](const app::Caller& caller) {
+                                   return app_.artifacts.WatchScrub(caller, request);
+                                 });
+  }
 
  private:
   app::App& app_;

@@ -184,5 +184,8 @@ template grpc::ServerWriteReactor<v1::Job>* StartWatch(
 template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(
     grpc::CallbackServerContext*, Dispatcher&,
     std::function<absl::StatusOr<app::WatchSource<v1::Rollout>>(const app::Caller&)>);
+template grpc::ServerWriteReactor<v1::Scrub>* StartWatch(
+    grpc::CallbackServerContext*, Dispatcher&,
+    std::function<absl::StatusOr<app::WatchSource<v1::Scrub>>(const app::Caller&)>);
 
 }  // namespace quantfleet::daemon

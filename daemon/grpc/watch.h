@@ -19,7 +19,7 @@ class CallbackServerContext;
 namespace quantfleet::daemon {
 
 // The stream owns itself; `open`, which is called on a quick worker once the caller is known, and
-// what it refers to must outlive the server. Message: Job or Rollout.
+// what it refers to must outlive the server. Message: Job, Rollout or Scrub.
 template <typename Message>
 grpc::ServerWriteReactor<Message>* StartWatch(
     grpc::CallbackServerContext* context, Dispatcher& dispatcher,

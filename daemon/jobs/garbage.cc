@@ -3,7 +3,7 @@
 #include <unordered_set>
 
 #include "common/base/fail_point.h"
-#include "pipeline/artifact/manifest.h"
+#include "daemon/jobs/manifests.h"
 #include "pipeline/stage/slab_record.h"
 
 namespace quantfleet::daemon {
@@ -11,31 +11,23 @@ namespace {
 
 using Digests = std::unordered_set<Digest>;
 
-constexpr size_t kManifestsAtOnce = 16;  // that of a large artifact has megabytes
-
 absl::Status AddChunksOfArtifacts(Store& store, Digests& needed) {
-  for (std::string after;;) {
-    QF_ASSIGN_OR_RETURN(const auto page, store.Read([&](const Transaction& tx) {
-      return tx.artifacts().ListManifests(after, kManifestsAtOnce);
-    }));
-    for (const auto& [name, bytes] : page) {
-      v1::Manifest manifest;
-      // What is needed is not known, and a restored backup may have it whole.
-      if (bytes.empty() || !manifest.ParseFromString(bytes))
-        return DataLoss(
-            "the manifest of {0} is damaged, and nothing was collected, since its blobs are not "
-            "known: restore the database from a backup, or delete the artifact (`quantfleet "
-            "artifact delete {0}`)",
-            name);
-      for (const v1::ArtifactFile& file : manifest.files())
-        for (const v1::Chunk& chunk : file.chunks()) {
-          QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
-          needed.insert(digest);
-        }
-    }
-    if (page.size() < kManifestsAtOnce) return absl::OkStatus();
-    after = page.back().first;
-  }
+  return ForEachManifest(
+      store, [&](const std::string& name, const v1::Manifest* manifest) -> absl::Status {
+        // What is needed is not known, and the manifest can be had again.
+        if (manifest == nullptr)
+          return DataLoss(
+              "the manifest of {0} is damaged, and nothing was collected, since its blobs are not "
+              "known: make it again (`quantfleet artifact repair {0}`), restore the database from "
+              "a backup, or delete the artifact (`quantfleet artifact delete {0}`)",
+              name);
+        for (const v1::ArtifactFile& file : manifest->files())
+          for (const v1::Chunk& chunk : file.chunks()) {
+            QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
+            needed.insert(digest);
+          }
+        return absl::OkStatus();
+      });
 }
 
 bool Abandoned(const v1::Job& job, int64_t before_ms) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -40,6 +41,7 @@ class JobRunner {
     int threads = 0;  // 0: as many as cores
     EvaluationOptions evaluation;
     fs::path scratch;  // the evaluation's own folder
+    fs::path data;     // the daemon's folder: pushed models lie in it (model_place.h)
     Duration collect_every =
         std::chrono::hours(24);  // for garbage, first at the start; zero: only on request
     Duration keep_abandoned =
@@ -80,6 +82,13 @@ class JobRunner {
   // it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
+  // ---- repair.cc
+  // Queues jobs that make damaged artifacts again, those of the same files in one; each as the one
+  // that made it, from the same files. For each artifact the job, which may be under way already,
+  // or why there is none: NOT_FOUND, FAILED_PRECONDITION when it is whole or its files are gone.
+  std::vector<std::pair<std::string, absl::StatusOr<v1::Job>>> Repair(
+      const std::vector<std::string>& artifacts);
+
   // FAILED_PRECONDITION while a job runs, except for a dry run; blocks until it is done.
   absl::StatusOr<Collected> Collect(bool dry_run);
 
@@ -109,6 +118,7 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
                          const pipeline::Plan& plan);
@@ -136,6 +146,11 @@ class JobRunner {
   void OnProgress(const std::string& name, const pipeline::Progress& progress);
   void Publish(std::string_view name);
   void Overlay(v1::Job& job);
+  struct Mend {         // how an artifact is made again
+    v1::Job under_way;  // no name: nobody does so yet
+    JobRecord record;
+  };
+  absl::StatusOr<Mend> PlanRepair(const std::string& artifact);
 
   const Collaborators with_;
   const Options options_;

@@ -7,6 +7,7 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
@@ -36,6 +37,28 @@ bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is
 
 std::string NameOf(const v1::Manifest& manifest) {
   return ArtifactName(pipeline::ManifestDigest(manifest).span());
+}
+
+// Its chunks, and what stands for the manifest itself.
+absl::StatusOr<std::vector<Digest>> BlobsOf(const v1::Manifest& manifest) {
+  std::vector<Digest> blobs{pipeline::ManifestDigest(manifest)};
+  for (const v1::ArtifactFile& file : manifest.files())
+    for (const v1::Chunk& chunk : file.chunks()) {
+      QF_ASSIGN_OR_RETURN(blobs.emplace_back(), Digest::FromRaw(chunk.digest()));
+    }
+  return blobs;
+}
+
+// One that was repaired has its place among the others as before: it is not newer than they are.
+absl::Status Keep(Transaction& tx, const v1::Job& job, const ArtifactRecord& artifact) {
+  const std::string& name = artifact.artifact.name();
+  const bool repaired = std::ranges::count(job.repairs(), name) > 0;
+  if (const auto known = tx.artifacts().Get(name);
+      !repaired || !known.ok() || known->manifest != artifact.manifest)
+    return tx.artifacts().Put(artifact);
+  for (const v1::Signed& statement : artifact.statements)
+    QF_RETURN_IF_ERROR(tx.artifacts().AddStatement(name, statement));
+  return absl::OkStatus();
 }
 
 absl::Status WithRemedy(const absl::Status& status) {
@@ -89,7 +112,8 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
 
   if (pipeline::KindOfModel(record.job.model()) == pipeline::ArtifactKind::kProgram)
     return SealAgents(record, job_stop.get_token());
-  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, record.source_path));
+  QF_ASSIGN_OR_RETURN(const fs::path place, SourceOf(record));
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, place));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {
     QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));
@@ -121,9 +145,15 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   return Seal(record, {result.manifests, no_tokenizer}, measured);
 }
 
+absl::StatusOr<fs::path> JobRunner::SourceOf(const JobRecord& record) const {
+  fs::path place = PlaceOf(with_.files, options_.data, record.source_path);
+  QF_RETURN_IF_ERROR(CheckFilesThere(with_.files, options_.data, record.job.model(), place));
+  return place;
+}
+
 absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_token& stop) {
-  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents,
-                      FindAgents(with_.files, record.source_path));
+  QF_ASSIGN_OR_RETURN(const fs::path place, SourceOf(record));
+  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(with_.files, place));
   std::vector<v1::Manifest> manifests;
   SetStage(record.job.name(), "sealing");
   for (const FoundAgent& agent : agents) {
@@ -231,7 +261,7 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
     return FailedPrecondition(
         "the files of {} at {} have changed since the job started: import the model again and "
         "submit another job",
-        record.job.model(), record.source_path);
+        record.job.model(), PlaceOf(with_.files, options_.data, record.source_path).string());
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;
   record.source_fingerprint = fingerprint;
@@ -321,7 +351,11 @@ absl::Status JobRunner::Seal(const JobRecord& record, const Made& made, const Me
   FailPoint("job-before-artifacts");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
     for (const ArtifactRecord& artifact : artifacts)
-      QF_RETURN_IF_ERROR(tx.artifacts().Put(artifact));
+      QF_RETURN_IF_ERROR(Keep(tx, record.job, artifact));
+    for (const v1::Manifest& manifest : made.manifests) {
+      QF_ASSIGN_OR_RETURN(const std::vector<Digest> blobs, BlobsOf(manifest));
+      QF_RETURN_IF_ERROR(tx.artifacts().ClearDamage(blobs));
+    }
     QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(name));
     const auto succeed = [&](JobRecord& job) -> absl::Status {
       job.job.set_state(v1::Job::SUCCEEDED);

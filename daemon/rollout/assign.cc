@@ -15,6 +15,8 @@ namespace {
 
 using v1::RolloutDevice;
 
+constexpr uint64_t kMostHeld = 10'000;  // rows looked past in one turn
+
 // What the device reports to run of the model; nullptr: nothing.
 const v1::ModelStatus* Running(const v1::Device& device, const std::string& model) {
   const auto status = std::ranges::find(device.models(), model, &v1::ModelStatus::model);
@@ -156,18 +158,33 @@ absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& roll
   }
   const int64_t open_ms = now - rollout.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(
-      const std::vector<RolloutDevice> next,
+      std::vector<RolloutDevice> next,
       tx.rollouts().ListQueuedDevices(rollout.name(), rollout.phase(), open_ms, most));
   if (next.empty()) return uint64_t{0};
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts, ArtifactsOf(tx, rollout));
+  // Whoever waits for a damaged artifact holds up no other.
+  if (std::ranges::any_of(artifacts, [](const auto& a) { return a.artifact.has_damage(); })) {
+    QF_ASSIGN_OR_RETURN(next, tx.rollouts().ListQueuedDevices(rollout.name(), rollout.phase(),
+                                                              open_ms, most + kMostHeld));
+  }
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
-  uint64_t assigned = 0;
+  uint64_t assigned = 0, dealt = 0;
   for (const RolloutDevice& queued : next) {
+    if (dealt == most) break;
     QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(queued.device_id()));
     // As it is now: days may lie between creation and its turn.
     RolloutDevice row = MatchDevice(device, artifacts, *classes, rollout.model());
     row.set_phase(queued.phase());
     row.set_delay_ms(queued.delay_ms());
+    if (row.state() != RolloutDevice::SKIPPED) {
+      if (const auto damaged = WhyDamaged(row, artifacts)) {
+        RolloutDevice held = queued;
+        if (Move(held, RowEvent::kHold, {.why = *damaged}))
+          QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), held));
+        continue;
+      }
+    }
+    ++dealt;
     if (row.state() == RolloutDevice::SKIPPED) {
       row.set_finished_ms(ToUnixMillis(Now()));
     } else {
@@ -183,7 +200,7 @@ absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& roll
     rollout.set_next_told_ms(next_assigned);
     QF_RETURN_IF_ERROR(tx.rollouts().PutRecord(rollout));
   }
-  return static_cast<uint64_t>(next.size());
+  return dealt;
 }
 
 absl::Status Rollouts::CloseRows(Transaction& tx, const v1::Rollout& rollout) {

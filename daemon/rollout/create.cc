@@ -57,7 +57,8 @@ absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
-      return DataLoss("the manifest of {} is damaged", artifact.name());
+      return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
+                      artifact.name());
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.evaluations = EvaluationsIn(record.statements);
@@ -276,6 +277,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
       if (const auto outranked = WhyOutranked(rollout, active))
         Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
     }
+    if (row.state() == RolloutDevice::QUEUED)
+      if (const auto damaged = WhyDamaged(row, artifacts))
+        return FailedPrecondition("{}", *damaged);
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
       reasons +=
@@ -283,7 +287,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
   }
   if (skipped == rows.size() && !request.plan.dynamic())
     return FailedPrecondition(
-        "no device can run model {}: {}{}", request.model, reasons,
+        "no device would get model {}: {}{}", request.model, reasons,
         skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
   PutInPhases(rollout.plan(), SeedOf(rollout), groups, labels, rows);
   std::map<std::pair<uint32_t, RolloutDevice::State>, uint64_t> counts;

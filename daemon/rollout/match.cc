@@ -221,4 +221,18 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
   return row;
 }
 
+std::optional<std::string> WhyDamaged(const v1::RolloutDevice& row,
+                                      const std::vector<OfferedArtifact>& artifacts) {
+  for (const OfferedArtifact& offered : artifacts) {
+    const v1::Artifact& artifact = offered.artifact;
+    if (artifact.name() != row.artifact() || !artifact.has_damage()) continue;
+    return fmt::format("{} ({}:{}) is damaged, and no device can download it: {} `{}`",
+                       artifact.name(), artifact.format(), artifact.recipe(),
+                       artifact.damage().job().empty() ? "make it again with"
+                                                       : "a job makes it again, wait for it with",
+                       artifact.damage().remedy());
+  }
+  return std::nullopt;
+}
+
 }  // namespace quantfleet::daemon

@@ -29,4 +29,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
                               const std::vector<OfferedArtifact>& artifacts,
                               const std::vector<DeviceClassSpec>& classes, std::string_view model);
 
+// If the daemon does not have the row's artifact whole: so, and what to do.
+std::optional<std::string> WhyDamaged(const v1::RolloutDevice& row,
+                                      const std::vector<OfferedArtifact>& artifacts);
+
 }  // namespace quantfleet::daemon

@@ -108,7 +108,8 @@ class Rollouts {
                                      const Request& request);
 
   // ---- assign.cc
-  // Assigns to the next devices, at most `most`; returns how many rows it dealt with.
+  // Assigns to the next devices, at most `most`; returns how many rows it dealt with. Those whose
+  // artifact is damaged wait, and say so.
   absl::StatusOr<uint64_t> AssignNext(Transaction& tx, v1::Rollout& rollout, uint64_t most);
   absl::Status AssignDevice(Transaction& tx, const v1::Rollout& rollout, const v1::Device& device,
                             v1::RolloutDevice& row);

@@ -182,6 +182,7 @@ bool Concerns(RowEvent event, const RolloutDevice& row) {
     case RowEvent::kSuit:
     case RowEvent::kUnsuit:
       return state == RolloutDevice::STATE_UNSPECIFIED || state == RolloutDevice::QUEUED;
+    case RowEvent::kHold:
     case RowEvent::kAssign:
     case RowEvent::kOutrank:
       return state == RolloutDevice::QUEUED;
@@ -217,6 +218,12 @@ bool Move(RolloutDevice& row, RowEvent event, const RowFacts& facts) {
     case RowEvent::kUnsuit:
       row.set_state(RolloutDevice::SKIPPED);
       row.set_code(facts.code);
+      row.set_reason(std::string(facts.why));
+      break;
+    case RowEvent::kHold:
+      if (row.code() == RolloutDevice::ARTIFACT_UNAVAILABLE && row.reason() == facts.why)
+        return false;
+      row.set_code(RolloutDevice::ARTIFACT_UNAVAILABLE);
       row.set_reason(std::string(facts.why));
       break;
     case RowEvent::kAssign:

@@ -24,6 +24,7 @@ bool IsOver(v1::RolloutDevice::State state);
 enum class RowEvent {
   kSuit,       // the rollout has something for the device
   kUnsuit,     // it has nothing
+  kHold,       // its turn has come, but nobody could download the artifact
   kAssign,     // its turn has come: it was assigned the row's artifact
   kReport,     // it checked in
   kAllow,      // it may download beyond its budget: it was assigned anew
@@ -37,9 +38,10 @@ enum class RowEvent {
 
 // What comes with an event; each field says with which.
 struct RowFacts {
-  Time now = {};                            // with all but kSuit and kUnsuit
-  std::string_view why = {};                // kUnsuit, kRevoke, kOutrank: in words; kSupersede: the
-                                            // other rollout's name; kEnd: the rollout's own
+  Time now = {};                            // with all but kSuit, kUnsuit and kHold
+  std::string_view why = {};                // kUnsuit, kHold, kRevoke, kOutrank: in words;
+                                            // kSupersede: the other rollout's name; kEnd: the
+                                            // rollout's own
   v1::RolloutDevice::Code code = {};        // kUnsuit
   const v1::ModelStatus* status = nullptr;  // kReport; null: the device does not mention the model
   uint64_t release = 0;                     // kAssign, kAllow, kRollBack: of the assignment

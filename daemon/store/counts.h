@@ -12,6 +12,7 @@ namespace quantfleet::daemon {
 struct Counts {
   uint64_t models = 0, artifacts = 0, devices = 0, devices_seen = 0, devices_pending = 0;
   uint64_t jobs_running = 0, jobs_queued = 0, rollouts_running = 0;
+  uint64_t artifacts_damaged = 0;
   uint64_t stored_bytes = 0;  // of all artifacts; chunks that several share count for each
 };
 

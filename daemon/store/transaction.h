@@ -20,6 +20,7 @@
 #include "daemon/store/model_store.h"
 #include "daemon/store/request_store.h"
 #include "daemon/store/rollout_store.h"
+#include "daemon/store/scrub_store.h"
 #include "daemon/store/signature_store.h"
 #include "daemon/store/token_store.h"
 
@@ -29,7 +30,7 @@ namespace quantfleet::daemon {
 struct Damaged {
   std::string kind;  // "job"
   std::string name;
-  bool operator==(const Damaged&) const = default;
+  auto operator<=>(const Damaged&) const = default;
 };
 
 class Transaction {
@@ -46,6 +47,7 @@ class Transaction {
     ModelStore& models;
     RequestStore& requests;
     RolloutStore& rollouts;
+    ScrubStore& scrubs;
     SignatureStore& signatures;
     TokenStore& tokens;
   };
@@ -67,6 +69,7 @@ class Transaction {
   ModelStore& models() { return subjects_.models; }
   RequestStore& requests() { return subjects_.requests; }
   RolloutStore& rollouts() { return subjects_.rollouts; }
+  ScrubStore& scrubs() { return subjects_.scrubs; }
   SignatureStore& signatures() { return subjects_.signatures; }
   TokenStore& tokens() { return subjects_.tokens; }
 
@@ -81,6 +84,7 @@ class Transaction {
   const ModelStore& models() const { return subjects_.models; }
   const RequestStore& requests() const { return subjects_.requests; }
   const RolloutStore& rollouts() const { return subjects_.rollouts; }
+  const ScrubStore& scrubs() const { return subjects_.scrubs; }
   const TokenStore& tokens() const { return subjects_.tokens; }
 
  protected:

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
+#include "common/trust/name.h"
 #include "common/trust/role.h"
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
@@ -24,9 +26,11 @@ constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
 
+// "localhost" where it has none that can stand in a certificate.
 std::string MachineName() {
   char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+  if (::gethostname(name, sizeof name - 1) != 0 || !trust::IsPlainName(name)) return "localhost";
+  return name;
 }
 
 bool LooksLikeAddress(std::string_view name) {
@@ -102,15 +106,16 @@ std::string Canonical(const std::string& address) {
   return ToHex(std::as_bytes(std::span(&bytes, 1)));
 }
 
-// `a`: of a certificate; does it serve for all that `b` asks for?
-bool Serves(const trust::Subject& a, const trust::Subject& b) {
-  auto covers = [](const std::vector<std::string>& have, const std::vector<std::string>& want) {
-    return std::ranges::all_of(want, [&](const std::string& name) {
-      return std::ranges::find(have, Canonical(name), Canonical) != have.end();
-    });
-  };
-  return a.kind == b.kind && a.id == b.id && a.role == b.role && covers(a.dns_names, b.dns_names) &&
-         covers(a.ip_addresses, b.ip_addresses);
+std::set<std::string> Canonical(const std::vector<std::string>& names) {
+  std::set<std::string> set;
+  for (const std::string& name : names) set.insert(Canonical(name));
+  return set;
+}
+
+bool AreSame(const trust::Subject& a, const trust::Subject& b) {
+  return a.kind == b.kind && a.id == b.id && a.role == b.role &&
+         Canonical(a.dns_names) == Canonical(b.dns_names) &&
+         Canonical(a.ip_addresses) == Canonical(b.ip_addresses);
 }
 
 void AppendJson(std::string& out, std::string_view name, std::string_view value) {
@@ -248,7 +253,7 @@ absl::Status Authority::RetireOldKeys(FileSystem& files, const fs::path& data) {
 
 absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
     FileSystem& files, const Clock& clock, const fs::path& data,
-    const std::vector<std::string>& listen_addresses) {
+    const std::vector<std::string>& reached_by) {
   const fs::path keys = data / "keys";
   QF_RETURN_IF_ERROR(files.MakeFolder(keys));
   for (const fs::path& folder : {data, keys}) QF_RETURN_IF_ERROR(CheckUnshared(folder));
@@ -263,7 +268,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
   QF_ASSIGN_OR_RETURN(Keys loaded, LoadKeys(files, keys));
   QF_ASSIGN_OR_RETURN(std::vector<v1::Signed> roots, KeepRoots(files, keys, loaded));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
-  for (std::string address : listen_addresses) {
+  for (std::string address : reached_by) {
     if (address.size() > 2 && address.front() == '[')
       address = address.substr(1, address.size() - 2);
     // Listening everywhere names no place.
@@ -310,7 +315,7 @@ absl::StatusOr<Authority::ServerCredential> Authority::Keep(const fs::path& file
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
       const Time now = clock_.Now();
-      if (info.ok() && Serves(info->subject, subject) && info->holds_at(now) &&
+      if (info.ok() && AreSame(info->subject, subject) && info->holds_at(now) &&
           info->holds_at(now + lifetime / 3) &&
           trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(),
                              subject.kind == trust::Subject::Kind::kServer, std::nullopt)

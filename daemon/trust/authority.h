@@ -44,12 +44,12 @@ class Authority {
   // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a
   // new one in its place would cut off every device. It is also the
   // code for a clock that cannot be right (clock_guard.h): nothing is made then.
-  // `listen_addresses`: names or addresses (without ports) that the server is reached by, beside
+  // `reached_by`: names or addresses (without ports) that the server is reached by, beside
   // localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock` must outlive the
   // Authority.
   static absl::StatusOr<std::unique_ptr<Authority>> Open(
       FileSystem& files, const Clock& clock, const fs::path& data,
-      const std::vector<std::string>& listen_addresses);
+      const std::vector<std::string>& reached_by);
 
   // While no daemon runs. Whatever is changed exists twice for a while, and only one change at a
   // time: two signing keys sign everything, or two CAs are trusted. FAILED_PRECONDITION while an
@@ -86,7 +86,7 @@ class Authority {
   uint32_t ca_version() const { return keys_.ca_version; }
 
   // The server's certificate; renewed first when less than a third of its life is left, it is of
-  // a time to come, or a name is missing. Call it at start and from time to time.
+  // a time to come, or its names are others. Call it at start and from time to time.
   absl::StatusOr<ServerCredential> ServerIdentity();
 
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the

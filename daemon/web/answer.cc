@@ -20,9 +20,9 @@ int HttpStatusOf(const absl::Status& status) {
   }
 }
 
-Answer Unreadable(const absl::Status& why) {
-  return absl::IsNotFound(why) ? TextAnswer(404, "no such blob")
-                               : TextAnswer(503, "the blob cannot be read");
+absl::StatusOr<Answer> Unreadable(const absl::Status& why) {
+  if (absl::IsNotFound(why)) return TextAnswer(404, "no such blob");
+  return why;
 }
 
 }  // namespace
@@ -39,8 +39,8 @@ Answer ErrorAnswer(const absl::Status& status) {
   return TextAnswer(HttpStatusOf(status), Message(status));
 }
 
-Answer BlobAnswer(const pipeline::BlobStore& blobs, const BlobName& name,
-                  const BlobConditions& conditions) {
+absl::StatusOr<Answer> BlobAnswer(const pipeline::BlobStore& blobs, const BlobName& name,
+                                  const BlobConditions& conditions) {
   const auto size = blobs.Stat(name.digest, name.encoding);
   if (!size.ok()) return Unreadable(size.status());
 

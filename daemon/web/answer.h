@@ -27,8 +27,8 @@ Answer ErrorAnswer(const absl::Status& status);
 struct BlobConditions {
   std::string_view if_none_match, if_range, range;  // header values, empty when absent
 };
-// 200, 206, 304 or 416; 404 when there is no such blob.
-Answer BlobAnswer(const pipeline::BlobStore& blobs, const BlobName& name,
-                  const BlobConditions& conditions);
+// 200, 206, 304 or 416; 404 when there is no such blob. An error: it cannot be read.
+absl::StatusOr<Answer> BlobAnswer(const pipeline::BlobStore& blobs, const BlobName& name,
+                                  const BlobConditions& conditions);
 
 }  // namespace quantfleet::daemon

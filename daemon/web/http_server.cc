@@ -166,12 +166,24 @@ absl::Status HttpServer::Impl::Authorize(const http::Request& request) const {
 }
 
 Answer HttpServer::Impl::Blob(const http::Request& request) const {
-  if (const absl::Status allowed = Authorize(request); !allowed.ok()) return ErrorAnswer(allowed);
+  if (const absl::Status allowed = Authorize(request); !allowed.ok())
+    return ErrorAnswer(handlers.for_device(allowed));
   const auto name = ParseBlobTarget(request.target);
   if (!name) return TextAnswer(404, "a blob's path is /v1/blobs/<64 hex digits>.<encoding>");
-  return BlobAnswer(
+  absl::StatusOr<Answer> answer = BlobAnswer(
       blobs, *name,
       {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});
+  if (!answer.ok()) {
+    // Whatever the code is: it is the daemon that cannot, not the client that may not.
+    const absl::Status unreadable =
+        Internal("a blob cannot be read: {}", Describe(answer.status()));
+    return TextAnswer(503, Message(handlers.for_device(unreadable)));
+  }
+  // Not there, or shorter than the client knows it to be.
+  const bool lacks = answer->status == 404 || answer->status == 416;
+  if (lacks && handlers.unreadable(name->digest) && answer->status == 404)
+    return TextAnswer(503, "the blob is missing: the daemon looks for it");
+  return *std::move(answer);
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const pipeline::BlobStore& blobs,

@@ -44,6 +44,10 @@ class HttpServer {
     std::function<absl::Status(const trust::CertificateInfo&)> authorize;
     std::function<std::string(Traffic)> metrics;  // the page
     std::function<absl::Status()> ready;
+    // What a device is told of an error (app/device_errors.h).
+    std::function<absl::Status(const absl::Status&)> for_device;
+    // A client could not read this blob, or a part of it. True: it is to ask again later.
+    std::function<bool(const Digest& blob)> unreadable = [](const Digest&) { return false; };
   };
 
   // Listening when it returns; `blobs` must outlive it. UNAVAILABLE when the address is taken.

@@ -45,6 +45,15 @@ std::string RenderMetrics(const MetricValues& v) {
            static_cast<double>(v.started_ms) / 1000);
   page.Gauge(kMetricModels, "Models registered", v.counts.models);
   page.Gauge(kMetricArtifacts, "Artifacts sealed", v.counts.artifacts);
+  page.Gauge(kMetricArtifactsDamaged, "Artifacts that no device can download whole",
+             v.counts.artifacts_damaged);
+  page.Counter(kMetricBlobsChecked, "Blobs read and compared with their digests", v.blobs_checked);
+  page.Counter(kMetricBlobsDamaged, "Blobs that were not as they should be", v.blobs_damaged,
+               {{"kind", "damaged"}});
+  page.Counter(kMetricBlobsDamaged, "Blobs that were not as they should be", v.blobs_missing,
+               {{"kind", "missing"}});
+  page.Add(kMetricScrubFinished, "When the last scrub finished, Unix seconds; 0: none has",
+           MetricType::Gauge, static_cast<double>(v.scrub_finished_ms) / 1000);
   page.Gauge(kMetricStoredBytes,
              "Bytes of all artifacts as stored; a shared chunk counts for each of them",
              v.counts.stored_bytes);

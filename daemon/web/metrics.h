@@ -21,6 +21,8 @@ struct MetricValues {
   uint64_t grpc_connections = 0, grpc_strangers = 0, grpc_connections_refused = 0,
            grpc_strangers_cut = 0;
   uint64_t blob_bytes = 0;
+  uint64_t blobs_checked = 0, blobs_damaged = 0, blobs_missing = 0;
+  int64_t scrub_finished_ms = 0;  // 0: none has
 };
 
 std::string RenderMetrics(const MetricValues& values);

@@ -58,6 +58,11 @@ absl::StatusOr<int> ChooseThreads(int asked) {
 absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
                                                   const EngineOptions& options) {
   QF_ASSIGN_OR_RETURN(auto source, pipeline::GgufSource::Open(RealFileSystem(), gguf));
+  if (source->FileCount() > 1)
+    return Unimplemented(
+        "{}: the model was split into {} files, which can only be run as one: join them with "
+        "`quantfleet quantize {} --target gguf:as-is --out DIR`",
+        gguf.string(), source->FileCount(), gguf.string());
   RunnableModel model;
   QF_ASSIGN_OR_RETURN(model.file, MappedFile::Map(gguf));
   model.guard = BusGuard(model.file.bytes());

@@ -6,9 +6,11 @@
 // A blob is complete and durable, or absent. Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "common/base/digest.h"
@@ -42,12 +44,24 @@ class BlobStore {
     uint64_t stored_size;
   };
 
-  // Encodes and stores the chunk unless it is there; durable on return. `digest` is the plain
-  // bytes' own. INVALID_ARGUMENT: longer than a chunk may be; RESOURCE_EXHAUSTED: no room.
+  // Encodes and stores the chunk unless it is there whole: one that is damaged, or that cannot be
+  // read, is replaced. Durable on return. `digest` is the plain bytes' own. INVALID_ARGUMENT:
+  // longer than a chunk may be; RESOURCE_EXHAUSTED: no room.
   absl::StatusOr<Stored> Put(const Digest& digest, ByteSpan plain, int element_bytes);
   // Plain bytes, decoded and checked against the digest. NOT_FOUND; DATA_LOSS names the blob when
   // it is damaged.
   absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
+
+  // What a check found. Neither whole nor damaged: the blob is not there.
+  struct Checked {
+    bool whole = false;     // there is a form that is whole
+    bool damaged = false;   // a form was not: it is removed
+    uint64_t bytes = 0;     // read
+    std::string what = {};  // was wrong with it, for messages
+  };
+  // Reads every form and removes those that are damaged, so that nobody is served them any more. An
+  // error: the store could not be read, which says nothing about the blob; nothing is removed.
+  absl::StatusOr<Checked> Check(const Digest& digest, uint32_t plain_size);
 
   // The form in which the blob is stored; NOT_FOUND when there is none.
   absl::StatusOr<Stored> Stat(const Digest& digest) const;
@@ -63,24 +77,33 @@ class BlobStore {
   virtual absl::Status List(
       const std::function<absl::Status(const Digest&, const Stored&)>& visit) const = 0;
   // All forms; absent is OK.
-  virtual absl::Status Remove(const Digest& digest) = 0;
+  absl::Status Remove(const Digest& digest);
   // Removes what a killed process left half written. Call it only while nobody else writes into
   // this store.
   virtual absl::Status RemoveTemporaries() { return absl::OkStatus(); }
 
-  // ---- what Put and Read rest on; for stores, and for stores in front of others
+  // ---- what the calls above rest on; for stores, and for stores in front of others
   // Stores one form, durable on return; the same bytes may be there or come at the same time.
   virtual absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) = 0;
   // A form that is there already is durable on return, even if another thread has only begun to
   // sync it.
   virtual absl::Status Settle(const Digest& digest, Encoding encoding) = 0;
+  virtual absl::Status RemoveForm(const Digest& digest, Encoding encoding) = 0;  // absent is OK
   // For messages: where an operator finds the store, and one form of a blob.
   virtual std::string Name() const = 0;
   virtual std::string NameOf(const Digest& digest, Encoding encoding) const = 0;
 
  private:
+  absl::StatusOr<Bytes> DecodeForm(const Digest& digest, const Stored& stored,
+                                   uint32_t plain_size) const;
   absl::StatusOr<Bytes> ReadForm(const Digest& digest, const Stored& stored,
                                  uint32_t plain_size) const;
+  absl::StatusOr<uint64_t> CheckForm(const Digest& digest, Encoding encoding,
+                                     uint32_t plain_size) const;
+  std::mutex& LockOf(const Digest& digest);
+
+  // What Put has found whole or stored, Check does not remove: who changes a blob holds its lock.
+  std::array<std::mutex, 64> locks_;
 };
 
 }  // namespace quantfleet::pipeline

@@ -8,7 +8,7 @@ namespace {
 absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::ArtifactFile& wanted,
                         uint64_t done, const std::function<void(uint64_t)>& on_progress,
                         const std::stop_token& stop) {
-  QF_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kOutside));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size != wanted.size())
     return DataLoss("{} has {} bytes, but its manifest says {}", path.string(), size,

@@ -1,5 +1,7 @@
 #include "pipeline/model/description.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -30,6 +32,18 @@ std::string PublishableName(std::string_view name) {
   const bool plain =
       std::ranges::none_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; });
   return plain ? std::string(name) : "";
+}
+
+std::string QuantizedNote(const ModelDescription& model) {
+  std::vector<std::string_view> types;
+  for (const SourceTensor& tensor : model.tensors)
+    if (!IsFloat(tensor.dtype) && std::ranges::find(types, Info(tensor.dtype).name) == types.end())
+      types.push_back(Info(tensor.dtype).name);
+  if (types.empty()) return "";
+  return fmt::format(
+      "the model's weights are quantized already ({}): quantizing them again loses quality; the "
+      "original model makes better artifacts, and gguf:as-is takes this file as it is",
+      fmt::join(types, ", "));
 }
 
 std::vector<std::string> WarningsOf(const ModelDescription& model) {

@@ -90,6 +90,9 @@ struct ModelDescription {
   std::vector<std::string> notes = {};
 };
 
+// A sentence for people about what quantizing further costs; empty where all weights are floats.
+std::string QuantizedNote(const ModelDescription& model);
+
 // The notes, and what the model lacks: sentences for people.
 std::vector<std::string> WarningsOf(const ModelDescription& model);
 

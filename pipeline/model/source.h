@@ -23,6 +23,18 @@ struct SourceFingerprint {
   std::string text;  // opaque, comparable
 };
 
+// A source that is one file whose bytes are all known but for the weights, so that a target can
+// take it as it is.
+struct StoredModel {
+  struct Range {
+    uint64_t offset;
+    std::string bytes;
+  };
+  uint64_t size = 0;
+  std::vector<uint64_t> tensors = {};  // where each of the description's begins
+  std::vector<Range> rest = {};        // everything else, in the file's order
+};
+
 // Thread-safe once opened.
 class ModelSource {
  public:
@@ -38,6 +50,10 @@ class ModelSource {
   virtual const std::vector<Attachment>& tokenizer_files() const;
   virtual const SourceFingerprint& fingerprint() const = 0;
   virtual std::string_view format() const = 0;  // "safetensors", "gguf"
+  // The name of the file that has the tensor, for messages; empty where that is not told.
+  virtual std::string FileOf(size_t tensor) const;
+  // INVALID_ARGUMENT: not of this kind of source.
+  virtual absl::StatusOr<StoredModel> AsStored() const;
 };
 
 }  // namespace quantfleet::pipeline

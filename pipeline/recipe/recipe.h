@@ -44,6 +44,8 @@ struct Recipe {
   bool exact =
       false;  // of ONNX: products with activations in F32, which ONNX Runtime takes long for
 
+  bool as_is = false;  // the source's own bytes: none of the types counts
+
   // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D
   // tensors are F32. `has_importance`: an importance file goes with the recipe, which moves a few
   // tensors of q4_0 and q5_0.
@@ -62,8 +64,10 @@ std::vector<std::string> ClausesOf(const Recipe& recipe);
 // The type that takes the place of `type` where its blocks do not divide rows of `cols`.
 DType FallBack(DType type, int64_t cols);
 
-// Of either list below, or one of int8 and int4 with options behind it: "int4-g128-asym-exact".
-// NOT_FOUND lists them.
+inline constexpr std::string_view kAsIsRecipe = "as-is";  // in neither list
+
+// kAsIsRecipe, of either list below, or one of int8 and int4 with options behind it:
+// "int4-g128-asym-exact". NOT_FOUND lists them.
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);
 const std::vector<Recipe>& Recipes();  // llama-quantize's, for GGUF
 const std::vector<Recipe>&

@@ -122,6 +122,10 @@ class RecipeParser {
       return Wrong(root.Line("head"), "head", "can only be used with body; with base, use output");
     const auto base = FindRecipe(recipe_.base);
     if (!base.ok()) return Wrong(root.Line("base"), "base", Message(base.status()));
+    if (base->as_is)
+      return Wrong(
+          root.Line("base"), "base",
+          fmt::format("'{}' takes the source's own bytes and cannot be changed", recipe_.base));
     recipe_.body = base->body;
     recipe_.head = base->head;
     recipe_.mix = base->mix;

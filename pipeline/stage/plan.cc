@@ -13,6 +13,7 @@ namespace {
 bool HasRecipe(const TargetFormat& format, std::string_view name) {
   const auto recipe = FindRecipe(name);
   if (!recipe.ok()) return false;
+  if (recipe->as_is) return format.as_is;
   const bool has_options = recipe->exact ? format.exact_option : format.group_options;
   if (!recipe->base.empty() && !has_options) return false;
   const std::vector<std::string_view> names = format.recipes();
@@ -84,11 +85,13 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }  // namespace
 
 std::string ListTargets() {
-  std::string list, without_options;
+  std::string list, without_options, with_as_is;
   std::string_view example;
   for (const TargetFormat* format : Formats()) {
     for (const std::string_view name : format->recipes())
       list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format->name, name);
+    if (format->as_is)
+      with_as_is += fmt::format("{}{}", with_as_is.empty() ? "" : ", ", format->name);
     if (!format->group_options)
       without_options +=
           fmt::format("{} {}", without_options.empty() ? " but" : " and", format->name);
@@ -96,8 +99,10 @@ std::string ListTargets() {
       example = format->name;
   }
   return list +
-         fmt::format("; in all formats{}, int8 and int4 also with {}, such as {}:int4-g128-asym",
-                     without_options, kRecipeOptions, example);
+         fmt::format(
+             "; {} (only {}): the source's own bytes; in all formats{}, int8 and int4 also with "
+             "{}, such as {}:int4-g128-asym",
+             kAsIsRecipe, with_as_is, without_options, kRecipeOptions, example);
 }
 
 bool IsTargetFormat(std::string_view format) { return FindFormat(format) != nullptr; }

@@ -21,11 +21,6 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
   if (piece.tensor >= model.tensors.size())
     return Internal("piece {} refers to no tensor", Name(piece.role));
   const SourceTensor& tensor = model.tensors[piece.tensor];
-  if (!IsFloat(tensor.dtype))
-    return InvalidArgument(
-        "tensor '{}' is {}: quantizing an already quantized model again loses quality; use the "
-        "original model (F32, F16 or BF16)",
-        tensor.name, Info(tensor.dtype).name);
   if (!FindCodec(tensor.dtype))
     return Unimplemented("tensor '{}': this build cannot read {}", tensor.name,
                          Info(tensor.dtype).name);
@@ -36,6 +31,9 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
                 piece.cols == tensor.cols;
   if (!inside || piece.rows < 1 || piece.cols < 1)
     return Internal("piece {} is not within tensor '{}'", Name(piece.role), tensor.name);
+  if (!Divides(tensor.dtype, ShapeOf(piece).cols))
+    return InvalidArgument("tensor '{}': its rows of {} elements are not whole blocks of {}",
+                           tensor.name, ShapeOf(piece).cols, Info(tensor.dtype).name);
   if (RowsPerBlock(tensor.dtype, ShapeOf(piece)) == 0)
     return Unimplemented("tensor '{}': one row has {}, which exceeds the chunk size of {}",
                          tensor.name,

@@ -79,12 +79,14 @@ absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows
 absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows) {
   const int64_t n = rows * job.cols;
   job.decoder->decode(raw.data(), n, strip_.data());
-  if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0)
+  if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0) {
+    const std::string file = source_.FileOf(job.piece->tensor);
     return InvalidArgument(
-        "tensor '{}' contains {} at {}: the file is damaged or its training diverged; download the "
-        "model again or use another one",
-        job.tensor->name, strip_[static_cast<size_t>(bad)],
+        "{}{}tensor '{}' contains {} at {}: the file is damaged or its training diverged; download "
+        "the model again or use another one",
+        file, file.empty() ? "" : ": ", job.tensor->name, strip_[static_cast<size_t>(bad)],
         PlaceName(job, row + bad / job.cols, bad % job.cols));
+  }
   return absl::OkStatus();
 }
 

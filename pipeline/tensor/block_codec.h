@@ -3,7 +3,8 @@
 //   static void Encode(const float* x, std::byte* block);
 //   static void EncodeWeighted(const float* x, const float* importance, float row_mean_square,
 //   std::byte* block); static void Decode(const std::byte* block, float* x);
-// EncodeWeighted is left out by types that ignore importance.
+// EncodeWeighted is left out by types that ignore importance, and both by types that are never
+// made.
 #pragma once
 
 #include "pipeline/tensor/codecs.h"
@@ -17,6 +18,9 @@ inline float MeanSquare(const float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) sum += x[i] * x[i];
   return sum / static_cast<float>(n);
 }
+
+template <class B>
+concept Encodable = requires(const float* x, std::byte* block) { B::Encode(x, block); };
 
 template <class B>
 concept Weighable =
@@ -61,7 +65,10 @@ float DotBlocks(const std::byte* blocks, const float* x, int64_t n) {
 
 template <class B>
 constexpr Codec MakeCodec() {
-  return {B::kType, EncodeBlocks<B>, DecodeBlocks<B>, DotBlocks<B>};
+  if constexpr (Encodable<B>)
+    return {B::kType, EncodeBlocks<B>, DecodeBlocks<B>, DotBlocks<B>};
+  else
+    return {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>};
 }
 
 }  // namespace quantfleet::pipeline

@@ -14,6 +14,7 @@ struct Codec {
   DType type;
   // Encodes rows x cols values; `importance` (cols values, >= 0) weighs the columns, or is null.
   // Types whose reference ignores importance ignore it too. out holds rows * RowBytes(type, cols).
+  // Null for a type that is never made (DTypeInfo::made).
   void (*encode)(const float* values, int64_t rows, int64_t cols, const float* importance,
                  std::byte* out);
   // Decodes n values (whole blocks).

@@ -22,10 +22,18 @@ absl::StatusOr<DType> DTypeFromName(std::string_view name) {
   std::string lower(name);
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   std::string known;
+  bool read_only = false;
   for (const DTypeInfo& info : kDTypes) {
+    if (!info.made) {
+      read_only |= info.name == lower;
+      continue;
+    }
     if (info.name == lower) return info.type;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", info.name);
   }
+  if (read_only)
+    return InvalidArgument("element type '{}' can be read but not made; those that can are {}",
+                           name, known);
   return InvalidArgument("unknown element type '{}'; the known types are {}", name, known);
 }
 

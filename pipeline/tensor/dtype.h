@@ -39,7 +39,8 @@ std::optional<GroupScheme> GroupSchemeOf(DType type);
 
 std::optional<DType> DTypeFromNumber(
     uint32_t ggml_type);  // nullopt: not one of ggml's that we know
-absl::StatusOr<DType> DTypeFromName(std::string_view name);  // "q4_0", "u4_g128", case ignored
+// "q4_0", "u4_g128", case ignored: a type that can be made. INVALID_ARGUMENT lists those.
+absl::StatusOr<DType> DTypeFromName(std::string_view name);
 
 // True when a row of `cols` elements consists of whole blocks.
 inline bool Divides(DType type, int64_t cols) { return cols % Info(type).block_elements == 0; }

@@ -18,10 +18,19 @@ enum class DType : uint32_t {
   kQ5_0 = 6,
   kQ5_1 = 7,
   kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
+  kMXFP4 = 39,
+  kNVFP4 = 40,
+  kQ1_0 = 41,
   // Groups: i around the middle, u around a point, a with a bias (affine).
   kU4_G32 = 0x10001,
   kA4_G32 = 0x10002,
@@ -46,6 +55,8 @@ struct Codec;
 extern const Codec kF32Codec, kF16Codec, kBF16Codec;
 extern const Codec kQ4_0Codec, kQ4_1Codec, kQ5_0Codec, kQ5_1Codec, kQ8_0Codec;
 extern const Codec kQ4_KCodec, kQ5_KCodec, kQ6_KCodec;
+extern const Codec kQ2_KCodec, kQ3_KCodec, kIQ4_NLCodec, kIQ4_XSCodec, kTQ1_0Codec, kTQ2_0Codec,
+    kMXFP4Codec, kNVFP4Codec, kQ1_0Codec;
 extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G64Codec,
     kI4_G128Codec, kU4_G128Codec, kA4_G128Codec, kU8_G32Codec, kA8_G32Codec, kI8_G64Codec,
     kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec;
@@ -126,6 +137,8 @@ struct DTypeInfo {
   int64_t block_elements = 1;
   int64_t block_bytes = 0;
   const Codec* codec = nullptr;  // portable code; FindCodec has the best one for this machine
+  // False: GGUF files that others made have it, and its codec decodes only.
+  bool made = true;
   HalfPlaces halves = kNoHalves;
   // The scheme by which its parts can be taken (part.h); nullopt: whole blocks only.
   std::optional<GroupCodes> codes = std::nullopt;
@@ -155,6 +168,20 @@ constexpr DTypeInfo Group(DType type, std::string_view name, const GroupScheme& 
           .halves = scheme.zero == GroupZero::kBias ? kTwoHalvesFirst : kHalfFirst,
           .codes = GroupCodes{scheme, CodePlaces::kInOrder},
           .expected_error = expected_error};
+}
+
+// A type of ggml's that is read and never made.
+constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily family,
+                             int64_t elements, int64_t bytes, const Codec& codec,
+                             const GgmlNumbers& ggml) {
+  return {.type = type,
+          .name = name,
+          .family = family,
+          .block_elements = elements,
+          .block_bytes = bytes,
+          .codec = &codec,
+          .made = false,
+          .ggml = ggml};
 }
 
 }  // namespace tables
@@ -289,6 +316,19 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),
+    tables::ReadOnly(DType::kQ2_K, "q2_k", SchemeFamily::kSuperBlock, 256, 84, kQ2_KCodec,
+                     {10, 10}),
+    tables::ReadOnly(DType::kQ3_K, "q3_k", SchemeFamily::kSuperBlock, 256, 110, kQ3_KCodec,
+                     {11, 12, 11}),
+    tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec,
+                     {20, 25}),
+    tables::ReadOnly(DType::kIQ4_XS, "iq4_xs", SchemeFamily::kSuperBlock, 256, 136, kIQ4_XSCodec,
+                     {23, 30}),
+    tables::ReadOnly(DType::kTQ1_0, "tq1_0", SchemeFamily::kBlock, 256, 54, kTQ1_0Codec, {34, 36}),
+    tables::ReadOnly(DType::kTQ2_0, "tq2_0", SchemeFamily::kBlock, 256, 66, kTQ2_0Codec, {35, 37}),
+    tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38}),
+    tables::ReadOnly(DType::kNVFP4, "nvfp4", SchemeFamily::kBlock, 64, 36, kNVFP4Codec, {40, 39}),
+    tables::ReadOnly(DType::kQ1_0, "q1_0", SchemeFamily::kBlock, 128, 18, kQ1_0Codec, {41, 40}),
 };
 
 }  // namespace quantfleet::pipeline

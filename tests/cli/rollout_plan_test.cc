@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::Names;
+using v1::RolloutDevice;
 
 TEST(ParsePhaseTest, CountsSharesLabelsAndTheRest) {
   EXPECT_EQ(ParsePhase("5")->count(), 5u);
@@ -108,6 +109,32 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
   EXPECT_THAT(text, Names("NO_CLASS", skipped.reason()));
   EXPECT_THAT(text, HasSubstr("2.0 MiB"));
+}
+
+TEST(RolloutTextTest, WhoIsLeftOutIsCountedByClassAndReason) {
+  v1::Rollout rollout;
+  EXPECT_THAT(LeftOutText(rollout), ::testing::IsEmpty());
+  const auto add = [&](const char* id, const char* of, RolloutDevice::Code code,
+                       const char* reason) {
+    RolloutDevice& device = *rollout.add_devices();
+    device.set_device_id(id);
+    device.set_device_class(of);
+    device.set_state(code == RolloutDevice::CODE_UNSPECIFIED ? RolloutDevice::QUEUED
+                                                             : RolloutDevice::SKIPPED);
+    device.set_code(code);
+    device.set_reason(reason);
+  };
+  add("d1", "iot", RolloutDevice::CODE_UNSPECIFIED, "");
+  add("d2", "mac", RolloutDevice::NO_ARTIFACT, "submit a job for class mac");
+  add("d3", "mac", RolloutDevice::NO_ARTIFACT, "submit a job for class mac");
+  add("d4", "iot", RolloutDevice::TOO_LITTLE_MEMORY, "it has 1 MiB");
+  add("d5", "iot", RolloutDevice::TOO_LITTLE_MEMORY, "it has 2 MiB");
+  add("d6", "", RolloutDevice::NO_CLASS, "none fits");
+  const std::vector<std::string> lines = LeftOutText(rollout);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], Names("1 device ", "NO_CLASS", "none fits"));
+  EXPECT_THAT(lines[1], Names("2 devices", "iot", "TOO_LITTLE_MEMORY", "d4"));
+  EXPECT_THAT(lines[2], Names("2 devices", "mac", "NO_ARTIFACT", "submit a job"));
 }
 
 TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {

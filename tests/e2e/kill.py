@@ -22,11 +22,12 @@ RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
 # Phases, gates and the way back: test_kill_rollout.py.
 PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
 GARBAGE_POINTS = [p for p in DAEMON_POINTS if p.startswith("garbage-")]  # test_evaluation.py
+SCRUB_POINTS = [p for p in DAEMON_POINTS if p.startswith("scrub-")]  # test_damage.py
 DOWNLOAD_POINTS = [p for p in DAEMON_POINTS if p.startswith("download-")]  # test_limits.py
 MAINTENANCE_POINTS = [p for p in DAEMON_POINTS if p.startswith("maintenance-")]  # test_maintenance.py
 QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enrollment.py
-ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS +
-             QUEUE_POINTS)
+ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + SCRUB_POINTS + DOWNLOAD_POINTS +
+             MAINTENANCE_POINTS + QUEUE_POINTS)
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
 ENROLL_POINTS = [p for p in AGENT_POINTS if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in AGENT_POINTS if p.startswith("update-")]

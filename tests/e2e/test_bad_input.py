@@ -112,6 +112,63 @@ class BadModels(EndToEnd):
         self.assertEqual([p for p in small.rglob("*") if p.is_file()], [])
 
 
+# Nobody writes into these pipes: whoever opens one and waits, waits for ever.
+class Pipes(EndToEnd):
+    def pipe(self, name):
+        path = self.dir / name
+        os.mkfifo(path, 0o600)
+        return path
+
+    def refused(self, *args):
+        done = run(*args, check=False, timeout=20)
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        self.assertIn("is a pipe, not a file", done.stderr)
+
+    def test_models(self):
+        out = ("--target", "gguf:f16", "--out", self.dir / "out")
+        model = self.dir / "model"
+        shutil.copytree(DEMO, model)
+        for name in ("model.safetensors", "config.json", "tokenizer.model"):
+            kept = (model / name).read_bytes()
+            (model / name).unlink()
+            os.mkfifo(model / name)
+            self.refused("quantfleet", "quantize", model, *out)
+            self.refused("quantfleet", "inspect", model) if name != "tokenizer.model" else None
+            (model / name).unlink()
+            (model / name).write_bytes(kept)
+        gguf = self.pipe("model.gguf")
+        self.refused("quantfleet", "quantize", gguf, *out)
+        self.refused("quantfleet", "inspect", gguf)
+        self.refused("quantfleet", "quantize", model, *out, "--imatrix", self.pipe("imatrix.gguf"))
+        self.refused("quantfleet", "quantize", model, "--target", f"gguf:{self.pipe('recipe.toml')}", *out[2:])
+        self.refused("quantfleet-agent", "tokenize", gguf, "--text", "x")
+        self.refused("quantfleet-agent", "eval", gguf, "--text", "x")
+
+    def test_configuration_and_credentials(self):
+        pipe = self.pipe("pipe")
+        self.refused("quantfleet", "--credential", pipe, "status")
+        self.refused("quantfleet-agent", "enroll", "--state", self.dir / "state", "--server", "localhost:1",
+                     "--token-file", pipe)
+        config = self.dir / "quantfleetd.toml"
+        for section, key in (("evaluation", "text"), ("enrollment", "ca")):
+            config.write_text(f'data = "{self.dir / key}"\nlisten = "127.0.0.1:0"\nhttp = "127.0.0.1:0"\n'
+                              f'[{section}]\n{key} = "{pipe}"\n')
+            self.refused("quantfleetd", "--config", config)
+        self.refused("quantfleetd", "--config", pipe)
+
+    def test_daemon_goes_on_and_stops(self):
+        daemon = self.daemon().start()
+        model = self.dir / "model"
+        shutil.copytree(DEMO, model)
+        (model / "model.safetensors").unlink()
+        os.mkfifo(model / "model.safetensors")
+        for verb in ("import", "push"):
+            done = daemon.cli("model", verb, verb, model, check=False, timeout=20)
+            self.assertIn("is a pipe, not a file", done.stderr)
+        daemon.cli("model", "push", "demo", DEMO)
+        daemon.stop()
+
+
 class Strangers(EndToEnd):
     def test_tokens(self):
         daemon = self.daemon().start()

@@ -66,8 +66,9 @@ class Binaries(unittest.TestCase):
 class Hardening(unittest.TestCase):
     PROGRAMS = ("quantfleet", "quantfleet-agent", "quantfleetd")
 
-    def read(self, option, program):
-        return subprocess.run(["readelf", option, BIN / program], capture_output=True, text=True, check=True).stdout
+    def read(self, *options):
+        *options, program = options
+        return subprocess.run(["readelf", *options, BIN / program], capture_output=True, text=True, check=True).stdout
 
     def test_what_is_linked_is_placed_at_random_and_cannot_be_written(self):
         for program in self.PROGRAMS:
@@ -82,9 +83,10 @@ class Hardening(unittest.TestCase):
     def test_stacks_buffers_and_jumps_are_guarded(self):
         for program in self.PROGRAMS:
             with self.subTest(program):
-                wanted = self.read("--dyn-syms", program)
-                for guard in ("__stack_chk_fail", "__snprintf_chk|__memcpy_chk|__memmove_chk|__read_chk|__vsnprintf_chk"):
-                    self.assertRegex(wanted, rf"UND \s*({guard})")
+                wanted = set(re.findall(r"\bUND (\w+)", self.read("--dyn-syms", "-W", program)))
+                self.assertIn("__stack_chk_fail", wanted)
+                # What _FORTIFY_SOURCE makes of copies and prints whose size it knows.
+                self.assertTrue([name for name in wanted if re.fullmatch(r"__\w+_chk", name)])
                 code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "--disassemble=main", BIN / program],
                                       capture_output=True, text=True, check=True).stdout
                 self.assertRegex(code, r"<main>:\n.*(endbr64|paciasp|bti\s+c)")

@@ -1,11 +1,12 @@
-"""Installed bytes that change: they are found, fetched again, and nothing falls over meanwhile."""
+"""Bytes that change, on a device or on the daemon: they are found, had again, and nothing falls over meanwhile."""
 import hashlib
 import os
 import random
+import shutil
 import unittest
 
 from harness import DEMO, EndToEnd, post, wait_for
-from kill import REPAIR_POINTS
+from kill import REPAIR_POINTS, SCRUB_POINTS
 
 
 def digest(path):
@@ -79,6 +80,92 @@ class Damage(EndToEnd):
         self.await_whole()
         code, answer = self.ask()
         self.assertEqual(code, 200, answer)
+
+
+class DaemonDamage(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.source = self.dir / "source"
+        shutil.copytree(DEMO, self.source)
+        self.d = self.daemon().start()
+        self.d.cli("model", "import", "m", self.source)
+        job = self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.artifact = job["artifacts"][0]
+        self.blobs = sorted((self.d.data / "blobs").glob("??/*"), key=lambda p: p.stat().st_size)
+        self.whole = {path: digest(path) for path in self.blobs}
+
+    def flip(self, path):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    def damage(self):
+        return self.d.cli_json("artifact", "show", self.artifact)["artifact"].get("damage")
+
+    def assert_whole(self):
+        wait_for("the mark to go", lambda: not self.damage())
+        self.assertEqual({path: digest(path) for path in self.blobs}, self.whole)
+
+    def test_a_flipped_byte_is_found_marked_and_repaired_by_a_job(self):
+        self.assertEqual(self.d.cli("artifact", "scrub", "--watch").returncode, 0)
+        # The files are away: the daemon cannot mend it by itself.
+        away = self.dir / "away"
+        self.source.rename(away)
+        self.flip(self.blobs[-1])
+        scrub = self.d.cli("artifact", "scrub", "--watch", "--json", check=False)
+        self.assertEqual(scrub.returncode, 1, scrub.stderr)
+        self.assertIn('"blobs_damaged": "1"', scrub.stdout)
+        self.assertFalse(self.blobs[-1].exists(), "nobody is served it")
+        damage = self.damage()
+        self.assertEqual((damage["blobs"], damage["job"]), ("1", ""))
+        self.assertIn("quantfleet artifact repair", damage["remedy"])
+        listed = self.d.cli("artifact", "list")
+        self.assertIn(damage["remedy"], listed.stderr)
+        a = self.agent("a")
+        a.enroll(self.d, self.d.token())
+        a.start()
+        refused = self.d.cli("rollout", "create", "m", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(damage["remedy"], refused.stderr)
+        self.assertEqual(self.d.cli("artifact", "repair", self.artifact, check=False).returncode, 1)
+
+        away.rename(self.source)
+        repaired = self.d.cli_json("artifact", "repair", self.artifact, "--watch")
+        self.assertEqual((repaired["state"], repaired["artifacts"]), ("SUCCEEDED", [self.artifact]))
+        self.assert_whole()
+        self.d.cli("rollout", "create", "m")
+        self.wait_phase(self.d, a.device_id, "m", "HEALTHY")
+
+        # Now it can: nobody has to do anything.
+        self.flip(self.blobs[-1])
+        self.blobs[0].unlink()
+        self.d.cli("artifact", "scrub", "--watch", check=False)
+        self.assert_whole()
+
+    def test_a_blob_that_vanishes_is_noticed_by_whoever_asks_for_it(self):
+        self.source.rename(self.dir / "away")
+        a = self.agent("a")
+        a.enroll(self.d, self.d.token())
+        self.d.cli("rollout", "create", "m")
+        self.blobs[-1].unlink()
+        a.start()
+        wait_for("the mark", self.damage)
+        self.assertNotEqual(self.model_status(self.d, a.device_id, "m")["phase"], "FAILED")
+        (self.dir / "away").rename(self.source)
+        self.d.cli("artifact", "repair", self.artifact, "--watch")
+        self.wait_phase(self.d, a.device_id, "m", "HEALTHY")
+
+    def test_daemon_killed_amid_a_scrub(self):
+        for point in SCRUB_POINTS:
+            with self.subTest(point):
+                self.assertEqual(self.d.stop(), 0)
+                self.d.start(env={"QUANTFLEET_FAIL_POINT": point})
+                self.flip(self.blobs[-1])
+                self.d.cli("artifact", "scrub", check=False)
+                wait_for(f"the kill at {point}", lambda: not self.d.process.alive())
+                self.d.start()
+                wait_for("the scrub's end", lambda: self.d.cli_json("status")["scrub"]["state"] == "FINISHED")
+                self.assert_whole()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Every way in with real processes: token, list, operator's approval, a customer's certificate; first boot without
 hands; re-flashed machines; what leaks or is banned."""
 import shutil
+import socket
+import ssl
 import subprocess
 import unittest
+from pathlib import Path
 
-from harness import IOT, run, wait_for
+from harness import IOT, run, take_port, wait_for
 from kill import QUEUE_POINTS, DaemonKills
 
 
@@ -193,6 +196,41 @@ class Enrollment(DaemonKills):
         late.start("--token-file", token_file)
         self.wait_checked_in(late)
         self.assertEqual(len(self.d.cli_json("device", "list")["devices"]), 2)
+
+    def test_a_listener_of_the_fleet_alone(self):
+        def connected(port):
+            """Whether somebody is connected to that port of this machine."""
+            rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            return any(local == f"0100007F:{port:04X}" and state == "01" for _, local, _, state, *_ in rows)
+
+        def seen():
+            return int(self.d.cli_json("device", "list")["devices"][0]["last_seen_ms"])
+
+        port = take_port()
+        self.open("--fleet-listen", f"127.0.0.1:{port}")
+        agent = self.agent("agent")
+        agent.enroll(self.d, self.d.token())
+        agent.start()
+        self.wait_checked_in(agent)
+        wait_for("a call to the fleet's listener", lambda: connected(port), 20)
+        # Without a certificate nobody gets past its handshake.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                with context.wrap_socket(plain) as stranger:
+                    stranger.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+                    while stranger.recv(4096):
+                        pass
+                    raise ConnectionError("closed")
+        # Once it is gone, the device goes on at the address that it enrolled with.
+        self.d.stop()
+        self.d.extra = ()
+        self.d.start()
+        before = seen()
+        wait_for("check-ins at the first address", lambda: seen() > before, 30)
+        self.assertFalse(connected(port))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """llama.cpp itself judges our files: it loads them, finds the same tokens, the same likelihood, the same text; and its
 quantizer makes the same bytes as our encoders on rows that are new in every run."""
+import ctypes
 import json
 import os
 import random
@@ -18,6 +19,15 @@ from judge import JUDGES, NODE, llama_cpp
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"]
 WEIGHABLE = TYPES[3:]
+# ggml's name, elements and bytes of a block, and where its halves stand.
+READ_TYPES = {
+    "q4_0": ("q4_0", 32, 18, (0,)), "q4_1": ("q4_1", 32, 20, (0, 2)), "q5_0": ("q5_0", 32, 22, (0,)),
+    "q5_1": ("q5_1", 32, 24, (0, 2)), "q8_0": ("q8_0", 32, 34, (0,)), "q2_k": ("q2_K", 256, 84, (80, 82)),
+    "q3_k": ("q3_K", 256, 110, (108,)), "q4_k": ("q4_K", 256, 144, (0, 2)), "q5_k": ("q5_K", 256, 176, (0, 2)),
+    "q6_k": ("q6_K", 256, 210, (208,)), "iq4_nl": ("iq4_nl", 32, 18, (0,)), "iq4_xs": ("iq4_xs", 256, 136, (0,)),
+    "mxfp4": ("mxfp4", 32, 17, ()), "nvfp4": ("nvfp4", 64, 36, ()), "tq1_0": ("tq1_0", 256, 54, (52,)),
+    "tq2_0": ("tq2_0", 256, 66, (64,)), "q1_0": ("q1_0", 128, 18, (0,)),
+}
 
 
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
@@ -118,6 +128,26 @@ class GgmlBytes(unittest.TestCase):
                             subprocess.run([BIN / "ggml_quantize", library, kind, str(cols), source, theirs,
                                             *([weights] if weighed else [])], check=True)
                             self.assertEqual(ours.read_bytes(), theirs.read_bytes())
+
+    def test_decoders_make_ggmls_values(self):
+        seed = int(os.environ.get("QUANTFLEET_SEED", time.time_ns() % 10**9))
+        print(f"ggml's dequantize_row against our decoders: QUANTFLEET_SEED={seed}", file=sys.stderr)
+        rng = random.Random(seed)
+        library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"))
+        ggml, count = ctypes.CDLL(str(library)), 256 * 512
+        with tempfile.TemporaryDirectory() as folder:
+            blocks, ours = Path(folder) / "blocks.bin", Path(folder) / "ours.f32"
+            for kind, (symbol, elements, size, halves) in READ_TYPES.items():
+                with self.subTest(kind=kind):
+                    data = bytearray(rng.randbytes(count // elements * size))
+                    for block in range(0, len(data), size):
+                        for half in halves:
+                            struct.pack_into("<e", data, block + half, rng.gauss(0, 1) * 10 ** rng.uniform(-6, 3))
+                    blocks.write_bytes(data)
+                    run("codec_tool", "decode", kind, 1024, blocks, ours)
+                    theirs = (ctypes.c_float * count)()
+                    getattr(ggml, f"dequantize_row_{symbol}")(bytes(data), theirs, ctypes.c_int64(count))
+                    self.assertEqual(ours.read_bytes(), bytes(theirs))
 
 
 if __name__ == "__main__":

@@ -121,8 +121,54 @@ TEST_P(BlobStoreContract, DamageIsFound) {
     ASSERT_OK(store_->PutForm(digest, stored->encoding, other));
     EXPECT_EQ(store_->Read(digest, 100'000).status().code(), absl::StatusCode::kDataLoss);
   }
-  ASSERT_OK(store_->Remove(digest));
+  ASSERT_OK(store_->Put(digest, plain, 1)) << "what is stored again is whole again";
+  EXPECT_OK(store_->Read(digest, 100'000));
+}
+
+TEST_P(BlobStoreContract, AFormThatIsDamagedGivesWayToTheOneThatIsPut) {
+  const Bytes plain = Text(100'000);  // which is worth compressing
+  const Digest digest = HashBytes(plain);
+  ASSERT_OK(store_->PutForm(digest, pipeline::Encoding::kRaw, Noise(100'000, 7)));
   ASSERT_OK(store_->Put(digest, plain, 1));
+  EXPECT_EQ(Names().size(), 1u);
+  EXPECT_OK(store_->Read(digest, 100'000));
+}
+
+TEST_P(BlobStoreContract, ACheckRemovesWhatIsDamagedAndNothingElse) {
+  const Bytes plain = Text(100'000);
+  const Digest digest = HashBytes(plain);
+  const auto check = [&] {
+    const auto checked = store_->Check(digest, 100'000);
+    EXPECT_OK(checked);
+    return checked.value_or(pipeline::BlobStore::Checked{});
+  };
+  EXPECT_TRUE(!check().whole && !check().damaged) << "it is not there";
+  const auto stored = store_->Put(digest, plain, 1);
+  ASSERT_OK(stored);
+  EXPECT_TRUE(check().whole && !check().damaged);
+  EXPECT_EQ(check().bytes, stored->stored_size);
+  const auto reader = store_->OpenRange(digest, stored->encoding, 0, stored->stored_size);
+  ASSERT_OK(reader);
+  Bytes form(stored->stored_size);
+  ASSERT_OK((*reader)->Read(form));
+
+  Bytes flipped = form, hole = form;
+  flipped[flipped.size() / 2] ^= std::byte{1};
+  std::fill(hole.begin() + 5, hole.begin() + 25, std::byte{});
+  const Bytes cut(form.begin(), form.end() - 1);
+  for (const Bytes& damaged : {flipped, hole, cut, Bytes{}}) {
+    ASSERT_OK(store_->PutForm(digest, stored->encoding, damaged));
+    const auto found = check();
+    EXPECT_TRUE(found.damaged && !found.whole);
+    EXPECT_FALSE(found.what.empty());
+    EXPECT_TRUE(Names().empty());
+  }
+  // One form of two: what is whole stays.
+  ASSERT_OK(store_->Put(digest, plain, 1));
+  ASSERT_NE(stored->encoding, pipeline::Encoding::kRaw);
+  ASSERT_OK(store_->PutForm(digest, pipeline::Encoding::kRaw, Noise(100'000, 7)));
+  const auto found = check();
+  EXPECT_TRUE(found.damaged && found.whole);
   EXPECT_OK(store_->Read(digest, 100'000));
 }
 

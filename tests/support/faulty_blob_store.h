@@ -50,9 +50,9 @@ class FaultyBlobStore final : public pipeline::BlobStore {
       return visit(digest, stored);
     });
   }
-  absl::Status Remove(const Digest& digest) override {
+  absl::Status RemoveForm(const Digest& digest, Encoding encoding) override {
     QF_RETURN_IF_ERROR(Fault());
-    return real_.Remove(digest);
+    return real_.RemoveForm(digest, encoding);
   }
   absl::Status RemoveTemporaries() override { return real_.RemoveTemporaries(); }
   absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) override {

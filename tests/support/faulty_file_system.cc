@@ -160,6 +160,7 @@ class FaultyFileSystem::FaultyFile final : public File {
   absl::Status WriteAt(uint64_t at, ByteSpan bytes) override {
     const std::lock_guard lock(owner_.mutex_);
     QF_RETURN_IF_ERROR(SameLife());
+    QF_RETURN_IF_ERROR(owner_.Takes(true));
     const bool was_dead = owner_.left_.changes < 0;
     const absl::Status change = owner_.Change();
     if (!change.ok()) {
@@ -172,6 +173,7 @@ class FaultyFileSystem::FaultyFile final : public File {
   absl::Status Resize(uint64_t size) override {
     const std::lock_guard lock(owner_.mutex_);
     QF_RETURN_IF_ERROR(SameLife());
+    QF_RETURN_IF_ERROR(owner_.Takes(true));
     QF_RETURN_IF_ERROR(owner_.Change());
     return file_->Resize(size);
   }
@@ -207,6 +209,11 @@ void FaultyFileSystem::SetChanges(int64_t changes) {
   left_.changes = changes;
 }
 
+void FaultyFileSystem::SetReadOnly(bool read_only) {
+  const std::lock_guard lock(mutex_);
+  left_.read_only = read_only;
+}
+
 bool FaultyFileSystem::dead() const {
   const std::lock_guard lock(mutex_);
   return left_.changes < 0;
@@ -230,6 +237,11 @@ absl::Status FaultyFileSystem::Change() {
   return left_.changes < 0 || --left_.changes < 0 ? Dead() : absl::OkStatus();
 }
 
+absl::Status FaultyFileSystem::Takes(bool changes) const {
+  return changes && left_.read_only ? PermissionDenied("Read-only file system (injected)")
+                                    : absl::OkStatus();
+}
+
 absl::Status FaultyFileSystem::Spend(size_t bytes) {
   left_.write_budget -= static_cast<int64_t>(bytes);
   if (left_.write_budget >= 0) return absl::OkStatus();
@@ -239,6 +251,7 @@ absl::Status FaultyFileSystem::Spend(size_t bytes) {
 absl::StatusOr<std::unique_ptr<File>> FaultyFileSystem::Open(const fs::path& path, OpenMode mode) {
   const std::lock_guard lock(mutex_);
   const bool makes = mode == OpenMode::kCreate || mode == OpenMode::kPrivate;
+  QF_RETURN_IF_ERROR(Takes(makes || mode == OpenMode::kUpdate));
   if (makes && !real_.Exists(path)) QF_RETURN_IF_ERROR(Change());
   if (left_.changes < 0) return Dead();
   QF_ASSIGN_OR_RETURN(auto file, real_.Open(path, mode));
@@ -248,24 +261,28 @@ absl::StatusOr<std::unique_ptr<File>> FaultyFileSystem::Open(const fs::path& pat
 
 absl::Status FaultyFileSystem::Rename(const fs::path& from, const fs::path& to) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(true));
   QF_RETURN_IF_ERROR(Change());
   return real_.Rename(from, to);
 }
 
 absl::Status FaultyFileSystem::Remove(const fs::path& path) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(real_.Exists(path)));
   QF_RETURN_IF_ERROR(Change());
   return real_.Remove(path);
 }
 
 absl::Status FaultyFileSystem::RemoveTree(const fs::path& path) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(real_.Exists(path)));
   QF_RETURN_IF_ERROR(Change());
   return real_.RemoveTree(path);
 }
 
 absl::Status FaultyFileSystem::CreateDirectories(const fs::path& path) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(!real_.Exists(path)));
   QF_RETURN_IF_ERROR(Change());
   return real_.CreateDirectories(path);
 }
@@ -280,12 +297,14 @@ absl::Status FaultyFileSystem::SyncDirectory(const fs::path& path) {
 
 absl::Status FaultyFileSystem::AddName(const fs::path& file, const fs::path& name) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(true));
   QF_RETURN_IF_ERROR(Change());
   return real_.AddName(file, name);
 }
 
 absl::Status FaultyFileSystem::MakeLink(const fs::path& target, const fs::path& link) {
   const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Takes(true));
   QF_RETURN_IF_ERROR(Change());
   return real_.MakeLink(target, link);
 }

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct Faults {
   // Changes until the power goes, syncs among them: the next one is half done (a write) or not done
   // at all, and nothing works any more, UNAVAILABLE.
   int64_t changes = std::numeric_limits<int64_t>::max();
+  bool read_only = false;  // every change is PERMISSION_DENIED, as EROFS is
 };
 
 // What goes with the power.
@@ -46,7 +48,10 @@ class FaultyFileSystem final : public FileSystem {
   ~FaultyFileSystem() override;
 
   void SetWriteBudget(int64_t bytes);
+  // What the disk says is free, whatever it holds; before anything else uses it.
+  void SetFreeSpace(uint64_t bytes) { free_space_ = bytes; }
   void SetChanges(int64_t changes);
+  void SetReadOnly(bool read_only);
   bool dead() const;  // the power is gone
   int64_t changes_made() const;
   // The power goes, now or a while ago, and comes again: the root is as `loss` leaves it, without
@@ -64,6 +69,7 @@ class FaultyFileSystem final : public FileSystem {
     return real_.List(path);
   }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) override {
+    if (free_space_) return *free_space_;
     return real_.FreeSpace(path);
   }
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) override {
@@ -80,10 +86,14 @@ class FaultyFileSystem final : public FileSystem {
  private:
   class FaultyFile;
   class Disk;
-  absl::Status Change();  // counts one; UNAVAILABLE when the power went with it or before
+  // Counts one; UNAVAILABLE when the power went with it or before.
+  absl::Status Change();
+  // PERMISSION_DENIED when something that `changes` the disk is tried on one that is read-only.
+  absl::Status Takes(bool changes) const;
   absl::Status Spend(size_t bytes);
 
   FileSystem& real_ = RealFileSystem();
+  std::optional<uint64_t> free_space_;
   mutable std::mutex mutex_;  // guards what follows
   Faults left_;
   int64_t made_ = 0;

@@ -42,9 +42,9 @@ class MemoryBlobStore final : public pipeline::BlobStore {
       QF_RETURN_IF_ERROR(visit(*Digest::FromRaw(key.first), {key.second, bytes.size()}));
     return absl::OkStatus();
   }
-  absl::Status Remove(const Digest& digest) override {
+  absl::Status RemoveForm(const Digest& digest, Encoding encoding) override {
     std::lock_guard lock(mutex_);
-    std::erase_if(blobs_, [&](const auto& blob) { return blob.first.first == digest.raw(); });
+    blobs_.erase({digest.raw(), encoding});
     return absl::OkStatus();
   }
   absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) override {

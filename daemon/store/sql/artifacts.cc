@@ -134,17 +134,47 @@ absl::Status AddVersions(const Transaction& tx, soci::session& sql, const std::s
   return absl::OkStatus();
 }
 
+// What is known to be damaged of it, with the way to mend that.
+void AddDamage(const Transaction& tx, soci::session& sql, const std::string& digest,
+               v1::Artifact& artifact) {
+  artifact.clear_damage();
+  long long marks = 0, found = 0, manifest = 0;
+  sql << "SELECT COUNT(*), COALESCE(MIN(found_ms), 0) FROM artifact_damage WHERE digest = :d",
+      soci::use(digest), soci::into(marks), soci::into(found);
+  if (marks == 0) return;
+  sql << "SELECT COUNT(*) FROM artifact_damage WHERE digest = :d AND blob = :b", soci::use(digest),
+      soci::use(digest), soci::into(manifest);
+  v1::ArtifactDamage& damage = *artifact.mutable_damage();
+  damage.set_blobs(static_cast<uint64_t>(marks - manifest));
+  damage.set_manifest(manifest > 0);
+  damage.set_found_ms(found);
+  if (const auto jobs = tx.jobs().ListUnfinished(); jobs.ok())
+    for (const JobRecord& job : *jobs)
+      if (std::ranges::count(job.job.repairs(), ArtifactNameOfHex(digest)) > 0)
+        damage.set_job(job.job.name());
+  constexpr size_t kShortDigits = 12;
+  damage.set_remedy(damage.job().empty()
+                        ? "quantfleet artifact repair " + digest.substr(0, kShortDigits)
+                        : "quantfleet job watch " + damage.job());
+}
+
 class SqlArtifactStore final : public ArtifactStore, private SqlSubject {
  public:
   explicit SqlArtifactStore(SqlContext& context) : SqlSubject(context) {}
 
   absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const override;
+  absl::StatusOr<std::string> Resolve(std::string_view name_or_prefix) const override;
   absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListManifests(
       std::string_view after, size_t limit) const override;
   absl::Status Put(const ArtifactRecord& artifact) override;
   absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) override;
   absl::StatusOr<v1::Artifact> Delete(std::string_view name_or_prefix) override;
+  absl::StatusOr<bool> MarkDamaged(std::string_view name, const std::vector<Digest>& blobs,
+                                   int64_t found_ms) override;
+  absl::Status ClearDamage(const std::vector<Digest>& blobs) override;
+  absl::StatusOr<std::vector<Digest>> ListDamagedBlobs() const override;
+  absl::StatusOr<std::vector<std::string>> ListDamaged() const override;
 };
 
 }  // namespace
@@ -161,7 +191,7 @@ absl::Status SqlArtifactStore::Put(const ArtifactRecord& artifact) {
                                   : static_cast<long long>(artifact.artifact.versions(0)),
                     position = NextPosition(sql, "artifact_versions");
     sql << "INSERT INTO artifacts (digest, record, manifest, stored_bytes) VALUES (:d, :r, :m, :s)"
-           " ON CONFLICT (digest) DO NOTHING",
+           " ON CONFLICT (digest) DO UPDATE SET manifest = excluded.manifest",
         soci::use(digest), soci::use(record), soci::use(manifest), soci::use(stored);
     sql << "INSERT INTO artifact_versions (digest, model, version, position, created_ms) VALUES "
            "(:d, :m, :v, :p, :t)"
@@ -190,8 +220,9 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqlArtifactStor
     rows.execute();
     while (rows.fetch()) {
       const auto bytes = FromBase64Url(manifest);
+      const bool whole = bytes && HashBytes(*bytes).hex() == digest;
       manifests.emplace_back(std::string(kArtifactPrefix) + digest,
-                             bytes ? std::string(AsText(*bytes)) : "");
+                             whole ? std::string(AsText(*bytes)) : "");
     }
     return absl::OkStatus();
   }));
@@ -209,8 +240,11 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
     QF_ASSIGN_OR_RETURN(result.artifact, Unpack<v1::Artifact>(record));
     auto bytes = FromBase64Url(manifest);
     if (!bytes)
-      return DataLoss("the database contains a damaged manifest of {}", ArtifactNameOfHex(digest));
+      return DataLoss(
+          "the database contains a damaged manifest of {0}: run `quantfleet artifact repair {0}`",
+          ArtifactNameOfHex(digest));
     result.manifest = AsText(*bytes);
+    AddDamage(transaction(), sql, digest, result.artifact);
     QF_RETURN_IF_ERROR(AddVersions(transaction(), sql, digest, result.artifact));
     result.statements =
         SelectAll<v1::Signed>(context_, "statement",
@@ -220,6 +254,17 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
     return absl::OkStatus();
   }));
   return result;
+}
+
+absl::StatusOr<std::string> SqlArtifactStore::Resolve(std::string_view name_or_prefix) const {
+  std::string name;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
+    QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
+    name = ArtifactNameOfHex(digest);
+    return absl::OkStatus();
+  }));
+  return name;
 }
 
 absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_view model) const {
@@ -260,8 +305,13 @@ absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_vie
       }
       QF_RETURN_IF_ERROR(AddVersion(transaction(), number, made_ms, artifacts[place->second]));
     }
-    for (v1::Artifact& artifact : artifacts)
+    const std::vector<std::string> damaged =
+        SelectTexts(sql, "SELECT DISTINCT digest FROM artifact_damage");
+    for (v1::Artifact& artifact : artifacts) {
       std::ranges::sort(*artifact.mutable_versions(), std::greater<>());
+      for (const std::string& hex : damaged)
+        if (artifact.name() == ArtifactNameOfHex(hex)) AddDamage(transaction(), sql, hex, artifact);
+    }
     return absl::OkStatus();
   }));
   return artifacts;
@@ -299,6 +349,78 @@ absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_p
     return absl::OkStatus();
   }));
   return artifact;
+}
+
+absl::StatusOr<bool> SqlArtifactStore::MarkDamaged(std::string_view name,
+                                                   const std::vector<Digest>& blobs,
+                                                   int64_t found_ms) {
+  bool news = false;
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string digest, DigestOfName(name));
+    if (SelectTexts(sql, "SELECT digest FROM artifacts WHERE digest = :d", digest).empty())
+      return absl::OkStatus();
+    const auto count = [&] {
+      long long marks = 0;
+      sql << "SELECT COUNT(*) FROM artifact_damage WHERE digest = :d", soci::use(digest),
+          soci::into(marks);
+      return marks;
+    };
+    const long long found = found_ms, before = count();
+    std::string blob;
+    soci::statement insert =
+        (sql.prepare << "INSERT INTO artifact_damage (digest, blob, found_ms) VALUES (:d, :b, :t)"
+                        " ON CONFLICT (digest, blob) DO NOTHING",
+         soci::use(digest), soci::use(blob), soci::use(found));
+    for (const Digest& each : blobs) {
+      blob = each.hex();
+      insert.execute(true);
+    }
+    news = count() > before;
+    if (news) Note(Change::Kind::kArtifact, ArtifactNameOfHex(digest));
+    return absl::OkStatus();
+  }));
+  return news;
+}
+
+absl::Status SqlArtifactStore::ClearDamage(const std::vector<Digest>& blobs) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::vector<std::string> listed =
+        SelectTexts(sql, "SELECT DISTINCT blob FROM artifact_damage");
+    const std::set<std::string> marked(listed.begin(), listed.end());
+    if (marked.empty()) return absl::OkStatus();
+    for (const Digest& each : blobs) {
+      const std::string blob = each.hex();
+      if (!marked.contains(blob)) continue;
+      for (const std::string& digest :
+           SelectTexts(sql, "SELECT digest FROM artifact_damage WHERE blob = :b", blob))
+        Note(Change::Kind::kArtifact, ArtifactNameOfHex(digest));
+      sql << "DELETE FROM artifact_damage WHERE blob = :b", soci::use(blob);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<Digest>> SqlArtifactStore::ListDamagedBlobs() const {
+  std::vector<Digest> blobs;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    for (const std::string& hex :
+         SelectTexts(sql, "SELECT DISTINCT blob FROM artifact_damage ORDER BY blob")) {
+      QF_ASSIGN_OR_RETURN(blobs.emplace_back(), Digest::FromHexText(hex));
+    }
+    return absl::OkStatus();
+  }));
+  return blobs;
+}
+
+absl::StatusOr<std::vector<std::string>> SqlArtifactStore::ListDamaged() const {
+  std::vector<std::string> names;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    for (const std::string& hex :
+         SelectTexts(sql, "SELECT DISTINCT digest FROM artifact_damage ORDER BY digest"))
+      names.push_back(ArtifactNameOfHex(hex));
+    return absl::OkStatus();
+  }));
+  return names;
 }
 
 std::unique_ptr<ArtifactStore> MakeArtifactStore(SqlContext& context) {

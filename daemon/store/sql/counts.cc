@@ -28,6 +28,8 @@ class SqlCountStore final : public CountStore, private SqlSubject {
     QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
       counts.models = CountRows(sql, "SELECT COUNT(DISTINCT model) FROM model_versions");
       counts.artifacts = CountRows(sql, "SELECT COUNT(*) FROM artifacts");
+      counts.artifacts_damaged =
+          CountRows(sql, "SELECT COUNT(DISTINCT digest) FROM artifact_damage");
       // PostgreSQL's sum of big integers is a decimal number.
       counts.stored_bytes =
           CountRows(sql, "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM artifacts");

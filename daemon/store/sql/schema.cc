@@ -179,8 +179,18 @@ constexpr const char* kVersion7[] = {
     "UPDATE counters SET name = 'artifact_versions' WHERE name = 'artifact_models'",
 };
 
+// Blobs that artifacts lack, the artifact's own digest for its manifest; and how far the check of
+// all of them has come.
+constexpr const char* kVersion8[] = {
+    "CREATE TABLE artifact_damage ("
+    "digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE, blob TEXT NOT NULL,"
+    " found_ms BIGINT NOT NULL, PRIMARY KEY (digest, blob))",
+    "CREATE INDEX artifact_damage_by_blob ON artifact_damage (blob)",
+    "CREATE TABLE scrubs (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+};
+
 constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4,
-                                 kVersion5, kVersion6, kVersion7};
+                                 kVersion5, kVersion6, kVersion7, kVersion8};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include <soci/soci.h>
 
 #include "common/base/digest.h"
+#include "daemon/store/artifact_name.h"
 #include "daemon/store/sql/records.h"
 #include "daemon/store/sql/subject.h"
 
@@ -14,19 +15,26 @@ struct Kept {
   v1::Signed statement;
 };
 
-// Rows of `query`, which selects both parts of the key and the statement, to which `sign` added.
-absl::StatusOr<std::vector<Kept>> SignRows(soci::session& sql, const std::string& query,
-                                           const std::function<bool(v1::Signed&)>& sign) {
-  std::vector<Kept> changed;
+// Rows of `query`, which selects both parts of the key and the statement, to which `sign` added;
+// and the keys of those that cannot be read.
+struct SignedRows {
+  std::vector<Kept> changed, damaged;
+};
+SignedRows SignRows(soci::session& sql, const std::string& query,
+                    const std::function<bool(v1::Signed&)>& sign) {
+  SignedRows all;
   std::string first, second, packed;
   soci::statement rows =
       (sql.prepare << query, soci::into(first), soci::into(second), soci::into(packed));
   rows.execute();
   while (rows.fetch()) {
-    QF_ASSIGN_OR_RETURN(v1::Signed statement, Unpack<v1::Signed>(packed));
-    if (sign(statement)) changed.push_back({first, second, std::move(statement)});
+    auto statement = Unpack<v1::Signed>(packed);
+    if (!statement.ok())
+      all.damaged.push_back({first, second, {}});
+    else if (sign(*statement))
+      all.changed.push_back({first, second, *std::move(statement)});
   }
-  return changed;
+  return all;
 }
 
 class SqlSignatureStore final : public SignatureStore, private SqlSubject {
@@ -41,24 +49,28 @@ class SqlSignatureStore final : public SignatureStore, private SqlSubject {
 absl::StatusOr<uint64_t> SqlSignatureStore::SignAnew(const std::function<bool(v1::Signed&)>& sign) {
   uint64_t count = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(
-        const std::vector<Kept> of_artifacts,
-        SignRows(sql, "SELECT digest, statement_digest, statement FROM artifact_statements", sign));
-    for (const Kept& kept : of_artifacts) {
+    const SignedRows of_artifacts =
+        SignRows(sql, "SELECT digest, statement_digest, statement FROM artifact_statements", sign);
+    for (const Kept& kept : of_artifacts.changed) {
       const std::string packed = Pack(kept.statement), digest = HashText(packed).hex();
       sql << "UPDATE artifact_statements SET statement = :s, statement_digest = :n WHERE digest = "
              ":d AND"
              " statement_digest = :o",
           soci::use(packed), soci::use(digest), soci::use(kept.first), soci::use(kept.second);
     }
-    QF_ASSIGN_OR_RETURN(const std::vector<Kept> of_devices,
-                        SignRows(sql, "SELECT device, model, statement FROM assignments", sign));
-    for (const Kept& kept : of_devices) {
+    const SignedRows of_devices =
+        SignRows(sql, "SELECT device, model, statement FROM assignments", sign);
+    for (const Kept& kept : of_devices.changed) {
       const std::string packed = Pack(kept.statement);
       sql << "UPDATE assignments SET statement = :s WHERE device = :d AND model = :m",
           soci::use(packed), soci::use(kept.first), soci::use(kept.second);
     }
-    count = of_artifacts.size() + of_devices.size();
+    for (const Kept& kept : of_artifacts.damaged)
+      context_.damaged.push_back({"artifact", ArtifactNameOfHex(kept.first)});
+    for (const Kept& kept : of_devices.damaged)
+      context_.damaged.push_back(
+          {"assignment", fmt::format("{} of device {}", kept.second, kept.first)});
+    count = of_artifacts.changed.size() + of_devices.changed.size();
     return absl::OkStatus();
   }));
   return count;

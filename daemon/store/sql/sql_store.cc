@@ -16,8 +16,8 @@ struct Parts {
         context{database, lease->session(), lease->prepared(), last_seen} {}
 
   Transaction::Subjects All() const {
-    return {*admission, *artifacts, *assignments, *classes,  *counts,     *devices, *groups,
-            *jobs,      *models,    *requests,    *rollouts, *signatures, *tokens};
+    return {*admission, *artifacts, *assignments, *classes,  *counts, *devices,    *groups,
+            *jobs,      *models,    *requests,    *rollouts, *scrubs, *signatures, *tokens};
   }
 
   std::unique_ptr<Database::Lease> lease;
@@ -33,6 +33,7 @@ struct Parts {
   const std::unique_ptr<ModelStore> models = MakeModelStore(context);
   const std::unique_ptr<RequestStore> requests = MakeRequestStore(context);
   const std::unique_ptr<RolloutStore> rollouts = MakeRolloutStore(context);
+  const std::unique_ptr<ScrubStore> scrubs = MakeScrubStore(context);
   const std::unique_ptr<SignatureStore> signatures = MakeSignatureStore(context);
   const std::unique_ptr<TokenStore> tokens = MakeTokenStore(context);
 };

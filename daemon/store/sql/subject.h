@@ -71,6 +71,7 @@ std::unique_ptr<JobStore> MakeJobStore(SqlContext& context);
 std::unique_ptr<ModelStore> MakeModelStore(SqlContext& context);
 std::unique_ptr<RequestStore> MakeRequestStore(SqlContext& context);
 std::unique_ptr<RolloutStore> MakeRolloutStore(SqlContext& context);
+std::unique_ptr<ScrubStore> MakeScrubStore(SqlContext& context);
 std::unique_ptr<SignatureStore> MakeSignatureStore(SqlContext& context);
 std::unique_ptr<TokenStore> MakeTokenStore(SqlContext& context);
 

@@ -197,6 +197,42 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const fs::path& database,
   return MakeSqlStore(std::make_unique<SqliteDatabase>(database.string(), std::move(writer)));
 }
 
+absl::StatusOr<DatabaseState> CheckSqliteStore(FileSystem& files, const Clock& clock,
+                                               const fs::path& database, Duration at_most) {
+  if (!files.Exists(database)) return DatabaseState::kEmpty;
+  {
+    QF_ASSIGN_OR_RETURN(const auto file, files.Open(database, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    if (size == 0) return DatabaseState::kEmpty;
+  }
+  struct Limit {
+    const Clock& clock;
+    const Duration end;
+    bool over = false;
+  } limit{clock, clock.Monotonic() + at_most};
+  int tables = 0;
+  std::string found;
+  const absl::Status read = CatchErrors([&]() -> absl::Status {
+    soci::session sql(soci::sqlite3, "db=\"" + database.string() + "\"");
+    sql << "SELECT COUNT(*) FROM sqlite_schema", soci::into(tables);
+    constexpr int kSteps = 1000;  // of SQLite's machine: well below a millisecond
+    sqlite_api::sqlite3_progress_handler(
+        static_cast<soci::sqlite3_session_backend*>(sql.get_backend())->conn_, kSteps,
+        [](void* context) -> int {
+          auto& now = *static_cast<Limit*>(context);
+          now.over = now.clock.Monotonic() >= now.end;
+          return now.over ? 1 : 0;
+        },
+        &limit);
+    sql << "PRAGMA quick_check(1)", soci::into(found);
+    return absl::OkStatus();
+  });
+  if (limit.over) return DatabaseState::kPartial;
+  QF_RETURN_IF_ERROR(read);
+  if (found != "ok") return DataLoss("the database is damaged ({})", found);
+  return tables == 0 ? DatabaseState::kEmpty : DatabaseState::kWhole;
+}
+
 absl::Status CopySqliteStore(const fs::path& database, const fs::path& copy) {
   if (!fs::exists(database)) return NotFound("there is no database {}", database.string());
   const absl::Status status = CatchErrors([&]() -> absl::Status {

@@ -94,9 +94,7 @@ absl::Status FolderBlobStore::Settle(const Digest& digest, Encoding encoding) {
 }
 
 absl::StatusOr<uint64_t> FolderBlobStore::Stat(const Digest& digest, Encoding encoding) const {
-  const fs::path path = PathOf(digest, encoding);
-  if (!files_.Exists(path)) return NotFound("there is no file {}", path.string());
-  QF_ASSIGN_OR_RETURN(const auto file, files_.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const auto file, files_.Open(PathOf(digest, encoding), OpenMode::kRead));
   return file->Size();
 }
 
@@ -112,10 +110,8 @@ absl::StatusOr<std::unique_ptr<BlobReader>> FolderBlobStore::OpenRange(const Dig
   return std::make_unique<FileReader>(std::move(file), first, length);
 }
 
-absl::Status FolderBlobStore::Remove(const Digest& digest) {
-  for (const Encoding encoding : kEncodings)
-    QF_RETURN_IF_ERROR(files_.Remove(PathOf(digest, encoding)));
-  return absl::OkStatus();
+absl::Status FolderBlobStore::RemoveForm(const Digest& digest, Encoding encoding) {
+  return files_.Remove(PathOf(digest, encoding));
 }
 
 absl::Status FolderBlobStore::List(

@@ -23,10 +23,10 @@ class FolderBlobStore final : public BlobStore {
                                                         uint64_t length) const override;
   absl::Status List(
       const std::function<absl::Status(const Digest&, const Stored&)>& visit) const override;
-  absl::Status Remove(const Digest& digest) override;
   absl::Status RemoveTemporaries() override;
   absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) override;
   absl::Status Settle(const Digest& digest, Encoding encoding) override;
+  absl::Status RemoveForm(const Digest& digest, Encoding encoding) override;
   std::string Name() const override { return root_.string(); }
   std::string NameOf(const Digest& digest, Encoding encoding) const override;
 

@@ -58,7 +58,7 @@ absl::StatusOr<std::string> ElfArchitecture(ByteSpan header) {
 }
 
 absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path& path) {
-  QF_ASSIGN_OR_RETURN(const auto file, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const auto file, files.Open(path, OpenMode::kOutside));
   AgentProgram program;
   QF_ASSIGN_OR_RETURN(program.size, file->Size());
   if (program.size < kElfHeaderBytes || program.size > kMaxProgramBytes)

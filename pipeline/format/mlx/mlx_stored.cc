@@ -17,7 +17,7 @@ StoredTensor::Values ValuesOf(std::string_view type) {
 absl::Status AddSafetensors(FileSystem& files, const fs::path& folder, const std::string& path,
                             std::vector<StoredTensor>& out) {
   const fs::path whole = folder / path;
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(whole, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(whole, OpenMode::kOutside));
   QF_ASSIGN_OR_RETURN(const SafetensorsFile header, SafetensorsFile::Read(*file, whole.string()));
   for (const SafetensorsTensor& t : header.tensors())
     out.push_back({t.name, t.dtype_name, t.shape, t.size, path, t.offset, ValuesOf(t.dtype_name)});

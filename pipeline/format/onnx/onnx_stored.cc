@@ -111,7 +111,7 @@ class ExternalTensors {
   absl::StatusOr<uint64_t> SizeOf(std::string_view location) {
     if (const auto known = sizes_.find(location); known != sizes_.end()) return known->second;
     QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                        files_.Open(whole_.parent_path() / location, OpenMode::kRead));
+                        files_.Open(whole_.parent_path() / location, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     sizes_.emplace(location, size);
     return size;

@@ -19,7 +19,8 @@ absl::Status AddOpenVino(FileSystem& files, const fs::path& folder, const std::s
                          std::vector<StoredTensor>& out) {
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(folder / path, kMaxIrBytes));
   const std::string bin = fs::path(path).replace_extension(".bin").string();
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(folder / bin, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                      files.Open(folder / bin, OpenMode::kOutside));
   QF_ASSIGN_OR_RETURN(const uint64_t bin_bytes, file->Size());
   QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants,
                       ReadIrConstants(text, (folder / path).string(), bin_bytes));

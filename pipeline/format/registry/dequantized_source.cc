@@ -71,7 +71,7 @@ class DequantizedOpener {
   absl::StatusOr<Region> Open(const StoredTensor& tensor) {
     const auto [it, is_new] = open_.emplace(tensor.file, nullptr);
     if (is_new) {
-      QF_ASSIGN_OR_RETURN(auto file, files_.Open(folder_ / tensor.file, OpenMode::kRead));
+      QF_ASSIGN_OR_RETURN(auto file, files_.Open(folder_ / tensor.file, OpenMode::kOutside));
       it->second = opened.emplace_back(std::move(file)).get();
     }
     return Region{it->second, tensor.offset};

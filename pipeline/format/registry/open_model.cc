@@ -1,30 +1,18 @@
 #include "pipeline/format/registry/open_model.h"
 
 #include "pipeline/format/gguf/read/gguf_source.h"
-#include "pipeline/format/registry/float_source.h"
 #include "pipeline/format/safetensors/hf_source.h"
 
 namespace quantfleet::pipeline {
 
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const ModelFiles& model) {
-  QF_ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source, OpenAsStored(files, model));
-  return FloatSource::Over(std::move(source));
+  if (model.gguf) return GgufSource::Open(files, model.folder / model.files.front().name);
+  return HfSource::Open(files, model);
 }
 
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const ModelFiles model, ResolveModel(files, path));
   return OpenModel(files, model);
-}
-
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files,
-                                                          const ModelFiles& model) {
-  if (model.gguf) return GgufSource::Open(files, model.folder / model.files.front().name);
-  return HfSource::Open(files, model);
-}
-
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, const fs::path& path) {
-  QF_ASSIGN_OR_RETURN(const ModelFiles model, ResolveModel(files, path));
-  return OpenAsStored(files, model);
 }
 
 }  // namespace quantfleet::pipeline

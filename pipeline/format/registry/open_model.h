@@ -1,5 +1,5 @@
-// Opens a model as its authors publish it: an HF folder of safetensors, or a GGUF file, also as the
-// one of its folder.
+// Opens a model as its authors publish it: an HF folder of safetensors, or a GGUF file (or
+// several, of one model), also as what its folder holds.
 #pragma once
 
 #include <memory>
@@ -9,13 +9,8 @@
 
 namespace quantfleet::pipeline {
 
-// As quantizing reads it: Q8_0 tensors of a GGUF are F32 (float_source.h).
+// Each tensor has the type that the file has it in.
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const ModelFiles& model);
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const fs::path& path);
-
-// Each tensor in the type that the file has it in: what inspecting shows.
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files,
-                                                          const ModelFiles& model);
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, const fs::path& path);
 
 }  // namespace quantfleet::pipeline

@@ -7,6 +7,7 @@
 #include "common/base/outside_text.h"
 #include "pipeline/format/safetensors/pickle.h"
 #include "pipeline/model/file_nature.h"
+#include "pipeline/model/shard_name.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -85,6 +86,22 @@ absl::StatusOr<fs::path> SnapshotOf(FileSystem& files, const fs::path& folder) {
                          snapshots.string(), Listed(there));
 }
 
+// The files of a GGUF model whose `file` is there, by name: those that it was split into, or
+// itself.
+absl::StatusOr<std::vector<std::string>> ShardsOf(FileSystem& files, const fs::path& folder,
+                                                  const std::string& file) {
+  const std::optional<ShardName> name = ParseShardName(file);
+  if (!name || name->count == 1) return std::vector<std::string>{file};
+  std::vector<std::string> shards;
+  for (uint32_t i = 1; i <= name->count; ++i) {
+    shards.push_back(name->File(i));
+    if (!files.Exists(folder / shards.back()))
+      return NotFound("{} is missing, one of the {} files of the model: download it again",
+                      (folder / shards.back()).string(), name->count);
+  }
+  return shards;
+}
+
 // Looks through one folder, step by step.
 class FolderResolver {
  public:
@@ -99,13 +116,19 @@ class FolderResolver {
   absl::StatusOr<ModelFiles> Run() {
     const std::vector<std::string> gguf = Ending(kGguf);
     if (!AnyOfFolder() && !gguf.empty()) {
-      if (gguf.size() > 1)
+      QF_ASSIGN_OR_RETURN(const std::vector<std::string> shards,
+                          ShardsOf(files_, result_.folder, gguf[0]));
+      if (gguf.size() > shards.size() || !std::ranges::is_permutation(gguf, shards))
         return InvalidArgument("{} contains several GGUF files ({}): pass the one that is meant",
                                result_.folder.string(), Listed(gguf));
       if (Has(kConfig)) Ignore(std::string(kConfig), gguf[0] + " has a configuration of its own");
-      QF_RETURN_IF_ERROR(Take(gguf[0], Part::kWeights, Expected::kBinary));
+      for (const std::string& shard : shards)
+        QF_RETURN_IF_ERROR(Take(shard, Part::kWeights, Expected::kBinary));
       result_.gguf = true;
-      result_.why = gguf[0] + ", the only weights in the folder";
+      result_.why = shards.size() == 1
+                        ? shards[0] + ", the only weights in the folder"
+                        : fmt::format("the {} files of {}, the only weights in the folder",
+                                      shards.size(), ParseShardName(shards[0])->model);
       return std::move(result_);
     }
     if (!Has(kConfig))
@@ -230,8 +253,20 @@ absl::StatusOr<ModelFiles> ResolveFile(FileSystem& files, const fs::path& path) 
     result.folder = path.parent_path();
     result.name = path.stem().string();
     result.gguf = true;
-    result.files = {{Part::kWeights, name, size}};
-    result.why = name + ", a GGUF file";
+    QF_ASSIGN_OR_RETURN(const std::vector<std::string> shards,
+                        ShardsOf(files, result.folder, name));
+    if (shards.size() == 1) {
+      result.files = {{Part::kWeights, name, size}};
+      result.why = name + ", a GGUF file";
+      return result;
+    }
+    for (const std::string& shard : shards) {
+      QF_ASSIGN_OR_RETURN(const uint64_t bytes,
+                          CheckNature(files, result.folder / shard, Expected::kBinary));
+      result.files.push_back({Part::kWeights, shard, bytes});
+    }
+    result.name = ParseShardName(name)->model;
+    result.why = fmt::format("the {} files of {}", shards.size(), result.name);
     return result;
   }
   const bool weights = path.extension() == kSafetensors;

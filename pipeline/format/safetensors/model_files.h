@@ -1,6 +1,7 @@
 // Which files make a model: the one answer that quantizing, inspecting, pushing and importing go
 // by. A folder of a Hugging Face model, the hub's cache of one (models--ORG--NAME), a GGUF file, or
-// a folder with one GGUF file. Reads names, the index of shards and the first bytes of each file.
+// a folder with one GGUF file; one that was split (NAME-00001-of-00003.gguf) is all of its files.
+// Reads names, the index of shards and the first bytes of each file.
 //
 // Weights of a folder are model.safetensors or the shards that model.safetensors.index.json names,
 // and a GGUF file only where it has neither. Names that begin with a dot are never part of a model
@@ -26,8 +27,10 @@ std::string_view PartName(ModelFile::Part part);  // "weights"
 
 struct ModelFiles {
   fs::path folder;
-  std::string name;   // of the model, for people: that of its folder or file
-  bool gguf = false;  // `files` is one GGUF file; else safetensors and what belongs to them
+  std::string name;  // of the model, for people: that of its folder or file
+  // `files` is one GGUF file, or those that one was split into, by number; else safetensors and
+  // what belongs to them.
+  bool gguf = false;
   std::vector<ModelFile> files;  // by name
   ShardIndex shards;             // unless `gguf`
   // What stands there, looks like a part of a model, and is not read, with the reason: "m.gguf:

@@ -62,6 +62,7 @@ class FakeDaemon {
   std::string fleet_endpoint;    // what a check-in brings
   std::set<std::string> silent;  // addresses that do not answer
   std::string checked_in_at;     // the address
+  v1::CheckInRequest last_check_in;
   int connections = 0, enrollments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
   std::vector<std::string> keys;  // public, of each enrollment
@@ -124,6 +125,7 @@ class FakeDaemon {
       if (daemon_.revoked) return PermissionDenied("device is revoked");
       ++daemon_.check_ins;
       daemon_.checked_in_at = address_;
+      daemon_.last_check_in = request;
       daemon_.heard_trust_root_version = request.trust_root_version();
       v1::CheckInResponse response;
       response.set_server_time_ms(daemon_.SaidTime());

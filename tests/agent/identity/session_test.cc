@@ -448,6 +448,37 @@ TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {
             std::chrono::floor<std::chrono::seconds>(daemon_.clock_.Now() + daemon_.lifetime));
 }
 
+TEST_F(SessionTest, OnAFullDiskANewCertificateWaitsUntilTheOldOneHasExpired) {
+  const std::string first = store_.Load()->certificate_pem;
+  auto life = BeginNow();
+  files_.SetWriteBudget(0);
+  life->system.Advance(6 * kDay);
+  daemon_.clock_.Advance(6 * kDay);
+  EXPECT_OK(life->CheckIn());
+  EXPECT_EQ(life->session.identity().certificate_pem, first) << "it could not be kept";
+  life->system.Advance(2 * kDay);
+  daemon_.clock_.Advance(2 * kDay);
+  EXPECT_OK(life->CheckIn());
+  EXPECT_NE(life->session.identity().certificate_pem, first);
+  EXPECT_EQ(store_.Load()->certificate_pem, first);
+  EXPECT_OK(BeginNow()->CheckIn()) << "after a restart";
+  files_.SetWriteBudget(1 << 20);
+  EXPECT_OK(BeginNow()->CheckIn());
+  EXPECT_NE(store_.Load()->certificate_pem, first);
+}
+
+TEST_F(SessionTest, WhatTheDiskRefusedIsSavedAtALaterCheckIn) {
+  auto life = BeginNow();
+  files_.SetWriteBudget(0);
+  daemon_.fleet_endpoint = ":7445";
+  EXPECT_OK(life->CheckIn());
+  EXPECT_EQ(life->session.identity().fleet_endpoint, ":7445");
+  EXPECT_EQ(store_.Load()->fleet_endpoint, "");
+  files_.SetWriteBudget(1 << 20);
+  EXPECT_OK(life->CheckIn());
+  EXPECT_EQ(store_.Load()->fleet_endpoint, ":7445");
+}
+
 TEST_F(SessionTest, OfflinePastExpiry) {
   daemon_.clock_.Advance(kDay * 30);
   auto life = BeginNow();

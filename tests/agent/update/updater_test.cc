@@ -253,6 +253,16 @@ TEST_F(UpdaterTest, FullDiskFailsAndKeepsWhatRuns) {
   ExpectHealthy(Apply(*life, To(3, v2_)), v2_, 3);
 }
 
+TEST_F(UpdaterTest, WhatMustStayFreeIsSaidWhereTheRestWouldDo) {
+  testing::FaultyFileSystem files;
+  files.SetFreeSpace(1 << 20);
+  auto life = Begin(files);
+  const v1::ModelStatus status = Apply(*life, To(1, v1_));
+  ExpectFailed(status, Reason::kDiskFull);
+  EXPECT_THAT(status.detail(), HasSubstr("8.0 MiB"));  // without it, 1.0 MiB would be enough
+  EXPECT_THAT(status.detail(), HasSubstr("1.0 MiB"));
+}
+
 TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
   auto life = Begin();
   Apply(*life, To(1, v1_));

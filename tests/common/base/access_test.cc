@@ -84,6 +84,30 @@ TEST_F(AccessTest, RootDoesNotWriteIntoTheFolderOfAnotherUsersService) {
   EXPECT_OK(CheckIsOwn(folder, owner));
 }
 
+// As /run/secrets of a container and the folders of certbot have them.
+TEST_F(AccessTest, ASecretMayStandBehindALinkOfItsOwner) {
+  const fs::path file = FileWith(0600);
+  ASSERT_OK(RealFileSystem().MakeLink(file, dir_ / "link"));
+  EXPECT_EQ(*ReadPrivate(RealFileSystem(), dir_ / "link", 100), "secret");
+  EXPECT_TRUE(*IsOwnLink(dir_ / "link"));
+  EXPECT_FALSE(*IsOwnLink(file));
+  EXPECT_FALSE(*IsOwnLink(dir_ / "absent"));
+  fs::permissions(file, fs::perms(0644));
+  EXPECT_ERROR(ReadPrivate(RealFileSystem(), dir_ / "link", 100).status(), kFailedPrecondition,
+               "chmod 600");
+}
+
+TEST_F(AccessTest, ALinkThatAnotherUserMadeIsRefused) {
+  ASSERT_OK(RealFileSystem().MakeLink(FileWith(0600), dir_ / "link"));
+  if (::geteuid() != 0) {
+    EXPECT_ERROR(IsOwnLink(dir_ / "link", ::geteuid() + 1).status(), kFailedPrecondition, "link");
+    return;
+  }
+  ASSERT_EQ(::lchown((dir_ / "link").c_str(), 1000, 1000), 0);
+  EXPECT_ERROR(ReadPrivate(RealFileSystem(), dir_ / "link", 100).status(), kFailedPrecondition,
+               "link");
+}
+
 TEST_F(AccessTest, TheCommandCanBeCopiedIntoAShell) {
   EXPECT_ERROR(CheckPrivate(FileWith(0644, "my key")), kFailedPrecondition,
                "chmod 600 '" + (dir_ / "my key").string() + "'`");

@@ -1,12 +1,13 @@
 #include "common/base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
-#include <fstream>
-#include <thread>
-
+#include "common/base/access.h"
 #include "common/base/digest.h"
+#include "common/base/fd.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -90,10 +91,59 @@ TEST(File, StreamsAreReadToTheirEnd) {
   EXPECT_EQ(*files.ReadStream(dir / "f", 100), "12345");
   EXPECT_EQ(*files.ReadStream(dir / "f", 3), "123");
   EXPECT_FALSE(files.ReadStream("/proc/self/status", 1 << 20)->empty()) << "its size is 0";
-  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
-  std::jthread writer([&] { std::ofstream(dir / "pipe") << "through a pipe"; });
-  EXPECT_EQ(*files.ReadStream(dir / "pipe", 100), "through a pipe");
   EXPECT_TRUE(absl::IsNotFound(files.ReadStream(dir / "none", 100).status()));
+}
+
+// Without a writer each of these would wait for ever.
+TEST(File, PipesSocketsAndDevicesAreRefusedWithoutWaiting) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  (dir / "socket").string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_OK(files.MakeLink(dir / "pipe", dir / "link"));
+  for (const fs::path& path :
+       {dir / "pipe", dir / "link", dir / "socket", fs::path("/dev/zero"), fs::path("/dev/tty")}) {
+    for (const OpenMode mode : {OpenMode::kRead, OpenMode::kOutside, OpenMode::kSecret,
+                                OpenMode::kUpdate, OpenMode::kCreate, OpenMode::kPrivate})
+      EXPECT_TRUE(absl::IsInvalidArgument(files.Open(path, mode).status()))
+          << path << files.Open(path, mode).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(files.ReadAll(path).status())) << path;
+    EXPECT_TRUE(absl::IsInvalidArgument(ReadPrivate(files, path, 100).status())) << path;
+    EXPECT_TRUE(absl::IsInvalidArgument(files.ReadStream(path, 100).status())) << path;
+    EXPECT_TRUE(absl::IsInvalidArgument(MappedFile::Map(path).status())) << path;
+  }
+  EXPECT_FALSE(files.IsLocked(dir / "pipe"));
+}
+
+TEST(File, AFileFromOutsideThatGrowsOrShrinksWhileItIsReadIsAnError) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  for (const uint64_t size : {uint64_t{2}, uint64_t{8}}) {
+    ASSERT_OK(files.WriteAtomically(dir / "f", AsBytes("data")));
+    const auto outside = files.Open(dir / "f", OpenMode::kOutside);
+    const auto own = files.Open(dir / "f", OpenMode::kRead);
+    Bytes two(2);
+    EXPECT_OK((*outside)->ReadAt(0, two));
+    fs::resize_file(dir / "f", size);
+    EXPECT_TRUE(absl::IsDataLoss((*outside)->ReadAt(0, two))) << size;
+    EXPECT_EQ(*(*outside)->Size(), 4u);
+    EXPECT_OK((*own)->ReadAt(0, two));
+    EXPECT_EQ(*(*own)->Size(), size);
+  }
+}
+
+TEST(File, APrivateFileIsNotWrittenThroughALinkNorWhereOthersRead) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  ASSERT_OK(files.WriteAtomically(dir / "open", AsBytes("x")));
+  ASSERT_OK(files.MakeLink(dir / "elsewhere", dir / "link"));
+  for (const char* name : {"open", "link"})
+    EXPECT_TRUE(absl::IsFailedPrecondition(files.Open(dir / name, OpenMode::kPrivate).status()))
+        << name;
+  EXPECT_FALSE(files.Exists(dir / "elsewhere"));
 }
 
 TEST(File, PrivateFilesAreNobodyElses) {

@@ -19,20 +19,20 @@ TEST(Crowd, ClosesWhoIsTooMany) {
   EXPECT_EQ(crowd.Enter(3).kind, Kind::kServed);
 }
 
-TEST(Crowd, TellsSomeOfThemAndClosesTheOthers) {
-  Crowd crowd({.most = 1, .most_told = 2});
+TEST(Crowd, TurnsSomeAwayAndClosesTheOthers) {
+  Crowd crowd({.most = 1, .most_turned_away = 2});
   EXPECT_EQ(crowd.Enter(0).kind, Kind::kServed);
-  EXPECT_EQ(crowd.Enter(1).kind, Kind::kTold);
-  EXPECT_EQ(crowd.Enter(2).kind, Kind::kTold);
+  EXPECT_EQ(crowd.Enter(1).kind, Kind::kTurnedAway);
+  EXPECT_EQ(crowd.Enter(2).kind, Kind::kTurnedAway);
   EXPECT_EQ(crowd.Enter(3).kind, Kind::kClosed);
   EXPECT_EQ(crowd.counts().open, 3u);
   EXPECT_EQ(crowd.counts().refused, 3u);
   crowd.Leave(1);
-  EXPECT_EQ(crowd.Enter(4).kind, Kind::kTold);
+  EXPECT_EQ(crowd.Enter(4).kind, Kind::kTurnedAway);
 }
 
 TEST(Crowd, TheOneThatHasWaitedLongestGivesWay) {
-  Crowd crowd({.most = 2, .most_told = 2, .gives_way = true});
+  Crowd crowd({.most = 2, .most_turned_away = 2, .gives_way = true});
   crowd.Enter(0);
   crowd.Enter(1);
   crowd.BeginWaiting(1);
@@ -45,7 +45,7 @@ TEST(Crowd, TheOneThatHasWaitedLongestGivesWay) {
   crowd.BeginWaiting(1);  // it has not been closed yet, and counts no more
   crowd.Leave(1);
   crowd.EndWaiting(0);
-  EXPECT_EQ(crowd.Enter(3).kind, Kind::kTold) << "all are busy";
+  EXPECT_EQ(crowd.Enter(3).kind, Kind::kTurnedAway) << "all are busy";
 }
 
 Crowd::Instant At(int ms) { return Crowd::Instant(std::chrono::milliseconds(ms)); }

@@ -160,8 +160,8 @@ TEST_F(ServerTest, SilentClientsAreClosed) {
   EXPECT_EQ(slow.ReadAll(), "");
 }
 
-TEST_F(ServerTest, WhoIsTooManyIsTold) {
-  StartEcho({.connections = {.most = 0, .most_told = 5}});
+TEST_F(ServerTest, WhoIsTooManyIsTurnedAway) {
+  StartEcho({.connections = {.most = 0, .most_turned_away = 5}});
   EXPECT_THAT(Ask(kGet), StartsWith(Status(Refusal::Kind::kCrowded)));
   EXPECT_EQ(server_->traffic().connections.refused, 1u);
 }

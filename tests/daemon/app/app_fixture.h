@@ -16,7 +16,9 @@ class AppFixture : public FleetFixture {
       : blobs_(RealFileSystem(), dir_ / "blobs"),
         models_(*store_, RealFileSystem(), random_, clock_, dir_.path()),
         jobs_({*store_, *authority_, blobs_, RealFileSystem(), random_, clock_}, {}),
-        app_({*store_, *authority_, models_, jobs_, blobs_, classes_, fleet_, rollouts_, clock_}) {}
+        scrubber_({*store_, blobs_, RealFileSystem(), jobs_, clock_}, {}),
+        app_({*store_, *authority_, models_, jobs_, scrubber_, blobs_, classes_, fleet_, rollouts_,
+              clock_}) {}
 
   Caller Operator(std::string_view role) const {
     const trust::KeyPair key = trust::GenerateTlsKey();
@@ -33,6 +35,7 @@ class AppFixture : public FleetFixture {
   pipeline::FolderBlobStore blobs_;
   ModelRegistry models_;
   JobRunner jobs_;
+  Scrubber scrubber_;
   App app_;
 };
 

@@ -34,6 +34,7 @@ std::vector<UseCase> ForViewers() {
           Of("jobs.Watch", &App::jobs, &Jobs::Watch),
           Of("artifacts.List", &App::artifacts, &Artifacts::List),
           Of("artifacts.Get", &App::artifacts, &Artifacts::Get),
+          Of("artifacts.WatchScrub", &App::artifacts, &Artifacts::WatchScrub),
           Of("classes.List", &App::classes, &Classes::List),
           Of("tokens.List", &App::tokens, &Tokens::List),
           Of("devices.List", &App::devices, &Devices::List),
@@ -59,6 +60,7 @@ std::vector<UseCase> ForPublishers() {
       Of("jobs.Cancel", &App::jobs, &Jobs::Cancel),
       Of("artifacts.Delete", &App::artifacts, &Artifacts::Delete),
       Of("artifacts.CollectGarbage", &App::artifacts, &Artifacts::CollectGarbage),
+      Of("artifacts.Repair", &App::artifacts, &Artifacts::Repair),
       Of("classes.Apply", &App::classes, &Classes::Apply),
       Of("groups.Apply", &App::groups, &Groups::Apply),
       Of("groups.Delete", &App::groups, &Groups::Delete),
@@ -78,6 +80,7 @@ std::vector<UseCase> ForAdmins() {
   pushed_program.set_name("quantfleet-agent");
   return {Of("models.Import of a program", &App::models, &Models::Import, program),
           Of("models.BeginPush of a program", &App::models, &Models::BeginPush, pushed_program),
+          Of("artifacts.Scrub", &App::artifacts, &Artifacts::Scrub),
           Of("tokens.Create", &App::tokens, &Tokens::Create),
           Of("tokens.Revoke", &App::tokens, &Tokens::Revoke),
           Of("devices.Revoke", &App::devices, &Devices::Revoke),

@@ -1,10 +1,12 @@
 #include "daemon/maintenance.h"
 
 #include <gmock/gmock.h>
+#include <soci/soci.h>
 
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 #include "daemon/data_lock.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -17,6 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::Names;
+using ::testing::Not;
 
 // A data folder with a device that was told something, as a daemon leaves it.
 class MaintenanceTest : public ::testing::Test {
@@ -58,6 +61,20 @@ class MaintenanceTest : public ::testing::Test {
                           })
                   .status());
   }
+  absl::StatusOr<std::string> BackUp(const fs::path& data, bool models = false) {
+    return daemon::BackUp(RealFileSystem(), data, dir_ / "backup", models);
+  }
+  // A pushed model: its record, and its file.
+  void Push(const std::string& name, const std::string& recorded) {
+    v1::Model model;
+    model.set_name(name);
+    model.set_path(recorded);
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
+    ASSERT_OK(Once(*store)->models().Put(model, {}).status());
+    const fs::path folder = data_ / "models" / fs::path(recorded).filename() / "deep";
+    ASSERT_OK(RealFileSystem().MakeFolder(folder));
+    ASSERT_OK(RealFileSystem().WriteAtomically(folder / "f", AsBytes("weights of " + name)));
+  }
   absl::StatusOr<std::string> Retire(bool force = false) {
     return RetireOldKeys(RealFileSystem(), clock_, data_, force);
   }
@@ -71,18 +88,51 @@ class MaintenanceTest : public ::testing::Test {
 TEST_F(MaintenanceTest, ABackUpOfARunningDaemonBecomesAnotherFolder) {
   const auto lock = DataLock::Take(RealFileSystem(), data_);  // its daemon runs
   ASSERT_OK(lock.status());
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
-  EXPECT_ERROR(BackUp(RealFileSystem(), data_, dir_ / "backup"), kAlreadyExists, "backup");
+  ASSERT_OK(BackUp(data_));
+  EXPECT_ERROR(BackUp(data_), kAlreadyExists, "backup");
   EXPECT_EQ(fs::status(dir_ / "backup/keys").permissions() & fs::perms::mask, fs::perms::owner_all);
   ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
   EXPECT_EQ(Root(dir_ / "other").SerializeAsString(), first_root_.SerializeAsString());
   EXPECT_EQ(Told(dir_ / "other").SerializeAsString(), Told(data_).SerializeAsString());
 }
 
+TEST_F(MaintenanceTest, ABackUpSaysThatItLeavesPushedModelsOutAndTheRestoreWhich) {
+  Push("demo", "models/demo-p0123456789abcdef");
+  const auto made = BackUp(data_);
+  ASSERT_OK(made.status());
+  EXPECT_THAT(*made, Names("pushed models", "--models"));
+  const auto restored = Restore(RealFileSystem(), dir_ / "backup", dir_ / "other");
+  ASSERT_OK(restored.status());
+  EXPECT_THAT(*restored, Names("demo", "push"));
+}
+
+TEST_F(MaintenanceTest, PushedModelsComeAlongWhereverTheDataGoes) {
+  Push("demo", "models/demo-p0123456789abcdef");
+  Push("old", (data_ / "models/old-pfedcba9876543210").string());  // as it was recorded before
+  const auto made = BackUp(data_, /*models=*/true);
+  ASSERT_OK(made.status());
+  EXPECT_THAT(*made, Not(HasSubstr("--models")));
+  fs::remove_all(data_);
+  // One that was begun before and was cut off is of no matter.
+  fs::create_directories(dir_ / "other/models/.demo-p0123456789abcdef.partial/deep");
+  const auto restored = Restore(RealFileSystem(), dir_ / "backup", dir_ / "other");
+  ASSERT_OK(restored.status());
+  EXPECT_THAT(*restored, Not(HasSubstr("demo")));
+  EXPECT_EQ(*RealFileSystem().ReadAll(dir_ / "other/models/demo-p0123456789abcdef/deep/f"),
+            "weights of demo");
+  const auto store = OpenSqliteStore(dir_ / "other/state.db").value();
+  const auto models = Once(*store)->models().List();
+  ASSERT_OK(models.status());
+  ASSERT_EQ(models->size(), 2u);
+  for (const v1::Model& model : *models)
+    EXPECT_TRUE(fs::exists(PlaceOf(RealFileSystem(), dir_ / "other", model.path()) / "deep/f"))
+        << model.name();
+}
+
 TEST_F(MaintenanceTest, NothingIsOverwrittenAndNothingMadeOfHalf) {
-  EXPECT_ERROR(BackUp(RealFileSystem(), dir_ / "none", dir_ / "backup"), kNotFound, "--data");
+  EXPECT_ERROR(BackUp(dir_ / "none"), kNotFound, "--data");
   EXPECT_FALSE(fs::exists(dir_ / "backup"));
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(BackUp(data_));
   EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition,
                data_.string());
   fs::remove(dir_ / "backup/keys/signing.pem");
@@ -104,6 +154,30 @@ TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
   EXPECT_EQ(last.version(), 3u);
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, last));
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, both));
+}
+
+// A key that others may have read must go, whatever the disk has done to a statement.
+TEST_F(MaintenanceTest, ADamagedStatementDoesNotKeepTheKeyFromBeingChanged) {
+  {
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
+    Enrollment enrollment{HashText("key of d2"), "list", {}, 1};
+    enrollment.device.set_id("d2");
+    enrollment.device.set_state(v1::Device::REVOKED);
+    ASSERT_OK(Once(*store)->devices().Create(enrollment).status());
+    ASSERT_OK(Once(*store)
+                  ->assignments()
+                  .Assign("d2", "m", HashText("a").raw(), "",
+                          [](uint64_t) -> absl::StatusOr<v1::Signed> { return v1::Signed(); })
+                  .status());
+  }
+  soci::session("sqlite3", "db=" + (data_ / "state.db").string())
+      << "UPDATE assignments SET statement = 'CgX_' WHERE device = 'd2'";
+  const auto rotated = RotateSigningKey(RealFileSystem(), clock_, data_);
+  ASSERT_OK(rotated.status());
+  EXPECT_THAT(*rotated, Names((data_ / "state.db").string(), "m of device d2"));
+  EXPECT_EQ(Told(data_).signatures_size(), 2) << "the other one is signed";
+  DeviceHears(2);
+  EXPECT_OK(Retire().status());
 }
 
 TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
@@ -139,7 +213,7 @@ TEST_F(MaintenanceTest, AClockIsAcceptedByCommand) {
 TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
   ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
   ASSERT_OK(Retire(true).status());
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(BackUp(data_));
   ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
   v1::TrustRoot root = first_root_;
   for (const v1::Signed& statement : Authority::Open(RealFileSystem(), clock_, dir_ / "other", {})

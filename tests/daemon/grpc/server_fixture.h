@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "common/base/random.h"
@@ -30,13 +31,20 @@ class ServerFixture : public ::testing::Test {
     config_.listen.port = config_.http.port = 0;
     config_.threads = 1;
     auto server =
-        Server::Start(config_, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
+        Server::Start(config_, {RealFileSystem(), clock_, random_, [this](std::string_view line) {
+                                  const std::lock_guard lock(log_mutex_);
+                                  log_ += std::string(line) + "\n";
+                                }});
     ASSERT_OK(server.status());
     server_ = *std::move(server);
     // The same keys, for issuing what the daemon has no call for yet.
     authority_ = Authority::Open(RealFileSystem(), clock_, config_.data, {"127.0.0.1"}).value();
   }
 
+  std::string Logged() {
+    const std::lock_guard lock(log_mutex_);
+    return log_;
+  }
   net::ServerTrust Trust() const { return {authority_->authorities_pem(), {}, {}}; }
   net::ClientIdentity Operator(const std::string& role) const {
     const trust::KeyPair key = trust::GenerateTlsKey();
@@ -67,6 +75,8 @@ class ServerFixture : public ::testing::Test {
   Config config_;
   RealClock clock_;
   SecureRandom random_;
+  std::mutex log_mutex_;
+  std::string log_;  // guarded by log_mutex_
   std::unique_ptr<Server> server_;
   std::unique_ptr<Authority> authority_;
 };

@@ -12,7 +12,9 @@
 namespace quantfleet::daemon {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ServerTest : public WholePathFixture {};
 
@@ -286,6 +288,29 @@ TEST_F(ServerTest, DeviceGetsOnlyWhatItIsAssigned) {
   get.set_manifest_digest("short");
   EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
                kInvalidArgument, "32 bytes");
+}
+
+// What is wrong inside the daemon stands in its log, under the reference that the device is given.
+TEST_F(ServerTest, ADeviceIsNotToldWhereTheDaemonKeepsItsFiles) {
+  ASSERT_OK(Import().status());
+  const v1::Job job = RunJob({"iot-int4"});
+  ASSERT_EQ(job.artifacts().size(), 1);
+  const Device device = Enrolled();
+  v1::CreateRolloutRequest create;
+  create.set_model("tiny");
+  ASSERT_OK(
+      Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create).status());
+  fs::remove_all(config_.data / "blobs");
+  v1::GetDeviceArtifactRequest get;
+  get.set_manifest_digest(Digest::FromHexText(job.artifacts(0).substr(10))->raw());
+  const auto artifact = Call<v1::DeviceArtifact>(Stub<v1::DeviceService>(device.tls()),
+                                                 &v1::DeviceService::Stub::GetArtifact, get);
+  ASSERT_FALSE(artifact.ok());
+  const std::string told = Message(artifact.status());
+  EXPECT_THAT(told, Not(HasSubstr(config_.data.string())));
+  const size_t at = told.find("e-");
+  ASSERT_NE(at, std::string::npos) << told;
+  EXPECT_THAT(Logged(), AllOf(HasSubstr(told.substr(at)), HasSubstr(config_.data.string())));
 }
 
 TEST_F(ServerTest, ExpiredCertificateIsRenewedWithoutOne) {

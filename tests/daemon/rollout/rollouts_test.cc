@@ -238,7 +238,13 @@ TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
   EXPECT_ERROR(rollouts_.Create({"", "demo", {"d-none"}, {}}), kNotFound, "d-none");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {"ffffffffffff"}}), kNotFound, "ffffffffffff");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "gguf:q4_0");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition, "edge-fp16");
+  for (const bool dry_run : {false, true})
+    EXPECT_ERROR(rollouts_.Create({.request_id = "",
+                                   .model = "demo",
+                                   .device_ids = {edge_.id},
+                                   .artifacts = {},
+                                   .dry_run = dry_run}),
+                 kFailedPrecondition, "edge-fp16");
   ASSERT_OK(Revoke(iot_.id).status());
   EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition, "revoked");
   EXPECT_TRUE(Once(*store_)->rollouts().List()->empty());

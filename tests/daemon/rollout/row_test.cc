@@ -109,6 +109,20 @@ TEST(RowTest, ADownloadIsAllowedWhereItWaitsForItsBudget) {
     }
 }
 
+TEST(RowTest, WhoWaitsForItsArtifactIsQueuedAndSaysWhyOnce) {
+  for (int state = 0; state < RolloutDevice::State_ARRAYSIZE; ++state) {
+    RolloutDevice row = RowIn(static_cast<RolloutDevice::State>(state));
+    const bool waits = state == RolloutDevice::QUEUED;
+    EXPECT_EQ(Move(row, RowEvent::kHold, {.why = "damaged"}), waits);
+    EXPECT_EQ(row.state(), state);
+    if (!waits) continue;
+    EXPECT_EQ(row.code(), RolloutDevice::ARTIFACT_UNAVAILABLE);
+    EXPECT_EQ(row.reason(), "damaged");
+    EXPECT_FALSE(Move(row, RowEvent::kHold, {.why = "damaged"}));
+    EXPECT_TRUE(Move(row, RowEvent::kHold, {.why = "damaged, and a job makes it again"}));
+  }
+}
+
 TEST(RowTest, EndsSayWhy) {
   const std::tuple<RowEvent, RolloutDevice::State, RolloutDevice::Code> ends[] = {
       {RowEvent::kTimeOut, RolloutDevice::PENDING, RolloutDevice::TIMED_OUT},

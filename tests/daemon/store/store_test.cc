@@ -112,6 +112,38 @@ TEST_P(StoreTest, AnArtifactOfTwoModelsIsOneArtifactAndTheNewestOfBoth) {
   EXPECT_EQ(Once(*store_)->counts().Count(0)->stored_bytes, 20u);
 }
 
+TEST_P(StoreTest, AnArtifactIsDamagedUntilItsBlobsAreThere) {
+  ArtifactRecord record;
+  const std::string one = "artifacts/" + std::string(64, 'a'),
+                    two = "artifacts/" + std::string(64, 'b');
+  for (const std::string& name : {one, two}) {
+    record.artifact.set_name(name);
+    record.artifact.set_model("m");
+    ASSERT_TRUE(Once(*store_)->artifacts().Put(record).ok());
+  }
+  const Digest x = HashText("x"), y = HashText("y"), itself = *Digest::FromHexText(one.substr(10));
+  EXPECT_TRUE(*Once(*store_)->artifacts().MarkDamaged(one, {x, y, itself}, 7));
+  EXPECT_FALSE(*Once(*store_)->artifacts().MarkDamaged(one, {x}, 9)) << "it is known";
+  EXPECT_TRUE(*Once(*store_)->artifacts().MarkDamaged(two, {x}, 8));
+  EXPECT_FALSE(*Once(*store_)->artifacts().MarkDamaged("artifacts/" + x.hex(), {x}, 8));
+  Reopen();
+  EXPECT_THAT(*Once(*store_)->artifacts().ListDamaged(), ElementsAre(one, two));
+  EXPECT_EQ(Once(*store_)->artifacts().ListDamagedBlobs()->size(), 3u);
+  EXPECT_EQ(Once(*store_)->counts().Count(0)->artifacts_damaged, 2u);
+  const v1::ArtifactDamage damage = Once(*store_)->artifacts().Get(one)->artifact.damage();
+  EXPECT_EQ(damage.blobs(), 2u);
+  EXPECT_TRUE(damage.manifest());
+  EXPECT_EQ(damage.found_ms(), 7);
+  EXPECT_EQ(damage.remedy(), "quantfleet artifact repair aaaaaaaaaaaa");
+  EXPECT_EQ(Once(*store_)->artifacts().List("m")->front().damage().blobs(), 1u);
+
+  ASSERT_TRUE(Once(*store_)->artifacts().ClearDamage({x, HashText("another")}).ok());
+  EXPECT_THAT(*Once(*store_)->artifacts().ListDamaged(), ElementsAre(one));
+  EXPECT_FALSE(Once(*store_)->artifacts().Get(two)->artifact.has_damage());
+  ASSERT_TRUE(Once(*store_)->artifacts().Delete(one).ok());
+  EXPECT_THAT(*Once(*store_)->artifacts().ListDamagedBlobs(), IsEmpty());
+}
+
 TEST_P(StoreTest, AnArtifactMayBeOfSeveralVersions) {
   ArtifactRecord record;
   record.artifact.set_name("artifacts/" + std::string(64, 'a'));

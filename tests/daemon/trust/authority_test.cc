@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
@@ -303,7 +304,36 @@ TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto renewed = authority->ServerIdentity();
   ASSERT_TRUE(renewed.ok());
   EXPECT_NE(renewed->certificate_pem, first->certificate_pem);
-  EXPECT_EQ(Open({"10.1.2.3"})->ServerIdentity()->certificate_pem, renewed->certificate_pem);
+  EXPECT_EQ(Open({"quantfleet.example", "10.1.2.3"})->ServerIdentity()->certificate_pem,
+            renewed->certificate_pem);
+}
+
+// What checks the name, as Prometheus does, finds one, wherever the daemon listens.
+TEST_F(AuthorityTest, TheServerCertificateNamesThisMachineEvenWhereItListensEverywhere) {
+  const auto identity = Open({"0.0.0.0", "::"})->ServerIdentity();
+  ASSERT_TRUE(identity.ok()) << Describe(identity.status());
+  const auto info = trust::ReadCertificate(identity->certificate_pem);
+  ASSERT_TRUE(info.ok());
+  char machine[256] = {};
+  ASSERT_EQ(::gethostname(machine, sizeof machine - 1), 0);
+  EXPECT_THAT(info->subject.dns_names,
+              ::testing::IsSupersetOf({std::string("localhost"), std::string(machine)}));
+  EXPECT_THAT(info->subject.ip_addresses,
+              ::testing::UnorderedElementsAre("127.0.0.1", "0:0:0:0:0:0:0:1"));
+}
+
+TEST_F(AuthorityTest, OtherNamesMeanANewServerCertificate) {
+  const auto pem = [&](const std::vector<std::string>& names) {
+    return Open(names)->ServerIdentity()->certificate_pem;
+  };
+  const std::string both = pem({"a.example", "b.example"});
+  EXPECT_EQ(pem({"b.example", "a.example"}), both);
+  const std::string one = pem({"a.example"});
+  EXPECT_NE(one, both) << "it no longer answers to the other";
+  EXPECT_EQ(trust::ReadCertificate(one)->subject.dns_names.back(), "a.example");
+  const auto bad = Open({"no name"})->ServerIdentity();
+  EXPECT_EQ(bad.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(bad.status()), HasSubstr("no name"));
 }
 
 TEST_F(AuthorityTest, ANewAddressOrADamagedFileMeansANewServerCertificate) {

@@ -7,7 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "common/http/listen_socket.h"
 #include "common/trust/openssl_handles.h"
@@ -93,6 +96,17 @@ class HttpServerTest : public ::testing::Test {
     handlers.ready = [this]() -> absl::Status {
       return ready_ ? absl::OkStatus() : Unavailable("secret detail");
     };
+    handlers.for_device = [this](const absl::Status& error) {
+      if (error.code() != absl::StatusCode::kInternal) return error;
+      const std::lock_guard lock(mutex_);
+      hidden_ = Message(error);
+      return Internal("see the log");
+    };
+    handlers.unreadable = [this](const Digest& blob) {
+      const std::lock_guard lock(mutex_);
+      unreadable_.push_back(blob);
+      return comes_back_;
+    };
     auto server = HttpServer::Start(faulty_, options, std::move(handlers));
     ASSERT_OK(server.status());
     server_ = *std::move(server);
@@ -105,6 +119,14 @@ class HttpServerTest : public ::testing::Test {
     return Ask(fmt::format("{} /v1/blobs/{}.raw HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n",
                            method, hex_, headers),
                identity);
+  }
+  std::string Hidden() {
+    const std::lock_guard lock(mutex_);
+    return hidden_;
+  }
+  std::vector<Digest> Unreadable() {
+    const std::lock_guard lock(mutex_);
+    return unreadable_;
   }
   static std::string Body(const std::string& answer) {
     const size_t at = answer.find("\r\n\r\n");
@@ -119,7 +141,10 @@ class HttpServerTest : public ::testing::Test {
   trust::CertificateAuthority ca_ = trust::CertificateAuthority::Create("test", clock_);
   Identity device_ = Issue(ca_, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}});
   std::string content_;
-  bool ready_ = true;
+  std::atomic<bool> ready_ = true, comes_back_ = false;
+  std::mutex mutex_;
+  std::string hidden_;              // what a device was not told; guarded by mutex_
+  std::vector<Digest> unreadable_;  // blobs that a client could not read; guarded by mutex_
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -156,6 +181,8 @@ TEST_F(HttpServerTest, SaysWhatTheBlobStoreAnswers) {
   const std::string gone = Blob("GET", "", &device_);
   EXPECT_THAT(gone, StartsWith("HTTP/1.1 503 "));
   EXPECT_THAT(gone, Not(HasSubstr("secret")));
+  EXPECT_THAT(gone, HasSubstr("see the log"));
+  EXPECT_THAT(Hidden(), HasSubstr("secret detail")) << "whoever logs it has the whole";
   faulty_.Fail(absl::OkStatus());
   faulty_.CutAfter(100'000);
   const std::string cut = Blob("GET", "", &device_);
@@ -164,6 +191,18 @@ TEST_F(HttpServerTest, SaysWhatTheBlobStoreAnswers) {
   faulty_.CutAfter(std::nullopt);
   ASSERT_OK(blobs_.Remove(digest_));
   EXPECT_THAT(Blob("GET", "", &device_), StartsWith("HTTP/1.1 404 "));
+}
+
+TEST_F(HttpServerTest, SaysThatABlobIsMissingOrShorterThanItsClientKnows) {
+  Blob("GET", "", &device_);
+  EXPECT_THAT(Unreadable(), ::testing::IsEmpty());
+  EXPECT_THAT(Blob("GET", "Range: bytes=300000-\r\n", &device_), StartsWith("HTTP/1.1 416 "));
+  ASSERT_OK(blobs_.Remove(digest_));
+  comes_back_ = true;
+  EXPECT_THAT(Blob("GET", "", &device_), StartsWith("HTTP/1.1 503 ")) << "to be asked for again";
+  EXPECT_THAT(Unreadable(), ::testing::ElementsAre(digest_, digest_));
+  EXPECT_THAT(Blob("GET", "", nullptr), StartsWith("HTTP/1.1 401 "));
+  EXPECT_EQ(Unreadable().size(), 2u) << "strangers are not heard";
 }
 
 TEST_F(HttpServerTest, BlobsNeedACertificateThatIsAccepted) {

@@ -14,9 +14,11 @@ TEST(RenderMetrics, SpeaksPrometheusText) {
   values.counts.jobs_running = 1;
   values.http_requests = {{200, 5}, {404, 2}};
   values.enrollments_refused = 4;
+  values.blobs_missing = 6;
   const std::string page = RenderMetrics(values);
   EXPECT_THAT(page, HasSubstr("# TYPE quantfleet_devices gauge\nquantfleet_devices 3\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_build_info{version=\"1.2\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("quantfleet_blobs_damaged_total{kind=\"missing\"} 6\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_jobs{state=\"running\"} 1\n"));
   EXPECT_THAT(page, HasSubstr("# TYPE quantfleet_http_requests_total counter\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_http_requests_total{code=\"404\"} 2\n"));

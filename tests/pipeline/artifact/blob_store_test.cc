@@ -49,5 +49,17 @@ TEST_F(FaultyBlobStoreTest, CutBytesAndFalseSizesAreDamage) {
   EXPECT_EQ(Read(), absl::StatusCode::kOk);
 }
 
+TEST_F(FaultyBlobStoreTest, ADiskThatCannotBeReadIsNotDamage) {
+  const auto put = Put();
+  ASSERT_OK(put);
+  for (const int works : {0, 1, 2}) {
+    store_.Fail(Unavailable("reading (injected)"), works);
+    EXPECT_EQ(store_.Check(digest_, 5000).status().code(), absl::StatusCode::kUnavailable);
+  }
+  store_.Fail(absl::OkStatus());
+  EXPECT_TRUE(store_.Check(digest_, 5000)->whole) << "it is still there";
+  ASSERT_OK(Put());
+}
+
 }  // namespace
 }  // namespace quantfleet::testing

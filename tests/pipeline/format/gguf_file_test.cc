@@ -196,7 +196,15 @@ TEST(GgufFile, RefusesBadTensors) {
   EXPECT_ERROR(with({4, 0}, 0), kInvalidArgument, "dimension of 0");
   EXPECT_ERROR(with({-4}, 0), kInvalidArgument, "dimension of -4");
   EXPECT_ERROR(with({48}, 2), kInvalidArgument, "block size 32", "q4_0");
-  EXPECT_ERROR(with({4}, 10), kUnimplemented, "Q2_K");
+  EXPECT_ERROR(with({128}, 10), kInvalidArgument, "'w'", "block size 256", "q2_k");
+  for (const auto& [type, name] : {std::pair(16u, "IQ2_XXS"),
+                                   {17u, "IQ2_XS"},
+                                   {18u, "IQ3_XXS"},
+                                   {19u, "IQ1_S"},
+                                   {21u, "IQ3_S"},
+                                   {22u, "IQ2_S"},
+                                   {29u, "IQ1_M"}})
+    EXPECT_ERROR(with({256}, type), kUnimplemented, "'w'", name);
   EXPECT_ERROR(with({4}, 777), kUnimplemented, "777");
   const int64_t big = std::numeric_limits<int64_t>::max();
   EXPECT_ERROR(with({big}, 0), kInvalidArgument, "overflow");

@@ -5,6 +5,7 @@
 
 #include "pipeline/format/gguf/write/gguf_writer.h"
 #include "tests/support/memory_file.h"
+#include "tests/support/split_gguf.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
@@ -71,6 +72,43 @@ TEST(GgufSource, DefaultsAreThoseOfGguf) {
   EXPECT_EQ(model.tokenizer.kind, text::TokenizerData::Kind::kNone);
   EXPECT_EQ(model.Find(Role::kAttnQ, 0)->order, RowOrder::kInterleaved);
   EXPECT_EQ(model.Find(Role::kAttnV, 0)->order, RowOrder::kHf);
+}
+
+TEST(GgufSource, VectorsAreFloats) {
+  Builder b;
+  b.w.AddTensor("output_norm.bias", DType::kQ8_0, 1, 32, 1);
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "m.gguf", "output_norm.bias", "q8_0");
+}
+
+// Each way in which files of a split model contradict one another.
+TEST(GgufSource, FilesOfASplitModelMustAgree) {
+  const Builder whole = Builder().Weights(false);
+  std::string bytes = whole.w.Header();
+  bytes.resize(bytes.size() + whole.w.data_size());
+  const std::vector<std::string> shards = testing::SplitGguf(bytes, 2);
+  const auto open = [](std::string_view path,
+                       std::vector<std::pair<std::string, std::string>> all) {
+    MemoryFileSystem files;
+    for (auto& [name, content] : all) files.Put(name, std::move(content));
+    return GgufSource::Open(files, path);
+  };
+  const std::string one = "m-00001-of-00002.gguf", two = "m-00002-of-00002.gguf";
+  EXPECT_OK(open(one, {{one, shards[0]}, {two, shards[1]}}));
+  EXPECT_OK(open(two, {{one, shards[0]}, {two, shards[1]}}));
+  EXPECT_ERROR(open(one, {{one, shards[0]}}), kNotFound, two);
+  EXPECT_ERROR(open(one, {{one, shards[1]}, {two, shards[0]}}), kInvalidArgument, one, "split.no");
+  EXPECT_ERROR(open(one, {{one, shards[0]}, {two, shards[0]}}), kInvalidArgument, two, "split.no");
+  EXPECT_ERROR(open(one, {{one, bytes}, {two, bytes}}), kInvalidArgument, one, "split.no");
+  EXPECT_ERROR(open("m.gguf", {{"m.gguf", shards[0]}}), kInvalidArgument, "m.gguf", "2 files");
+  const std::string three = "m-00001-of-99999.gguf";
+  EXPECT_ERROR(open(three, {{three, shards[0]}}), kInvalidArgument, "99999");
+  std::string fewer = shards[1];  // its last key's value: how many tensors there are in all
+  const size_t at = fewer.find("split.tensors.count") + 19 + 4;
+  fewer[at] = static_cast<char>(fewer[at] - 1);
+  EXPECT_OK(open(one, {{one, shards[0]}, {two, fewer}})) << "the first file's count is what counts";
+  std::string more = shards[0];
+  more[more.find("split.tensors.count") + 19 + 4] += 1;
+  EXPECT_ERROR(open(one, {{one, more}, {two, shards[1]}}), kInvalidArgument, "split.tensors.count");
 }
 
 TEST(GgufSource, ReadsFusedPhi3) {

@@ -188,5 +188,27 @@ TEST_F(ModelFilesTest, OneGgufIsTheModelOfItsFolder) {
   EXPECT_OK(ResolveModel(RealFileSystem(), dir_ / "b.gguf"));
 }
 
+TEST_F(ModelFilesTest, ASplitGgufIsAllOfItsFiles) {
+  const std::vector<std::string> shards{"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"};
+  for (const std::string& shard : shards) WriteFile(dir_ / shard, "GGUF\3");
+  EXPECT_EQ(Names(), shards);
+  for (const std::string& shard : shards) {
+    const auto model = ResolveModel(RealFileSystem(), dir_ / shard);
+    ASSERT_OK(model);
+    EXPECT_TRUE(model->gguf);
+    EXPECT_EQ(model->name, "m");
+    ASSERT_EQ(model->files.size(), 2u);
+    EXPECT_EQ(model->files[0].name, shards[0]);
+    EXPECT_EQ(model->files[1].size, 5u);
+  }
+  WriteFile(dir_ / "other.gguf", "GGUF\3");
+  EXPECT_ERROR(Resolve(), kInvalidArgument, "several GGUF files");
+  EXPECT_OK(ResolveModel(RealFileSystem(), dir_ / shards[1]));
+  fs::remove(dir_ / "other.gguf");
+  fs::remove(dir_ / shards[1]);
+  EXPECT_ERROR(Resolve(), kNotFound, shards[1]);
+  EXPECT_ERROR(ResolveModel(RealFileSystem(), dir_ / shards[0]), kNotFound, shards[1]);
+}
+
 }  // namespace
 }  // namespace quantfleet::pipeline

@@ -95,7 +95,7 @@ TEST_P(FormatTest, WhatItMakesIsReadBack) {
   const std::string entry = EntryFile(manifest);
   if (!format_.stored) {
     ASSERT_NE(entry, "");
-    EXPECT_OK(OpenAsStored(RealFileSystem(), folder / entry));
+    EXPECT_OK(OpenModel(RealFileSystem(), folder / entry));
     return;
   }
   std::vector<std::string> paths;

@@ -11,14 +11,17 @@
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/slab_worker.h"
 #include "tests/pipeline/stage/stage_fixture.h"
+#include "tests/support/split_gguf.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
+using ::quantfleet::testing::SplitGguf;
 using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::TinyModelOptions;
+using ::quantfleet::testing::WriteFile;
 using ::quantfleet::testing::WriteTinyModel;
 using ::testing::HasSubstr;
 
@@ -177,7 +180,7 @@ TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
   }
 }
 
-// A Q8_0 GGUF is decoded through its codec and encoded anew; as Q8_0 it stays what it is.
+// A Q8_0 GGUF is decoded through its codec and encoded anew; as Q8_0 it is copied.
 TEST_P(TinyTest, AQ8GgufIsDecodedThenEncoded) {
   ASSERT_OK(RunPlan(plan_));
   const size_t q8 =
@@ -211,6 +214,106 @@ TEST_P(TinyTest, AQ8GgufIsDecodedThenEncoded) {
             << made.tensor;
       }
     }
+  }
+}
+
+// What others made of the model, with its own keys, bytes between tensors and a tail, whose chunks
+// are cut as any other file's.
+TEST_P(TinyTest, AsIsIsTheGgufItself) {
+  ASSERT_OK(RunPlan(plan_));
+  const size_t q4 =
+      static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q4_0")) - kRecipes);
+  const TargetLayout& made = plan_.targets[q4].layout;
+  const uint32_t of_model = made.pieces[0].file;
+  std::string stored(AsText(sink_->File(q4, of_model)));
+  const auto padded =
+      std::ranges::find_if(made.pieces, [](const PlacedPiece& p) { return p.padding > 0; });
+  if (padded != made.pieces.end()) {  // where the family has tensors that are no multiple of 32
+    const Piece& before = source_->description().pieces[padded->piece];
+    stored[padded->offset + static_cast<size_t>(before.rows * RowBytes(*padded, before.cols))] =
+        'x';
+  }
+  stored += "a tail";
+  const fs::path file = dir_ / "stored.gguf";
+  ASSERT_OK(RealFileSystem().WriteAtomically(file, AsBytes(stored)));
+  const auto source = OpenModel(RealFileSystem(), file);
+  ASSERT_OK(source);
+  const auto plan = MakePlan(**source, {{"gguf", "as-is"}, {"gguf", "q8_0"}});
+  ASSERT_OK(plan);
+  MemorySink sink(*plan);
+  const auto result = Execute(**source, *plan, sink, {.threads = 2});
+  ASSERT_OK(result);
+  EXPECT_EQ(plan->targets[0].layout.files[0].path, "model.gguf");
+  EXPECT_EQ(AsText(sink.File(0, 0)), stored);
+  EXPECT_EQ(result->manifests[0].target().recipe(), "as-is");
+  EXPECT_EQ(plan->targets[0].layout.memory.weights_bytes(), stored.size());
+  // A weight is the same chunks in both files that hold it in the same type.
+  const auto chunks_of = [](const v1::ArtifactFile& model) {
+    std::set<std::string> digests;
+    for (const v1::Chunk& chunk : model.chunks()) digests.insert(chunk.digest());
+    return digests;
+  };
+  const auto again = Execute(*source_, plan_, *sink_, {});
+  ASSERT_OK(again);
+  const std::set<std::string> as_is = chunks_of(result->manifests[0].files(0)),
+                              direct =
+                                  chunks_of(again->manifests[q4].files(static_cast<int>(of_model)));
+  size_t shared = 0;
+  for (const std::string& digest : as_is) shared += direct.count(digest);
+  EXPECT_GE(shared + 3, direct.size()) << "all but the header, the bent padding and the tail";
+}
+
+TEST_P(TinyTest, ASplitGgufIsTheModelThatWasSplit) {
+  ASSERT_OK(RunPlan(plan_));
+  const size_t q8 =
+      static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q8_0")) - kRecipes);
+  const std::string whole(AsText(sink_->File(q8, plan_.targets[q8].layout.pieces[0].file)));
+  const fs::path alone = dir_ / "whole.gguf", folder = dir_ / "split";
+  WriteFile(alone, whole);
+  fs::create_directory(folder);
+  const std::vector<std::string> shards = SplitGguf(whole, 3);
+  const auto name = [&](int shard) {
+    return folder / fmt::format("m-{:05}-of-00003.gguf", shard + 1);
+  };
+  for (int i = 0; i < 3; ++i) WriteFile(name(i), shards[static_cast<size_t>(i)]);
+  const auto one = OpenModel(RealFileSystem(), alone);
+  ASSERT_OK(one);
+  const std::vector<TargetSpec> targets{{"gguf", "as-is"}, {"gguf", "q4_0"}};
+  const auto straight = MakePlan(**one, targets);
+  ASSERT_OK(straight);
+  MemorySink of_one(*straight);
+  const auto want = Execute(**one, *straight, of_one, {});
+  ASSERT_OK(want);
+  for (const fs::path& path : {folder, name(0), name(2)}) {
+    const auto source = OpenModel(RealFileSystem(), path);
+    ASSERT_OK(source);
+    const auto plan = MakePlan(**source, targets);
+    ASSERT_OK(plan);
+    MemorySink sink(*plan);
+    const auto result = Execute(**source, *plan, sink, {});
+    ASSERT_OK(result);
+    EXPECT_EQ(AsText(sink.File(0, 0)), whole) << path;
+    EXPECT_EQ(DigestsOf(*result), DigestsOf(*want)) << path;
+  }
+}
+
+TEST_P(TinyTest, ABlockWithoutANumberIsNamedWithItsFile) {
+  ASSERT_OK(RunPlan(plan_));
+  const size_t q8 =
+      static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q8_0")) - kRecipes);
+  std::string stored(AsText(sink_->File(q8, plan_.targets[q8].layout.pieces[0].file)));
+  const auto placed =
+      std::ranges::find(plan_.targets[q8].layout.pieces, DType::kQ8_0, &PlacedPiece::dtype);
+  stored.replace(placed->offset, 2, "\xff\x7f");  // a scale that is NaN
+  WriteFile(dir_ / "bad.gguf", stored);
+  const auto source = OpenModel(RealFileSystem(), dir_ / "bad.gguf");
+  ASSERT_OK(source);
+  for (const char* recipe : {"as-is", "q4_0"}) {
+    const auto plan = MakePlan(**source, {{"gguf", recipe}});
+    ASSERT_OK(plan);
+    MemorySink sink(*plan);
+    EXPECT_ERROR(Execute(**source, *plan, sink, {}), kInvalidArgument, "bad.gguf", placed->tensor,
+                 "nan");
   }
 }
 
@@ -274,6 +377,34 @@ TEST(Executor, ManySlabsOfHeadsOfOddSizeEqualTheNaiveWay) {
     EXPECT_TRUE(sink.File(t, 0) == NaiveFile(source, plan->targets[t].layout, 0)) << t;
   EXPECT_TRUE(counting.ReadOnce());
   EXPECT_EQ(counting.bytes(), plan->source_bytes);
+}
+
+// Types that are only read among them: blocks of any bits whose scales are finite.
+TEST(Executor, EveryTypeOfGgmlIsASource) {
+  for (const DTypeInfo& info : kDTypes) {
+    if (!info.ggml) continue;
+    MemorySource source;
+    source.Declare(Role::kFfnUp, info.type, 5, 512);
+    Bytes& data = source.data[0];
+    data.resize(static_cast<size_t>(5 * RowBytes(info.type, 512)));
+    for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 7 % 48);
+    std::vector<float> values(5 * 512);
+    FindCodec(info.type)->decode(data.data(), std::ssize(values), values.data());
+    const auto plan = PlanFromLayouts(
+        source.model, {SimpleTarget(source.model, "f", DType::kF32, RowOrder::kHf, 0),
+                       SimpleTarget(source.model, "q", DType::kQ8_0, RowOrder::kHf, 0),
+                       SimpleTarget(source.model, "same", info.type, RowOrder::kHf, 0)});
+    ASSERT_OK(plan);
+    MemorySink sink(*plan);
+    ASSERT_OK(Execute(source, *plan, sink, {}));
+    EXPECT_EQ(std::memcmp(sink.File(0, 0).data(), values.data(), 4 * values.size()), 0)
+        << info.name;
+    Bytes want(static_cast<size_t>(5 * RowBytes(DType::kQ8_0, 512)));
+    FindCodec(DType::kQ8_0)->encode(values.data(), 5, 512, nullptr, want.data());
+    if (info.type == DType::kQ8_0) want = data;
+    EXPECT_TRUE(std::equal(want.begin(), want.end(), sink.File(1, 0).begin())) << info.name;
+    EXPECT_TRUE(std::equal(data.begin(), data.end(), sink.File(2, 0).begin())) << info.name;
+  }
 }
 
 TEST(Executor, EqualFloatTypesAreCopiedBitForBit) {

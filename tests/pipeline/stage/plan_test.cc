@@ -114,6 +114,21 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
     EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
 }
 
+TEST(Plan, AsIsIsForGgufSourcesWithoutChanges) {
+  EXPECT_EQ(ParseTargetSpec("gguf:as-is")->name(), "gguf-as-is");
+  for (const char* text : {"onnx:as-is", "mlx:as-is", "openvino:as-is", "gguf:as-is-g64"})
+    EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "as-is (only gguf)");
+  const TempDir dir;
+  WriteTinyModel(dir.path(), "llama");
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  EXPECT_ERROR(MakePlan(**source, {{"gguf", "as-is"}}), kInvalidArgument, "safetensors", "GGUF");
+  TargetSpec changed{"gguf", "as-is"};
+  changed.own = *FindRecipe("as-is");
+  changed.own->changes.pure = true;
+  EXPECT_ERROR(MakePlan(**source, {changed}), kInvalidArgument, "cannot be changed");
+}
+
 TEST(Plan, EveryArchitectureAndRecipeIsSound) {
   const TempDir dir;
   for (const Family* family : Families()) {
@@ -298,8 +313,8 @@ TEST_F(HandMade, ChunksRestartAtPiecesOfAFusedTensor) {
 }
 
 TEST_F(HandMade, WhatCannotBeQuantizedIsNamed) {
-  source_.Declare(Role::kFfnUp, DType::kQ8_0, 4, 64);
-  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "original");
+  source_.Declare(Role::kFfnUp, DType::kQ8_0, 4, 65);
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "ffn_up.src", "q8_0");
   source_ = {};
   source_.Declare(Role::kFfnUp, DType::kF32, 1, 2 * kMiB);
   EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kUnimplemented, "ffn_up.src");

@@ -104,6 +104,31 @@ TEST(Codec, EqualsGgmlOnTheWholeReference) {
   CompareWithFolder(fs::path(shared) / "reference/ggml-blocks");
 }
 
+// Blocks of random bits that ggml decoded.
+TEST(Codec, DecodesTypesThatAreOnlyReadAsGgmlDoes) {
+  const fs::path folder = fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/ggml-blocks/decoded";
+  int types = 0;
+  for (const DTypeInfo& info : kDTypes) {
+    if (info.made) continue;
+    ++types;
+    const Bytes blocks = ReadFile(folder / fmt::format("{}.bin", info.name));
+    const std::vector<float> reference = ReadFloats(folder / fmt::format("{}.f32", info.name));
+    const auto n = std::ssize(reference);
+    ASSERT_GT(n, 0);
+    ASSERT_EQ(std::ssize(blocks), RowBytes(info.type, n));
+    std::vector<float> ours(reference.size());
+    FindCodec(info.type)->decode(blocks.data(), n, ours.data());
+    EXPECT_EQ(std::memcmp(ours.data(), reference.data(), ours.size() * sizeof(float)), 0)
+        << info.name;
+    std::vector<float> ones(reference.size(), 1.f);
+    double sum = 0, size = 0;
+    for (const float v : reference) sum += v, size += std::fabs(v);
+    EXPECT_NEAR(FindCodec(info.type)->dot(blocks.data(), ones.data(), n), sum, 1e-5 * size)
+        << info.name;
+  }
+  EXPECT_EQ(types, 9);
+}
+
 TEST(Codec, TwinsGiveTheScalarBits) {
   const std::vector<float> values = RandomRows(600, 7);
   std::vector<float> importance(kCols);
@@ -185,6 +210,7 @@ TEST(Codec, UnknownTypesHaveNone) {
   EXPECT_EQ(DTypeFromNumber(30), DType::kBF16);
   EXPECT_EQ(*DTypeFromName("Q4_0"), DType::kQ4_0);
   EXPECT_EQ(DTypeFromName("int3").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(DTypeFromName("q2_k").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(Divides(DType::kQ8_0, 172));
   EXPECT_EQ(RowBytes(DType::kQ4_0, 256), 144);
 }

@@ -19,6 +19,7 @@ namespace quantfleet::pipeline {
 namespace {
 
 class TraitsOfType : public ::testing::TestWithParam<DTypeInfo> {};
+class TraitsOfMadeType : public ::testing::TestWithParam<DTypeInfo> {};
 
 TEST(Traits, NamesAndNumbersAreEachOneTypes) {
   std::set<std::string_view> names;
@@ -28,7 +29,11 @@ TEST(Traits, NamesAndNumbersAreEachOneTypes) {
     SCOPED_TRACE(info.name);
     EXPECT_TRUE(names.insert(info.name).second);
     EXPECT_TRUE(types.insert(info.type).second);
-    EXPECT_EQ(*DTypeFromName(info.name), info.type);
+    const auto named = DTypeFromName(info.name);
+    EXPECT_EQ(named.ok(), info.made);
+    if (named.ok()) {
+      EXPECT_EQ(*named, info.type);
+    }
     EXPECT_EQ(&Info(info.type), &info);
     ASSERT_EQ(info.ggml.has_value(), info.family != SchemeFamily::kGroup);
     if (!info.ggml) continue;
@@ -45,11 +50,12 @@ TEST_P(TraitsOfType, TheCodecIsTheTypesOwn) {
   ASSERT_NE(info.codec, nullptr);
   EXPECT_EQ(info.codec->type, info.type);
   EXPECT_EQ(FindCodec(info.type)->type, info.type);
+  EXPECT_EQ(info.codec->encode != nullptr, info.made);
   for (const NamedCodec& twin : SimdTwins(info.type)) EXPECT_EQ(twin.codec->type, info.type);
 }
 
 // A block of `values` is `block_bytes`, of which the codec writes each and none beyond.
-TEST_P(TraitsOfType, ABlockHasItsBytes) {
+TEST_P(TraitsOfMadeType, ABlockHasItsBytes) {
   const DTypeInfo& info = GetParam();
   std::vector<float> values(static_cast<size_t>(info.block_elements));
   for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i + 1)) * 3.f;
@@ -65,7 +71,7 @@ TEST_P(TraitsOfType, ABlockHasItsBytes) {
 }
 
 // Where the halves are said to stand scaling all values by a power of two adds to an exponent.
-TEST_P(TraitsOfType, HalvesStandWhereTheTableSays) {
+TEST_P(TraitsOfMadeType, HalvesStandWhereTheTableSays) {
   const DTypeInfo& info = GetParam();
   std::vector<float> values(static_cast<size_t>(info.block_elements));
   for (size_t i = 0; i < values.size(); ++i)
@@ -85,7 +91,7 @@ TEST_P(TraitsOfType, HalvesStandWhereTheTableSays) {
   EXPECT_EQ(info.halves.count == 0, info.type == DType::kF32 || info.type == DType::kBF16);
 }
 
-TEST_P(TraitsOfType, WhetherItMindsImportance) {
+TEST_P(TraitsOfMadeType, WhetherItMindsImportance) {
   const DTypeInfo& info = GetParam();
   std::vector<float> values(512), importance(512);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -101,7 +107,7 @@ TEST_P(TraitsOfType, WhetherItMindsImportance) {
 }
 
 // Who is told to take the fallback gets a type of GGUF with smaller blocks and no less precise.
-TEST_P(TraitsOfType, TheFallbackDividesMoreRowsAndLosesNoMore) {
+TEST_P(TraitsOfMadeType, TheFallbackDividesMoreRowsAndLosesNoMore) {
   const DTypeInfo& info = GetParam();
   const DTypeInfo& fallback = Info(info.fallback);
   EXPECT_TRUE(fallback.ggml.has_value());
@@ -121,6 +127,14 @@ TEST_P(TraitsOfType, PartsComeToTheBlocksCodes) {
       info.block_bytes);
 }
 
+std::vector<DTypeInfo> MadeTypes() {
+  std::vector<DTypeInfo> types;
+  std::ranges::copy_if(kDTypes, std::back_inserter(types), &DTypeInfo::made);
+  return types;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, TraitsOfMadeType, ::testing::ValuesIn(MadeTypes()),
+                         [](const auto& type) { return std::string(type.param.name); });
 INSTANTIATE_TEST_SUITE_P(Types, TraitsOfType, ::testing::ValuesIn(kDTypes),
                          [](const auto& type) { return std::string(type.param.name); });
 

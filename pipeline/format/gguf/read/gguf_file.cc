@@ -58,12 +58,20 @@ std::string_view ForeignTypeName(uint32_t type) {
   switch (type) {
     case 9:
       return "Q8_1";
-    case 10:
-      return "Q2_K";
-    case 11:
-      return "Q3_K";
     case 15:
       return "Q8_K";
+    case 16:
+      return "IQ2_XXS";
+    case 17:
+      return "IQ2_XS";
+    case 18:
+      return "IQ3_XXS";
+    case 19:
+      return "IQ1_S";
+    case 21:
+      return "IQ3_S";
+    case 22:
+      return "IQ2_S";
     case 24:
       return "I8";
     case 25:
@@ -74,8 +82,10 @@ std::string_view ForeignTypeName(uint32_t type) {
       return "I64";
     case 28:
       return "F64";
-    case 39:
-      return "MXFP4";
+    case 29:
+      return "IQ1_M";
+    case 42:
+      return "Q2_0";
     default:
       return "";
   }
@@ -161,6 +171,7 @@ class GgufParser {
 
   absl::Status Kv() {
     GgufKv kv;
+    kv.begin = reader_.position();
     QF_ASSIGN_OR_RETURN(kv.key, reader_.String(kMaxKeyBytes, "a key"));
     if (!IsPlain(kv.key))
       return InvalidArgument("the key before byte {} is empty or not printable ASCII",
@@ -173,6 +184,7 @@ class GgufParser {
     } else {
       QF_ASSIGN_OR_RETURN(kv.value, Scalar(kv.type, kv.key));
     }
+    kv.end = reader_.position();
     out_.kvs_.push_back(std::move(kv));
     return absl::OkStatus();
   }
@@ -287,9 +299,10 @@ class GgufParser {
     QF_ASSIGN_OR_RETURN(const uint32_t type, reader_.Value<uint32_t>(tensor.name));
     const std::optional<DType> dtype = DTypeFromNumber(type);
     if (!dtype)
-      return Unimplemented("tensor '{}' has the element type {}{}{}, which is not supported",
-                           tensor.name, type, ForeignTypeName(type).empty() ? "" : " ",
-                           ForeignTypeName(type));
+      return Unimplemented(
+          "tensor '{}' has the element type {}{}{}, which is not supported: use the original "
+          "model, or a file of it in another type, such as Q4_K_M",
+          tensor.name, type, ForeignTypeName(type).empty() ? "" : " ", ForeignTypeName(type));
     tensor.dtype = *dtype;
     QF_RETURN_IF_ERROR(Measure(tensor));
     QF_ASSIGN_OR_RETURN(tensor.offset, reader_.Value<uint64_t>(tensor.name));
@@ -353,6 +366,17 @@ absl::StatusOr<GgufFile> GgufFile::Read(const File& file, std::string_view name)
   out.name_ = std::string(name);
   QF_RETURN_IF_ERROR(Annotate(GgufParser(file, size, out).Run(), name));
   return out;
+}
+
+absl::Status GgufFile::TakeShard(const GgufFile& shard, uint32_t index) {
+  for (const GgufTensor& tensor : shard.tensors_) {
+    if (!tensor_index_.emplace(tensor.name, tensors_.size()).second)
+      return InvalidArgument("{}: tensor '{}' is in another file of the model too", shard.name_,
+                             tensor.name);
+    tensors_.push_back(tensor);
+    tensors_.back().shard = index;
+  }
+  return absl::OkStatus();
 }
 
 bool GgufFile::HasMagic(const File& file) {

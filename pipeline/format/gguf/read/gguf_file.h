@@ -49,6 +49,7 @@ struct GgufKv {
   std::string key;
   GgufType type;
   GgufValue value;
+  uint64_t begin = 0, end = 0;  // where the file has it, key and value
 };
 
 struct GgufTensor {
@@ -58,6 +59,7 @@ struct GgufTensor {
   std::array<int64_t, 4> dims{1, 1, 1, 1};  // fastest first: dims[0] is the length of a row
   uint64_t offset = 0;                      // absolute, in the file
   uint64_t size = 0;                        // without padding
+  uint32_t shard = 0;                       // the file that has it, of a model in several
 };
 
 class GgufFile {
@@ -66,6 +68,9 @@ class GgufFile {
   // contradicts itself), DATA_LOSS (the file ends too early), UNIMPLEMENTED (a version or tensor
   // type that we do not read).
   static absl::StatusOr<GgufFile> Read(const File& file, std::string_view name);
+  // Takes over the tensors of another file of the same model, which is its file `index`.
+  // INVALID_ARGUMENT where one of them is in both.
+  absl::Status TakeShard(const GgufFile& shard, uint32_t index);
   // True when the file begins as GGUF files do.
   static bool HasMagic(const File& file);
 

@@ -24,14 +24,16 @@ absl::StatusOr<std::string> HeaderDigest(const File& file, uint64_t size) {
   return sha.Finish().hex();
 }
 
-bool IsRopeTensor(std::string_view name) {
-  return name == kRopeFactorsLong || name == kRopeFactorsShort || name == kRopeFreqs;
+bool IsWeight(const GgufTensor& tensor) {
+  return tensor.name != kRopeFactorsLong && tensor.name != kRopeFactorsShort &&
+         tensor.name != kRopeFreqs;
 }
 
 // The factor of each rotated pair, a small F32 vector that belongs to the hyper-parameters; empty
 // when absent.
-absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& file,
-                                              std::string_view name, int64_t rope_dims) {
+absl::StatusOr<std::vector<float>> ReadVector(const GgufShards& shards, std::string_view name,
+                                              int64_t rope_dims) {
+  const GgufFile& file = shards.model;
   const GgufTensor* tensor = file.FindTensor(name);
   if (tensor == nullptr) return std::vector<float>();
   if (tensor->dtype != DType::kF32 || tensor->n_dims != 1 || tensor->dims[0] > kMaxRopeFactors)
@@ -43,7 +45,8 @@ absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& 
         "(rope.dimension_count) is {}",
         file.name(), name, tensor->dims[0], rope_dims, rope_dims / 2);
   std::vector<float> values(static_cast<size_t>(tensor->dims[0]));
-  QF_RETURN_IF_ERROR(data.ReadAt(tensor->offset, std::as_writable_bytes(std::span(values))));
+  QF_RETURN_IF_ERROR(shards.files[tensor->shard]->ReadAt(
+      tensor->offset, std::as_writable_bytes(std::span(values))));
   return values;
 }
 
@@ -52,22 +55,28 @@ absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& 
 absl::StatusOr<std::unique_ptr<GgufSource>> GgufSource::Open(FileSystem& files,
                                                              const fs::path& path) {
   std::unique_ptr<GgufSource> source(new GgufSource);
-  QF_ASSIGN_OR_RETURN(source->file_, files.Open(path, OpenMode::kOutside));
-  QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*source->file_, path.string()));
-  QF_RETURN_IF_ERROR(source->Describe(file, path));
-  QF_ASSIGN_OR_RETURN(const uint64_t size, source->file_->Size());
-  QF_ASSIGN_OR_RETURN(const int64_t modified, files.ModifiedAt(path));
-  QF_ASSIGN_OR_RETURN(const std::string header, HeaderDigest(*source->file_, file.header_size()));
-  source->fingerprint_.text = fmt::format("gguf {} {} {}", size, modified, header);
+  GgufShards& shards = source->shards_;
+  QF_ASSIGN_OR_RETURN(shards, GgufShards::Open(files, path));
+  QF_RETURN_IF_ERROR(source->Describe());
+  for (size_t i = 0; i < shards.files.size(); ++i) {
+    const File& file = *shards.files[i];
+    QF_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+    QF_ASSIGN_OR_RETURN(const int64_t modified, files.ModifiedAt(shards.paths[i]));
+    QF_ASSIGN_OR_RETURN(const std::string header,
+                        HeaderDigest(file, shards.headers[i].header_size()));
+    source->fingerprint_.text +=
+        fmt::format("{}gguf {} {} {}", i == 0 ? "" : "\n", size, modified, header);
+  }
   return source;
 }
 
-absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
+absl::Status GgufSource::Describe() {
+  const GgufFile& file = shards_.model;
   QF_ASSIGN_OR_RETURN(description_.family, ReadFamily(file));
   QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.name"));
   description_.published_name = PublishableName(name.value_or(""));
-  description_.name =
-      description_.published_name.empty() ? path.stem().string() : description_.published_name;
+  description_.name = description_.published_name.empty() ? shards_.paths.front().stem().string()
+                                                          : description_.published_name;
   QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, *description_.family));
   QF_RETURN_IF_ERROR(ReadRopeFactors(file));
   QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
@@ -79,9 +88,9 @@ absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
 absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
   RopeScaling& rope = description_.hyper.rope_scaling;
   const int64_t dims = description_.hyper.rope_dims;
-  QF_ASSIGN_OR_RETURN(rope.long_factors, ReadVector(*file_, file, kRopeFactorsLong, dims));
-  QF_ASSIGN_OR_RETURN(rope.short_factors, ReadVector(*file_, file, kRopeFactorsShort, dims));
-  QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(*file_, file, kRopeFreqs, dims));
+  QF_ASSIGN_OR_RETURN(rope.long_factors, ReadVector(shards_, kRopeFactorsLong, dims));
+  QF_ASSIGN_OR_RETURN(rope.short_factors, ReadVector(shards_, kRopeFactorsShort, dims));
+  QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(shards_, kRopeFreqs, dims));
   const bool long_rope = !rope.long_factors.empty() || !rope.short_factors.empty();
   if (long_rope && !rope.freq_factors.empty())
     return InvalidArgument("{}: '{}' and '{}' must not both be present", file.name(),
@@ -101,19 +110,26 @@ absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
 }
 
 absl::Status GgufSource::TakeTensors(const GgufFile& file) {
+  const auto name_of = [this](const GgufTensor& tensor) {
+    return shards_.paths[tensor.shard].string();
+  };
   for (const GgufTensor& tensor : file.tensors()) {
-    if (IsRopeTensor(tensor.name)) continue;
+    if (!IsWeight(tensor)) continue;
     if (tensor.dims[2] != 1 || tensor.dims[3] != 1)
       return InvalidArgument(
-          "{}: tensor '{}' has {} dimensions; weights of a {} model must have 1 or 2", file.name(),
-          tensor.name, tensor.n_dims, description_.family->name);
+          "{}: tensor '{}' has {} dimensions; weights of a {} model must have 1 or 2",
+          name_of(tensor), tensor.name, tensor.n_dims, description_.family->name);
     const bool flat = tensor.n_dims == 1;
+    if (flat && !IsFloat(tensor.dtype))
+      return InvalidArgument(
+          "{}: tensor '{}' has one dimension and the type {}: vectors must be F32, F16 or BF16",
+          name_of(tensor), tensor.name, Info(tensor.dtype).name);
     description_.tensors.push_back({.name = tensor.name,
                                     .dtype = tensor.dtype,
                                     .rows = flat ? 1 : tensor.dims[1],
                                     .cols = tensor.dims[0],
                                     .dims = flat ? 1 : 2});
-    places_.push_back({tensor.offset, tensor.size});
+    places_.push_back({tensor.shard, tensor.offset, tensor.size});
   }
   const std::string head = TensorName(*description_.family, Dialect::kGguf, Role::kOutputHead);
   description_.hyper.tied_embeddings = file.FindTensor(head) == nullptr;
@@ -124,12 +140,20 @@ absl::Status GgufSource::Read(size_t tensor, uint64_t offset, MutableBytes out) 
   if (tensor >= places_.size() || offset > places_[tensor].size ||
       out.size() > places_[tensor].size - offset)
     return OutOfRange("reading beyond the end of tensor {}", tensor);
-  return Annotate(file_->ReadAt(places_[tensor].offset + offset, out),
+  const Place& place = places_[tensor];
+  return Annotate(shards_.files[place.shard]->ReadAt(place.offset + offset, out),
                   description_.tensors[tensor].name);
 }
 
 void GgufSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
-  file_->DropCache(places_[tensor].offset + offset, size);
+  const Place& place = places_[tensor];
+  shards_.files[place.shard]->DropCache(place.offset + offset, size);
 }
+
+std::string GgufSource::FileOf(size_t tensor) const {
+  return shards_.paths[places_[tensor].shard].filename().string();
+}
+
+absl::StatusOr<StoredModel> GgufSource::AsStored() const { return shards_.Joined(IsWeight); }
 
 }  // namespace quantfleet::pipeline

@@ -1,4 +1,5 @@
-// A GGUF file of a family that we know as a source of weights. Thread-safe once opened.
+// A GGUF of a family that we know as a source of weights, in one file or several. Thread-safe once
+// opened.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "common/base/file.h"
 #include "pipeline/format/gguf/read/gguf_file.h"
+#include "pipeline/format/gguf/read/gguf_shards.h"
 #include "pipeline/format/gguf/read/gguf_tokenizer.h"
 #include "pipeline/model/source.h"
 
@@ -14,7 +16,8 @@ namespace quantfleet::pipeline {
 
 class GgufSource final : public ModelSource {
  public:
-  // Errors name the file and the key or tensor that is wrong.
+  // `path` is the file, or any one of those that it was split into. Errors name the file and the
+  // key or tensor that is wrong.
   static absl::StatusOr<std::unique_ptr<GgufSource>> Open(FileSystem& files, const fs::path& path);
 
   const ModelDescription& description() const override { return description_; }
@@ -24,19 +27,25 @@ class GgufSource final : public ModelSource {
   const SourceFingerprint& fingerprint() const override { return fingerprint_; }
   std::string_view format() const override { return "gguf"; }
 
-  // Where the bytes of a tensor (an index into description().tensors) begin in the file.
+  std::string FileOf(size_t tensor) const override;
+  // Byte for byte; of a model in several files what joins them.
+  absl::StatusOr<StoredModel> AsStored() const override;
+
+  size_t FileCount() const { return shards_.files.size(); }
+  // Where the bytes of a tensor (an index into description().tensors) begin in its file.
   uint64_t FileOffset(size_t tensor) const { return places_[tensor].offset; }
 
  private:
   struct Place {
+    uint32_t shard;
     uint64_t offset, size;
   };
   GgufSource() = default;
-  absl::Status Describe(const GgufFile& file, const fs::path& path);
+  absl::Status Describe();
   absl::Status ReadRopeFactors(const GgufFile& file);
   absl::Status TakeTensors(const GgufFile& file);
 
-  std::unique_ptr<File> file_;
+  GgufShards shards_;
   ModelDescription description_;
   std::vector<Place> places_;
   std::vector<Attachment> attachments_;

@@ -2,6 +2,7 @@
 
 #include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/write/as_is.h"
 #include "pipeline/format/gguf/write/gguf_keys.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/model/memory_terms.h"
@@ -9,8 +10,6 @@
 
 namespace quantfleet::pipeline {
 namespace {
-
-constexpr std::string_view kModelFile = "model.gguf";
 
 struct GgufTensor {
   OutputTensor is;
@@ -120,8 +119,10 @@ const TargetFormat kGgufFormat = {
         },
     .group_options = false,  // its types are ggml's own, with names of their own
     .exact_option = false,
+    .as_is = true,
     .plan =
         [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
+          if (recipe.as_is) return PlanAsIs(source, recipe, has_importance);
           return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
         },
     .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("bf16", piece); },

@@ -2,9 +2,13 @@
 // (docs/formats/gguf.md).
 #pragma once
 
+#include <string_view>
+
 #include "pipeline/format/target_format.h"
 
 namespace quantfleet::pipeline {
+
+inline constexpr std::string_view kModelFile = "model.gguf";
 
 extern const TargetFormat kGgufFormat;
 

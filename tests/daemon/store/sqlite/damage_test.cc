@@ -87,6 +87,31 @@ TEST_F(DamageTest, UnknownFieldsAreNeitherStoredNorRead) {
   EXPECT_LT(Once(*store_)->devices().Get("d1")->ByteSizeLong(), size + 10);
 }
 
+TEST_F(DamageTest, DamagedStatementsAreNamedAndTheOthersSigned) {
+  const auto statement = [](uint64_t) -> absl::StatusOr<v1::Signed> {
+    v1::Signed made;
+    made.set_payload("told");
+    return made;
+  };
+  for (const char* device : {"d1", "d2"}) {
+    Enroll(device);
+    ASSERT_OK(Once(*store_)->assignments().Assign(device, "m", HashText("a").raw(), "", statement));
+  }
+  const std::string artifact = Seal("a");
+  ASSERT_OK(Once(*store_)->artifacts().AddStatement(artifact, *statement(1)));
+  Ask(database_, "UPDATE assignments SET statement = 'CgX_' WHERE device = 'd1'");
+  Ask(database_, "UPDATE artifact_statements SET statement = 'CgX_'");
+  const auto count = store_->Write([&](Transaction& tx) {
+    auto added = tx.signatures().SignAnew([](v1::Signed&) { return true; });
+    damaged_ = tx.damaged();
+    return added;
+  });
+  ASSERT_OK(count.status());
+  EXPECT_EQ(*count, 1u);
+  EXPECT_THAT(damaged_,
+              ElementsAre(Damaged{"artifact", artifact}, Damaged{"assignment", "m of device d1"}));
+}
+
 TEST_F(DamageTest, ADamagedJobHidesNoOtherAndDoesNotStopTheQueue) {
   for (const char* name : {"jobs/1", "jobs/2", "jobs/3"}) Submit(name);
   Damage("jobs", "name IN ('jobs/1')");
