@@ -158,6 +158,12 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
     out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
   if (t.description) out.AddText(kDescriptionKey, text::WriteDescription(*t.description));
   if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
+  std::vector<std::string> names;
+  for (const auto& [name, text] : t.named_templates) {
+    out.AddText("tokenizer.chat_template." + name, text);
+    names.push_back(name);
+  }
+  if (!names.empty()) out.AddTexts("tokenizer.chat_templates", names);
 }
 
 }  // namespace
