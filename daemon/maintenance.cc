@@ -1,10 +1,14 @@
 #include "daemon/maintenance.h"
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "common/base/access.h"
+#include "common/base/bytes.h"
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/trust/authority.h"
 
@@ -28,6 +32,95 @@ absl::Status CopyKeys(FileSystem& files, const fs::path& from, const fs::path& t
     if (name.ends_with(".pem") || name.ends_with(".b64"))
       QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
   return absl::OkStatus();
+}
+
+absl::Status CopyLarge(FileSystem& files, const fs::path& from, const fs::path& to) {
+  QF_ASSIGN_OR_RETURN(const auto in, files.Open(from, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const uint64_t size, in->Size());
+  QF_ASSIGN_OR_RETURN(const auto out, files.Open(to, OpenMode::kCreate));
+  Bytes buffer(std::min<uint64_t>(size, 1 << 20));
+  for (uint64_t at = 0; at < size; at += buffer.size()) {
+    const MutableBytes part =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+    QF_RETURN_IF_ERROR(in->ReadAt(at, part));
+    QF_RETURN_IF_ERROR(out->WriteAt(at, part));
+    in->DropCache(at, part.size());
+  }
+  return out->Sync();
+}
+
+// What is below `folder`, as paths relative to it, files with their sizes. Sizes are read anyway:
+// the names alone do not tell files from folders.
+absl::Status ListTree(FileSystem& files, const fs::path& folder, const fs::path& below,
+                      std::map<fs::path, uint64_t>& out) {
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder / below));
+  for (const std::string& name : names) {
+    const fs::path path = below / name;
+    if (files.List(folder / path).ok()) {
+      QF_RETURN_IF_ERROR(ListTree(files, folder, path, out));
+      continue;
+    }
+    QF_ASSIGN_OR_RETURN(const auto file, files.Open(folder / path, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(out[path], file->Size());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CopyTree(FileSystem& files, const fs::path& from, const fs::path& to) {
+  std::map<fs::path, uint64_t> all;
+  QF_RETURN_IF_ERROR(ListTree(files, from, {}, all));
+  std::set<fs::path> folders = {to};
+  for (const auto& [path, size] : all) {
+    for (fs::path up = path.parent_path(); !up.empty(); up = up.parent_path())
+      folders.insert(to / up);
+    QF_RETURN_IF_ERROR(files.MakeFolder((to / path).parent_path()));
+    QF_RETURN_IF_ERROR(CopyLarge(files, from / path, to / path));
+  }
+  for (const fs::path& folder : folders) QF_RETURN_IF_ERROR(files.SyncDirectory(folder));
+  return absl::OkStatus();
+}
+
+// The folders of pushed models that are not in `to` yet. The daemon may remove one meanwhile: then
+// a newer version is there, and nobody needs it any more.
+absl::Status CopyModels(FileSystem& files, const fs::path& from, const fs::path& to) {
+  if (!files.Exists(from)) return absl::OkStatus();
+  QF_RETURN_IF_ERROR(files.MakeFolder(to));
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(from));
+  for (const std::string& name : names) {
+    if (files.Exists(to / name)) continue;
+    const fs::path partial = to / ("." + name + ".partial");
+    QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of an interrupted copy
+    const absl::Status copied = CopyTree(files, from / name, partial);
+    if (copied.ok())
+      QF_RETURN_IF_ERROR(files.Rename(partial, to / name));
+    else if (files.Exists(from / name))
+      return copied;
+    else
+      QF_RETURN_IF_ERROR(files.RemoveTree(partial));
+  }
+  return files.SyncDirectory(to);
+}
+
+uint64_t TreeBytes(FileSystem& files, const fs::path& folder) {
+  std::map<fs::path, uint64_t> all;
+  ListTree(files, folder, {}, all).IgnoreError();  // absent, or changing: as far as it is seen
+  uint64_t bytes = 0;
+  for (const auto& [path, size] : all) bytes += size;
+  return bytes;
+}
+
+// Lines on the models of a restored folder whose files are not there.
+absl::StatusOr<std::string> ModelsWithoutFiles(FileSystem& files, const fs::path& data) {
+  QF_ASSIGN_OR_RETURN(const auto store, OpenSqliteStore(data / "state.db"));
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Model> models,
+                      store->Read([](const Transaction& tx) { return tx.models().List(); }));
+  std::string lines;
+  for (const v1::Model& model : models) {
+    const fs::path place = PlaceOf(files, data, model.path());
+    if (const absl::Status there = CheckFilesThere(files, data, model.name(), place); !there.ok())
+      lines += "\n" + Message(there);
+  }
+  return lines;
 }
 
 absl::Status Sync(FileSystem& files, const fs::path& path) {
@@ -81,7 +174,8 @@ absl::StatusOr<SignedAll> SignAll(const fs::path& data, Opened& opened) {
 
 }  // namespace
 
-absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out) {
+absl::StatusOr<std::string> BackUp(FileSystem& files, const fs::path& data, const fs::path& out,
+                                   bool models) {
   if (files.Exists(out))
     return AlreadyExists("{} already exists: choose a folder that does not", out.string());
   if (!files.Exists(data / "state.db"))
@@ -90,15 +184,29 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
   const fs::path partial = out.string() + ".partial";
   QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of an interrupted backup
   QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
+  // Before the state, which names only what is there, and after it, for what came in between.
+  if (models) QF_RETURN_IF_ERROR(CopyModels(files, data / "models", partial / "models"));
   QF_RETURN_IF_ERROR(CopySqliteStore(data / "state.db", partial / "state.db"));
+  if (models) QF_RETURN_IF_ERROR(CopyModels(files, data / "models", partial / "models"));
   QF_RETURN_IF_ERROR(Sync(files, partial / "state.db"));
   QF_RETURN_IF_ERROR(files.SyncDirectory(partial));
   FailPoint("maintenance-backup");
   QF_RETURN_IF_ERROR(files.Rename(partial, out));
-  return files.SyncDirectory(fs::absolute(out).parent_path());
+  QF_RETURN_IF_ERROR(files.SyncDirectory(fs::absolute(out).parent_path()));
+  const uint64_t bytes = TreeBytes(files, data / "models");
+  std::string what = fmt::format("{}: state and keys", out.string());
+  if (models) what += fmt::format(", and the files of pushed models ({})", HumanBytes(bytes));
+  what += "; blobs are recreated by running the jobs again";
+  if (!models && bytes > 0)
+    what += fmt::format(
+        "\nthe files of pushed models ({}) are not in it, and jobs need them: keep the models, or "
+        "use --models to back them up too",
+        HumanBytes(bytes));
+  return what;
 }
 
-absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data) {
+absl::StatusOr<std::string> Restore(FileSystem& files, const fs::path& from, const fs::path& to) {
+  const fs::path data = fs::absolute(to).lexically_normal();
   for (const fs::path& part : {from / "state.db", from / "keys/ca.pem", from / "keys/signing.pem"})
     if (!files.Exists(part))
       return NotFound("{} is missing: {} is not a backup made by `quantfleetd backup`",
@@ -110,6 +218,7 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
     return FailedPrecondition("{} already contains a daemon's state: restore into an empty folder",
                               data.string());
   QF_RETURN_IF_ERROR(CopyKeys(files, from, data));
+  QF_RETURN_IF_ERROR(CopyModels(files, from / "models", data / "models"));
   // Last: without it, a backup can still be restored into the folder.
   const fs::path partial = data / "state.db.partial";
   QF_RETURN_IF_ERROR(files.Remove(partial));
@@ -117,7 +226,10 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
   QF_RETURN_IF_ERROR(Sync(files, partial));
   FailPoint("maintenance-restore");
   QF_RETURN_IF_ERROR(files.Rename(partial, data / "state.db"));
-  return files.SyncDirectory(data);
+  QF_RETURN_IF_ERROR(files.SyncDirectory(data));
+  const auto without = ModelsWithoutFiles(files, data);
+  return fmt::format("{}: restored; you can start the daemon on it{}", data.string(),
+                     without.ok() ? *without : "\n" + Message(without.status()));
 }
 
 absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock,

@@ -11,12 +11,14 @@
 namespace quantfleet::daemon {
 
 // Copies state and keys of `data`, even while its daemon runs, to the new folder `out`, which is
-// whole or absent. Blobs are not copied: jobs make them again, with the same digests.
-// ALREADY_EXISTS: `out` exists.
-absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out);
+// whole or absent; with `models`, the files of pushed models as well. Blobs are not copied: jobs
+// make them again, with the same digests. ALREADY_EXISTS: `out` exists. What is in it and what is
+// not, for people.
+absl::StatusOr<std::string> BackUp(FileSystem& files, const fs::path& data, const fs::path& out,
+                                   bool models);
 // Restores `data`, which holds no state yet, from such a folder. FAILED_PRECONDITION: it holds
-// state, or a daemon runs on it.
-absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data);
+// state, or a daemon runs on it. Which models have no files there, for people.
+absl::StatusOr<std::string> Restore(FileSystem& files, const fs::path& from, const fs::path& data);
 
 // Adds a signing key beside the present one, and its signature to every statement that is kept. If
 // it is killed and called again, it finishes what was begun. Returns what was done, for people.

@@ -53,22 +53,18 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
   };
   CLI::App* backup = app.add_subcommand("backup", "Copy state and keys; the daemon may be running");
   auto folder = std::make_shared<std::string>();
+  auto models = std::make_shared<bool>(false);
   backup->add_option("FOLDER", *folder, "A new folder")->required();
-  backup->callback([=, &exit_code] {
-    const absl::Status done = BackUp(RealFileSystem(), data(), *folder);
-    exit_code = Tell(
-        done.ok() ? absl::StatusOr<std::string>(
-                        *folder + ": state and keys; blobs are recreated by running the jobs again")
-                  : done);
-  });
+  backup->add_flag(
+      "--models", *models,
+      "Copy the files of pushed models as well; without them, a model has to be pushed "
+      "again after a restore before jobs can read it");
+  backup->callback(
+      [=, &exit_code] { exit_code = Tell(BackUp(RealFileSystem(), data(), *folder, *models)); });
   CLI::App* restore = app.add_subcommand("restore", "Restore a backup into an empty data folder");
   restore->add_option("FOLDER", *folder, "A backup made by `quantfleetd backup`")->required();
-  restore->callback([=, &exit_code] {
-    const absl::Status done = Restore(RealFileSystem(), *folder, data());
-    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(
-                                     data().string() + ": restored; you can start the daemon on it")
-                               : done);
-  });
+  restore->callback(
+      [=, &exit_code] { exit_code = Tell(Restore(RealFileSystem(), *folder, data())); });
   app.add_subcommand("set-aside",
                      "Move what is left of a lost or damaged state to a folder beside it")
       ->callback(

@@ -151,6 +151,7 @@ absl::Status Server::Impl::Open() {
     QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
   }
   options.scratch = config.data / "evaluation";
+  options.data = config.data;
   options.on_collected = [log = environment.log,
                           warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())
@@ -165,7 +166,7 @@ absl::Status Server::Impl::Open() {
   Scrubber::Options scrub;
   scrub.every = std::chrono::hours(config.scrub_hours);
   scrub.bytes_per_second = config.scrub_mib_per_second << 20;
-  scrub.pushed = config.data / "models";
+  scrub.data = config.data;
   scrub.log = environment.log;
   scrub.warn = environment.warn;
   scrubber = std::make_unique<Scrubber>(Scrubber::Collaborators{*store, blobs, files, *jobs, clock},

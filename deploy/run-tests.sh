@@ -123,9 +123,9 @@ level=--test
 step "install packages" deploy/install-deps.sh "$level"
 ((failed)) && exit 1
 
-# Installing the judges mostly waits for the network, so it runs in parallel with the build.
+# Installing the judges and fetching weights mostly waits for the network, so they run in parallel with the build.
 if wants e2e; then
-  tests/judges/install.sh >"$kept/judges.log" 2>&1 &
+  { tests/judges/install.sh && tests/models/fetch.sh; } >"$kept/judges.log" 2>&1 &
   judges=$!
 fi
 
@@ -141,7 +141,7 @@ if wants e2e; then
   wait "$judges" || installed=$?
   judges=
   # shellcheck disable=SC2016
-  step "install judges" sh -c 'cat "$0"; exit "$1"' "$kept/judges.log" "$installed"
+  step "install judges and weights" sh -c 'cat "$0"; exit "$1"' "$kept/judges.log" "$installed"
   # Longer deadlines, because more tests run than there are cores. Only full runs try every similar case. The longest tests run
   # first.
   ((full)) && export QUANTFLEET_THOROUGH=1

@@ -96,20 +96,25 @@ absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
         NameDamaged(tx, response);
         return list;
       })));
+  for (v1::Model& model : *response.mutable_models())
+    model = backend_.models.Shown(std::move(model));
   return response;
 }
 
 absl::StatusOr<v1::Model> Models::Get(const Caller& caller, const v1::GetModelRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.Read([&](const Transaction& tx) -> absl::StatusOr<v1::Model> {
-    QF_ASSIGN_OR_RETURN(const std::vector<v1::Model> versions,
-                        tx.models().ListVersions(request.name()));
-    QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
-                        tx.artifacts().List(request.name()));
-    v1::Model model = versions.front();
-    for (const v1::Model& version : versions) *model.add_versions() = VersionOf(version, artifacts);
-    return model;
-  });
+  QF_ASSIGN_OR_RETURN(v1::Model found,
+                      backend_.store.Read([&](const Transaction& tx) -> absl::StatusOr<v1::Model> {
+                        QF_ASSIGN_OR_RETURN(const std::vector<v1::Model> versions,
+                                            tx.models().ListVersions(request.name()));
+                        QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
+                                            tx.artifacts().List(request.name()));
+                        v1::Model model = versions.front();
+                        for (const v1::Model& version : versions)
+                          *model.add_versions() = VersionOf(version, artifacts);
+                        return model;
+                      }));
+  return backend_.models.Shown(std::move(found));
 }
 
 }  // namespace quantfleet::daemon::app

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/jobs/model_place.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/stage/plan.h"
 
@@ -125,6 +126,8 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   // One transaction: the model's folder cannot be replaced and swept between the two.
   QF_ASSIGN_OR_RETURN(record, with_.store.Write([&](Transaction& tx) -> absl::StatusOr<JobRecord> {
     QF_ASSIGN_OR_RETURN(const v1::Model found, tx.models().Get(model));
+    const fs::path place = PlaceOf(with_.files, options_.data, found.path());
+    QF_RETURN_IF_ERROR(CheckFilesThere(with_.files, options_.data, model, place));
     record.source_path = found.path();
     record.job.set_model_version(found.version());
     return tx.jobs().Create(record, request);

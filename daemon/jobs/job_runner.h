@@ -41,6 +41,7 @@ class JobRunner {
     int threads = 0;  // 0: as many as cores
     EvaluationOptions evaluation;
     fs::path scratch;  // the evaluation's own folder
+    fs::path data;     // the daemon's folder: pushed models lie in it (model_place.h)
     Duration collect_every =
         std::chrono::hours(24);  // for garbage, first at the start; zero: only on request
     Duration keep_abandoned =
@@ -117,6 +118,7 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
                          const pipeline::Plan& plan);
@@ -148,7 +150,11 @@ class JobRunner {
     v1::Job under_way;  // no name: nobody does so yet
     JobRecord record;
   };
-  absl::StatusOr<Mend> PlanRepair(const std::string& artifact);
+  struct Known {  // what repairs are planned by
+    std::vector<v1::Artifact> artifacts;
+    std::vector<v1::Job> jobs;  // newest first
+  };
+  absl::StatusOr<Mend> PlanRepair(const Known& known, const std::string& artifact);
 
   const Collaborators with_;
   const Options options_;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/base/fail_point.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/jobs/model_registry.h"
 
 namespace quantfleet::daemon {
@@ -35,9 +36,9 @@ absl::Status ModelRegistry::TakeKnownFiles(const PushRecord& push) {
                       store_.Read([](const Transaction& tx) { return tx.models().List(); }));
   std::map<std::pair<std::string, uint64_t>, fs::path> known;
   for (const v1::Model& model : models)
-    if (IsPublished(model.path()))
+    if (const fs::path place = PlaceOf(model.path()); IsPushed(data_, place))
       for (const v1::ModelFile& file : model.files())
-        known.emplace(std::pair(file.sha256(), file.size()), fs::path(model.path()) / file.path());
+        known.emplace(std::pair(file.sha256(), file.size()), place / file.path());
   for (const PushedFile& file : push.files) {
     const auto found = known.find({file.sha256.raw(), file.size});
     if (found == known.end()) continue;
@@ -249,8 +250,8 @@ absl::Status ModelRegistry::CheckDigests(Push& push) {
   return absl::OkStatus();
 }
 
-absl::Status ModelRegistry::MoveIntoPlace(Push& push) {
-  const fs::path from = IncomingOf(push.record.id), to = PublishedOf(push.record);
+absl::Status ModelRegistry::MoveIntoPlace(Push& push, const fs::path& to) {
+  const fs::path from = IncomingOf(push.record.id);
   std::set<fs::path> folders = {from};
   for (const PushedFile& file : push.record.files)
     for (fs::path folder = fs::path(file.path).parent_path(); !folder.empty();
@@ -272,11 +273,13 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id, st
   QF_ASSIGN_OR_RETURN(const PushRecord record, store_.Read([&](const Transaction& tx) {
     return tx.models().GetPush(push_id);
   }));
-  if (record.committed)
-    return store_.Read([&](const Transaction& tx) {
+  if (record.committed) {
+    QF_ASSIGN_OR_RETURN(v1::Model made, store_.Read([&](const Transaction& tx) {
       return record.version == 0 ? tx.models().Get(record.model)
                                  : tx.models().GetVersion(record.model, record.version);
-    });
+    }));
+    return Shown(std::move(made));
+  }
   const fs::path published = PublishedOf(record);
   if (!files_.Exists(published)) {
     QF_RETURN_IF_ERROR(CheckDigests(*push));
@@ -285,19 +288,24 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id, st
     AddDigests(record, model);
     const auto newest =
         store_.Read([&](const Transaction& tx) { return tx.models().Get(record.model); });
-    if (newest.ok() && newest->files_digest() == model.files_digest() &&
-        IsPublished(newest->path()) && HasAllFiles(*newest)) {
+    const fs::path place = newest.ok() ? PlaceOf(newest->path()) : fs::path();
+    if (newest.ok() && newest->files_digest() == model.files_digest() && IsPushed(data_, place)) {
+      if (!HasAllFiles(*newest)) {
+        QF_RETURN_IF_ERROR(files_.RemoveTree(place));  // what is left of it
+        QF_RETURN_IF_ERROR(MoveIntoPlace(*push, place));
+      }
       QF_RETURN_IF_ERROR(store_.Write(
           [&](Transaction& tx) { return tx.models().FinishPush(push_id, newest->version()); }));
       Forget(push_id);
       QF_RETURN_IF_ERROR(files_.RemoveTree(IncomingOf(push_id)));
-      return newest;
+      return Shown(*newest);
     }
-    QF_RETURN_IF_ERROR(MoveIntoPlace(*push));
+    QF_RETURN_IF_ERROR(MoveIntoPlace(*push, published));
   }
   QF_ASSIGN_OR_RETURN(v1::Model model, Describe(record.model, published));
   AddDigests(record, model);
   model.set_created_by(std::string(by));
+  model.set_path(RecordedPlace(data_, published));
   QF_ASSIGN_OR_RETURN(model, store_.Write([&](Transaction& tx) -> absl::StatusOr<v1::Model> {
     QF_ASSIGN_OR_RETURN(v1::Model version, tx.models().Put(model, {}));
     QF_RETURN_IF_ERROR(tx.models().FinishPush(push_id, version.version()));
@@ -306,7 +314,7 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id, st
   FailPoint("push-after-record");
   Forget(push_id);
   QF_RETURN_IF_ERROR(SweepModels());
-  return model;
+  return Shown(std::move(model));
 }
 
 void ModelRegistry::Forget(std::string_view push_id) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "daemon/jobs/agent_release.h"
+#include "daemon/jobs/model_place.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
@@ -114,7 +115,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std
   QF_ASSIGN_OR_RETURN(const auto known, store_.Read([&](const Transaction& tx) {
     return tx.models().FindMade(request);
   }));
-  if (known) return *known;
+  if (known) return Shown(*known);
   QF_RETURN_IF_ERROR(CheckModelName(name));
   if (pipeline::IsHubName(path.string()))
     return InvalidArgument(
@@ -133,6 +134,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std
   }
   model.set_files_digest(FilesDigest(model).raw());
   model.set_created_by(std::string(by));
+  model.set_path(RecordedPlace(data_, source));
   QF_ASSIGN_OR_RETURN(v1::Model recorded,
                       store_.Write([&](Transaction& tx) -> absl::StatusOr<v1::Model> {
                         auto newest = tx.models().Get(name);
@@ -142,17 +144,22 @@ absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std
                         return tx.models().Put(model, request);
                       }));
   QF_RETURN_IF_ERROR(SweepModels());
-  return recorded;
+  return Shown(std::move(recorded));
 }
 
-bool ModelRegistry::IsPublished(const fs::path& path) const {
-  return path.parent_path() == data_ / "models";
+fs::path ModelRegistry::PlaceOf(std::string_view recorded) const {
+  return daemon::PlaceOf(files_, data_, recorded);
 }
 
-bool ModelRegistry::HasAllFiles(const v1::Model& model) const {
-  return files_.Exists(model.path()) &&
-         std::ranges::all_of(model.files(), [&](const v1::ModelFile& file) {
-           return files_.Exists(fs::path(model.path()) / file.path());
+v1::Model ModelRegistry::Shown(v1::Model recorded) const {
+  return ModelAsShown(files_, data_, std::move(recorded));
+}
+
+bool ModelRegistry::HasAllFiles(const v1::Model& recorded) const {
+  const fs::path place = PlaceOf(recorded.path());
+  return files_.Exists(place) &&
+         std::ranges::all_of(recorded.files(), [&](const v1::ModelFile& file) {
+           return files_.Exists(place / file.path());
          });
 }
 
@@ -174,8 +181,8 @@ absl::Status ModelRegistry::SweepModels() {
     QF_ASSIGN_OR_RETURN(const auto jobs, tx.jobs().ListUnfinished());
     for (const PushRecord& push : pushes)
       if (!push.committed) needed.insert(PublishedOf(push));
-    for (const v1::Model& model : models) needed.insert(model.path());
-    for (const JobRecord& job : jobs) needed.insert(job.source_path);
+    for (const v1::Model& model : models) needed.insert(PlaceOf(model.path()));
+    for (const JobRecord& job : jobs) needed.insert(PlaceOf(job.source_path));
     all_known = tx.damaged().empty();
     return absl::OkStatus();
   }));

@@ -5,9 +5,11 @@
 //   DATA/models/<name>-<push id>/   a pushed model
 //
 // Other files under a name make its next version (the same files do not); what an earlier one has
-// is not sent again. The folder of the former pushed version goes as soon as no unfinished job
-// reads it; its record and its artifacts stay. The name quantfleet-agent is reserved for programs
-// of the agent. Thread-safe; collaborators must outlive the registry.
+// is not sent again. Records name a pushed model's folder relative to DATA (model_place.h); where
+// it is gone, as after restoring a backup without it, pushing the same files puts them back. The
+// folder of the former pushed version goes as soon as no unfinished job reads it; its record and
+// its artifacts stay. The name quantfleet-agent is reserved for programs of the agent. Thread-safe;
+// collaborators must outlive the registry.
 #pragma once
 
 #include <map>
@@ -74,6 +76,10 @@ class ModelRegistry {
   // file whose digest is wrong is removed and has to be sent again (DATA_LOSS names it).
   absl::StatusOr<v1::Model> CommitPush(std::string_view push_id, std::string_view by = {});
 
+  // A recorded model as people see it: with the path at which its files are now, and a note if they
+  // are gone.
+  v1::Model Shown(v1::Model recorded) const;
+
   // Removes pushed folders that no model and no unfinished job needs, and pushes that were not
   // finished within a week. Call it at start; commits do so too.
   absl::Status Sweep();
@@ -90,15 +96,15 @@ class ModelRegistry {
   absl::Status CheckSpace(uint64_t missing, uint64_t promised);
   absl::StatusOr<File*> OpenFile(Push& push, const PushedFile& file);
   absl::Status CheckDigests(Push& push);
-  absl::Status MoveIntoPlace(Push& push);
+  absl::Status MoveIntoPlace(Push& push, const fs::path& to);
   // Without what only the push or the import knows: the files' digests, and whose it is.
   absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
   absl::StatusOr<v1::Model> DescribeAgents(const fs::path& path);
   absl::StatusOr<Digest> HashFile(const fs::path& path);
   // Files of the push that a published version has as well are given a name in it.
   absl::Status TakeKnownFiles(const PushRecord& push);
-  bool IsPublished(const fs::path& path) const;  // by a push
-  bool HasAllFiles(const v1::Model& model) const;
+  fs::path PlaceOf(std::string_view recorded) const;
+  bool HasAllFiles(const v1::Model& recorded) const;
   void Forget(std::string_view push_id);
   absl::Status SweepModels();
   absl::Status SweepPushes();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/model_place.h"
 #include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon {
@@ -16,13 +17,11 @@ struct Origin {
   std::vector<std::string> classes;  // of made_by, those that want this artifact
 };
 
-absl::StatusOr<Origin> OriginOf(const Transaction& tx, const std::string& name) {
+absl::StatusOr<Origin> OriginOf(const Transaction& tx, const v1::Artifact& artifact,
+                                const std::vector<v1::Job>& jobs) {
   Origin origin;
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(""));
-  const auto found = std::ranges::find(all, name, &v1::Artifact::name);
-  if (found == all.end()) return NotFound("there is no {}", name);
-  origin.artifact = *found;
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, tx.jobs().List());
+  origin.artifact = artifact;
+  const std::string& name = artifact.name();
   for (const v1::Job& job : jobs) {
     if (!job.done() && std::ranges::count(job.repairs(), name) > 0) origin.under_way = job;
     if (origin.made_by || job.state() != v1::Job::SUCCEEDED ||
@@ -43,7 +42,7 @@ absl::StatusOr<Origin> OriginOf(const Transaction& tx, const std::string& name) 
   return origin;
 }
 
-// Where the files may lie: where they did, or where the same files came again.
+// Where the files may lie, as records name it: where they did, or where the same files came again.
 std::vector<std::string> PlacesOf(const Origin& origin) {
   std::vector<std::string> places;
   if (origin.made_by) places.push_back(origin.made_by->source_path);
@@ -75,27 +74,34 @@ void Join(const JobRecord& from, JobRecord& to) {
 
 }  // namespace
 
-absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const std::string& artifact) {
-  QF_ASSIGN_OR_RETURN(const Origin origin, with_.store.Read([&](const Transaction& tx) {
-    return OriginOf(tx, artifact);
-  }));
-  const v1::Artifact& found = origin.artifact;
-  if (!found.has_damage())
+absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const Known& known,
+                                                      const std::string& artifact) {
+  const auto listed = std::ranges::find(known.artifacts, artifact, &v1::Artifact::name);
+  if (listed == known.artifacts.end()) return NotFound("there is no {}", artifact);
+  if (!listed->has_damage())
     return FailedPrecondition(
         "{} is not known to be damaged: `quantfleet artifact scrub` finds out", artifact);
+  QF_ASSIGN_OR_RETURN(const Origin origin, with_.store.Read([&](const Transaction& tx) {
+    return OriginOf(tx, *listed, known.jobs);
+  }));
+  const v1::Artifact& found = origin.artifact;
   Mend mend;
   mend.under_way = origin.under_way;
   if (!mend.under_way.name().empty()) return mend;
 
   const std::vector<std::string> places = PlacesOf(origin);
-  const auto place = std::ranges::find_if(
-      places, [&](const std::string& path) { return with_.files.Exists(path); });
+  const auto place = std::ranges::find_if(places, [&](const std::string& path) {
+    return with_.files.Exists(PlaceOf(with_.files, options_.data, path));
+  });
   if (place == places.end())
     return FailedPrecondition(
         "the files that {0} was made of are gone{1}: push or import them again under the name {2}, "
         "then run `quantfleet artifact repair {0}`, or make an artifact of other files and delete "
         "this one",
-        artifact, places.empty() ? "" : " (" + places.front() + ")", found.model());
+        artifact,
+        places.empty() ? ""
+                       : " (" + PlaceOf(with_.files, options_.data, places.front()).string() + ")",
+        found.model());
   JobRecord& record = mend.record;
   record.source_path = *place;
   record.targets = {pipeline::KindOfModel(found.model()) == pipeline::ArtifactKind::kProgram
@@ -119,8 +125,14 @@ std::vector<std::pair<std::string, absl::StatusOr<v1::Job>>> JobRunner::Repair(
     const std::vector<std::string>& artifacts) {
   std::vector<std::pair<std::string, absl::StatusOr<v1::Job>>> answers;
   std::vector<JobRecord> fresh;
+  const auto known = with_.store.Read([](const Transaction& tx) -> absl::StatusOr<Known> {
+    Known all;
+    QF_ASSIGN_OR_RETURN(all.artifacts, tx.artifacts().List(""));
+    QF_ASSIGN_OR_RETURN(all.jobs, tx.jobs().List());
+    return all;
+  });
   for (const std::string& artifact : artifacts) {
-    auto mend = PlanRepair(artifact);
+    auto mend = known.ok() ? PlanRepair(*known, artifact) : known.status();
     if (!mend.ok()) {
       answers.emplace_back(artifact, mend.status());
     } else if (!mend->under_way.name().empty()) {

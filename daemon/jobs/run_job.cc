@@ -7,6 +7,7 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
@@ -111,7 +112,8 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
 
   if (pipeline::KindOfModel(record.job.model()) == pipeline::ArtifactKind::kProgram)
     return SealAgents(record, job_stop.get_token());
-  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, record.source_path));
+  QF_ASSIGN_OR_RETURN(const fs::path place, SourceOf(record));
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, place));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {
     QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));
@@ -143,9 +145,15 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   return Seal(record, {result.manifests, no_tokenizer}, measured);
 }
 
+absl::StatusOr<fs::path> JobRunner::SourceOf(const JobRecord& record) const {
+  fs::path place = PlaceOf(with_.files, options_.data, record.source_path);
+  QF_RETURN_IF_ERROR(CheckFilesThere(with_.files, options_.data, record.job.model(), place));
+  return place;
+}
+
 absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_token& stop) {
-  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents,
-                      FindAgents(with_.files, record.source_path));
+  QF_ASSIGN_OR_RETURN(const fs::path place, SourceOf(record));
+  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(with_.files, place));
   std::vector<v1::Manifest> manifests;
   SetStage(record.job.name(), "sealing");
   for (const FoundAgent& agent : agents) {
@@ -253,7 +261,7 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
     return FailedPrecondition(
         "the files of {} at {} have changed since the job started: import the model again and "
         "submit another job",
-        record.job.model(), record.source_path);
+        record.job.model(), PlaceOf(with_.files, options_.data, record.source_path).string());
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;
   record.source_fingerprint = fingerprint;

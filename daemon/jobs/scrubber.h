@@ -35,7 +35,7 @@ class Scrubber {
   struct Options {
     Duration every = std::chrono::hours(7 * 24);     // from end to start; zero: only by command
     uint64_t bytes_per_second = uint64_t{32} << 20;  // zero: as fast as the disk
-    fs::path pushed = {};                            // folder of the pushed models' folders
+    fs::path data = {};                              // the daemon's folder: pushed models lie in it
     std::function<void(std::string_view)> log = [](std::string_view) {};
     std::function<void(std::string_view)> warn = [](std::string_view) {};
     // For tests: waits so long, or until `stop`.
@@ -139,7 +139,7 @@ class Scrubber {
   std::stop_source stop_;
   std::thread thread_;
 
-  static constexpr Duration kLookEvery = std::chrono::seconds(5);
+  static constexpr Duration kLookEvery = std::chrono::seconds(30);
 };
 
 }  // namespace quantfleet::daemon

@@ -13,10 +13,10 @@ struct NVFP4 {
   static constexpr DType kType = DType::kNVFP4;
   static constexpr int kElements = 64, kBytes = 36, kSubBlock = 16, kCodesAt = 4;
 
-  // Half of the scale, whose sign is not looked at; E4M3's NaN (0x7f) is 0 to ggml.
+  // Half of the scale, whose sign is not looked at; of E4M3's NaNs 0x7f is 0 to ggml.
   static float HalvedScale(uint8_t e4m3) {
     const int exponent = e4m3 >> 3 & 15, fraction = e4m3 & 7;
-    if ((e4m3 & 0x7f) == 0x7f) return 0.f;
+    if (e4m3 == 0x7f) return 0.f;
     if (exponent == 0) return static_cast<float>(fraction) * 0x1p-10f;
     return std::bit_cast<float>(static_cast<uint32_t>(exponent + 119) << 23 |
                                 static_cast<uint32_t>(fraction) << 20);

@@ -215,5 +215,15 @@ TEST_F(PushTest, AGgufIsSentUnderANameThatSaysSo) {
   }
 }
 
+TEST_F(PushTest, ASplitGgufIsSentWhole) {
+  const std::vector<std::string> shards{"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"};
+  for (const std::string& shard : shards) Write(shard, "GGUF");
+  const auto model = pipeline::ResolveModel(RealFileSystem(), dir_ / shards[1]);
+  ASSERT_TRUE(model.ok()) << model.status();
+  std::vector<std::string> names;
+  for (const LocalFile& file : FilesToPush(*model)) names.push_back(file.name);
+  EXPECT_EQ(names, shards);
+}
+
 }  // namespace
 }  // namespace quantfleet::cli

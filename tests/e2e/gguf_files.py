@@ -32,6 +32,42 @@ class Reader:
         return [self.value(element) for _ in range(count)]
 
 
+def split_gguf(path, folder, count):
+    """The file as llama-gguf-split splits it: all keys in the first of `count` files, about as many tensors in each."""
+    raw = Path(path).read_bytes()
+    reader = Reader(raw)
+    reader.at = 8
+    tensors, kvs = reader.number("Q"), reader.number("Q")
+    keys_at = reader.at
+    for _ in range(kvs):
+        reader.text()
+        reader.value(reader.number("I"))
+    keys, infos = raw[keys_at:reader.at], []
+    for _ in range(tensors):
+        at = reader.at
+        reader.text()
+        for _ in range(reader.number("I")):
+            reader.number("Q")
+        reader.number("I")
+        infos.append((raw[at:reader.at], reader.number("Q")))
+    begin = -(-reader.at // 32) * 32
+    ends = [offset for _, offset in infos[1:]] + [len(raw) - begin]
+    paths = []
+    for shard in range(count):
+        first, last = tensors * shard // count, tensors * (shard + 1) // count
+        head = b"GGUF" + struct.pack("<IQQ", 3, last - first, kvs + 3 if shard == 0 else 3)
+        head += keys if shard == 0 else b""
+        for key, kind, code, value in (("split.no", 2, "H", shard), ("split.count", 2, "H", count),
+                                       ("split.tensors.count", 5, "i", tensors)):
+            head += struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I" + code, kind, value)
+        for info, offset in infos[first:last]:
+            head += info + struct.pack("<Q", offset - infos[first][1])
+        data = raw[begin + infos[first][1]:begin + ends[last - 1]]
+        paths.append(Path(folder) / f"m-{shard + 1:05}-of-{count:05}.gguf")
+        paths[-1].write_bytes(head + bytes(-len(head) % 32) + data)
+    return paths
+
+
 def read_gguf(path):
     """(keys, tensors): tensors by name as (type's name, dims fastest first, bytes)."""
     reader = Reader(Path(path).read_bytes())

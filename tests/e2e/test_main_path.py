@@ -3,6 +3,7 @@ import json
 import unittest
 import urllib.request
 
+from gguf_files import split_gguf
 from harness import AI_PC, DEMO, EDGE, HELD_OUT, IOT, EndToEnd, post, run, run_json, tree_digest, wait_for
 
 CLASSES = {"iot-int4": ("q4_0", IOT), "ai-pc-int8": ("q8_0", AI_PC), "edge-fp16": ("f16", EDGE)}
@@ -101,6 +102,36 @@ class MainPath(EndToEnd):
         b = run_json("quantfleet-agent", "run", self.dir / "b/gguf-q8_0/model.gguf", "--prompt", "The", "--greedy", "--json",
                      "--max-tokens", 30)
         self.assertEqual(a["text"], b["text"])
+
+    def test_a_split_gguf_is_the_model_that_was_split(self):
+        """Inspected, pushed, imported and quantized; as it is, it is one file again."""
+        run("quantfleet", "quantize", DEMO, "--target", "gguf:q8_0", "--out", self.dir)
+        whole, split = self.dir / "gguf-q8_0/model.gguf", self.dir / "split"
+        split.mkdir()
+        shards = split_gguf(whole, split, 3)
+        self.assertEqual([t["name"] for t in run_json("quantfleet", "inspect", shards[1], "--json")["tensors"]],
+                         [t["name"] for t in run_json("quantfleet", "inspect", whole, "--json")["tensors"]])
+        made = run_json("quantfleet", "quantize", split, "--target", "gguf:as-is", "--out", self.dir / "local", "--json")
+        self.assertEqual((self.dir / "local/gguf-as-is/model.gguf").read_bytes(), whole.read_bytes())
+        refused = run("quantfleet-agent", "run", shards[0], "--prompt", "The", check=False)
+        self.assertIn("gguf:as-is", refused.stderr)
+        daemon = self.daemon().start()
+        (self.dir / "class.toml").write_text('name = "as-is"\nformat = "gguf"\nrecipe = "as-is"\n\n[match]\nform = ["iot"]\n')
+        daemon.cli("class", "apply", self.dir / "class.toml")
+        for how, path in (("push", split), ("push", shards[2]), ("import", shards[0])):
+            with self.subTest(how, path=path.name):
+                name = f"{how}-{path.suffix[1:] or 'folder'}"
+                model = daemon.cli_json("model", how, name, path)
+                self.assertEqual(len(model["files"]), 3)
+                job = daemon.cli_json("job", "submit", name, "--class", "as-is")
+                job = self.wait_job(daemon, job["name"])
+                self.assertEqual(job["state"], "SUCCEEDED", job)
+                self.assertEqual(job["artifacts"], ["artifacts/" + made["targets"][0]["manifest_digest"]])
+        daemon.cli("model", "push", "folder", DEMO)
+        job = daemon.cli_json("job", "submit", "folder", "--class", "as-is")
+        failed = self.wait_job(daemon, job["name"])
+        self.assertEqual(failed["state"], "FAILED", failed)
+        self.assertIn("only a GGUF", str(failed))
 
     def test_int4_is_measurably_worse_than_fp16(self):
         run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--target", "gguf:q4_0", "--out", self.dir / "a")

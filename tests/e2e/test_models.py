@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -254,14 +255,21 @@ class GgufSources(ModelTest):
         files[0].write(self.dir / "mixed.gguf", mixed)
         self.check(self.dir / "mixed.gguf")
 
-    def test_other_quantized_types_are_refused(self):
+    def test_q4_0_is_decoded_then_encoded(self):
+        families.write("llama2", self.dir / "llama2")
+        self.check(quantize(self.dir / "llama2", self.dir / "made", ["q4_0"])["q4_0"].rename(self.dir / "q4.gguf"))
+
+    def test_types_of_large_tables_are_refused_by_name(self):
         families.write("llama2", self.dir / "llama2")
         q4 = quantize(self.dir / "llama2", self.dir / "made", ["q4_0"])["q4_0"]
+        raw, name = bytearray(q4.read_bytes()), b"token_embd.weight"
+        struct.pack_into("<I", raw, raw.index(name) + len(name) + 4 + 2 * 8, 16)  # behind two dimensions
+        q4.write_bytes(raw)
         done = run("quantfleet", "quantize", q4, "--target", "gguf:q8_0", "--out", self.dir / "out",
                    check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("token_embd.weight", done.stderr)
-        self.assertIn("use the original", done.stderr)
+        self.assertIn("IQ2_XXS", done.stderr)
 
 
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")

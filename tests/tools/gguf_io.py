@@ -14,13 +14,16 @@ class Tensor:
     data: bytes
 
     def floats(self):
-        """F32 values as bytes, each exact: a Q8_0 value is an F16 times eight bits."""
+        """F32 values as bytes, each exact: a Q8_0 value is an F16 times eight bits, a Q4_0 value one times four."""
         if self.kind == F32:
             return self.data
         if self.kind == BF16:
             return b"".join(b"\0\0" + self.data[i:i + 2] for i in range(0, len(self.data), 2))
         if self.kind == F16:
             values = struct.unpack(f"<{len(self.data) // 2}e", self.data)
+        elif self.kind == Q4_0:
+            values = [d * ((byte >> shift & 15) - 8) for d, *codes in struct.iter_unpack("<e16B", self.data)
+                      for shift in (0, 4) for byte in codes]
         else:
             assert self.kind == Q8_0
             values = [d * q for d, *codes in struct.iter_unpack("<e32b", self.data) for q in codes]

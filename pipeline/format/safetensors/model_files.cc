@@ -30,6 +30,7 @@ constexpr struct {
     {"tokenizer_config.json", Part::kTokenizer},
     {"added_tokens.json", Part::kTokenizer},
     {"special_tokens_map.json", Part::kTokenizer},
+    {"chat_template.json", Part::kTokenizer},
     {"chat_template.jinja", Part::kTokenizer},
 };
 
@@ -127,10 +128,8 @@ class FolderResolver {
       result_.gguf = true;
       result_.why = shards.size() == 1
                         ? shards[0] + ", the only weights in the folder"
-                        : fmt::format(
-                              "{} and the {} more files that it was split into, the only "
-                              "weights in the folder",
-                              shards[0], shards.size() - 1);
+                        : fmt::format("the {} files of {}, the only weights in the folder",
+                                      shards.size(), ParseShardName(shards[0])->model);
       return std::move(result_);
     }
     if (!Has(kConfig))

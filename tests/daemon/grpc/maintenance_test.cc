@@ -6,6 +6,7 @@
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 #include "daemon/data_lock.h"
+#include "daemon/jobs/model_place.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -18,6 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::Names;
+using ::testing::Not;
 
 // A data folder with a device that was told something, as a daemon leaves it.
 class MaintenanceTest : public ::testing::Test {
@@ -59,6 +61,20 @@ class MaintenanceTest : public ::testing::Test {
                           })
                   .status());
   }
+  absl::StatusOr<std::string> BackUp(const fs::path& data, bool models = false) {
+    return daemon::BackUp(RealFileSystem(), data, dir_ / "backup", models);
+  }
+  // A pushed model: its record, and its file.
+  void Push(const std::string& name, const std::string& recorded) {
+    v1::Model model;
+    model.set_name(name);
+    model.set_path(recorded);
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
+    ASSERT_OK(Once(*store)->models().Put(model, {}).status());
+    const fs::path folder = data_ / "models" / fs::path(recorded).filename() / "deep";
+    ASSERT_OK(RealFileSystem().MakeFolder(folder));
+    ASSERT_OK(RealFileSystem().WriteAtomically(folder / "f", AsBytes("weights of " + name)));
+  }
   absl::StatusOr<std::string> Retire(bool force = false) {
     return RetireOldKeys(RealFileSystem(), clock_, data_, force);
   }
@@ -72,18 +88,51 @@ class MaintenanceTest : public ::testing::Test {
 TEST_F(MaintenanceTest, ABackUpOfARunningDaemonBecomesAnotherFolder) {
   const auto lock = DataLock::Take(RealFileSystem(), data_);  // its daemon runs
   ASSERT_OK(lock.status());
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
-  EXPECT_ERROR(BackUp(RealFileSystem(), data_, dir_ / "backup"), kAlreadyExists, "backup");
+  ASSERT_OK(BackUp(data_));
+  EXPECT_ERROR(BackUp(data_), kAlreadyExists, "backup");
   EXPECT_EQ(fs::status(dir_ / "backup/keys").permissions() & fs::perms::mask, fs::perms::owner_all);
   ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
   EXPECT_EQ(Root(dir_ / "other").SerializeAsString(), first_root_.SerializeAsString());
   EXPECT_EQ(Told(dir_ / "other").SerializeAsString(), Told(data_).SerializeAsString());
 }
 
+TEST_F(MaintenanceTest, ABackUpSaysThatItLeavesPushedModelsOutAndTheRestoreWhich) {
+  Push("demo", "models/demo-p0123456789abcdef");
+  const auto made = BackUp(data_);
+  ASSERT_OK(made.status());
+  EXPECT_THAT(*made, Names("pushed models", "--models"));
+  const auto restored = Restore(RealFileSystem(), dir_ / "backup", dir_ / "other");
+  ASSERT_OK(restored.status());
+  EXPECT_THAT(*restored, Names("demo", "push"));
+}
+
+TEST_F(MaintenanceTest, PushedModelsComeAlongWhereverTheDataGoes) {
+  Push("demo", "models/demo-p0123456789abcdef");
+  Push("old", (data_ / "models/old-pfedcba9876543210").string());  // as it was recorded before
+  const auto made = BackUp(data_, /*models=*/true);
+  ASSERT_OK(made.status());
+  EXPECT_THAT(*made, Not(HasSubstr("--models")));
+  fs::remove_all(data_);
+  // One that was begun before and was cut off is of no matter.
+  fs::create_directories(dir_ / "other/models/.demo-p0123456789abcdef.partial/deep");
+  const auto restored = Restore(RealFileSystem(), dir_ / "backup", dir_ / "other");
+  ASSERT_OK(restored.status());
+  EXPECT_THAT(*restored, Not(HasSubstr("demo")));
+  EXPECT_EQ(*RealFileSystem().ReadAll(dir_ / "other/models/demo-p0123456789abcdef/deep/f"),
+            "weights of demo");
+  const auto store = OpenSqliteStore(dir_ / "other/state.db").value();
+  const auto models = Once(*store)->models().List();
+  ASSERT_OK(models.status());
+  ASSERT_EQ(models->size(), 2u);
+  for (const v1::Model& model : *models)
+    EXPECT_TRUE(fs::exists(PlaceOf(RealFileSystem(), dir_ / "other", model.path()) / "deep/f"))
+        << model.name();
+}
+
 TEST_F(MaintenanceTest, NothingIsOverwrittenAndNothingMadeOfHalf) {
-  EXPECT_ERROR(BackUp(RealFileSystem(), dir_ / "none", dir_ / "backup"), kNotFound, "--data");
+  EXPECT_ERROR(BackUp(dir_ / "none"), kNotFound, "--data");
   EXPECT_FALSE(fs::exists(dir_ / "backup"));
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(BackUp(data_));
   EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition,
                data_.string());
   fs::remove(dir_ / "backup/keys/signing.pem");
@@ -164,7 +213,7 @@ TEST_F(MaintenanceTest, AClockIsAcceptedByCommand) {
 TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
   ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
   ASSERT_OK(Retire(true).status());
-  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(BackUp(data_));
   ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
   v1::TrustRoot root = first_root_;
   for (const v1::Signed& statement : Authority::Open(RealFileSystem(), clock_, dir_ / "other", {})

@@ -61,6 +61,7 @@ class JobsFixture : public ::testing::Test {
     runner_.reset();
     JobRunner::Options options;
     options.threads = 1;
+    options.data = dir_.path();
     options.on_slab_recorded = std::move(on_slab);
     runner_ = std::make_unique<JobRunner>(
         JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_},

