@@ -192,6 +192,7 @@ class HfOpener {
                                      {"tokenizer.json", &texts.tokenizer_json},
                                      {"tokenizer_config.json", &texts.tokenizer_config},
                                      {"added_tokens.json", &texts.added_tokens},
+                                     {"chat_template.json", &texts.chat_template_json},
                                      {"chat_template.jinja", &texts.chat_template}}) {
       if (!model_.Has(name)) continue;
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
@@ -206,6 +207,12 @@ class HfOpener {
     QF_RETURN_IF_ERROR(ReadGeneration(config));
     absl::StatusOr<text::TokenizerData> tokenizer = BuildTokenizer(texts, config);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());
+    if (tokenizer->llama_cpp_differs)
+      source_->description_.notes.push_back(fmt::format(
+          "llama.cpp has no tokenizer that makes the same ids as this model's tokenizer.json: GGUF "
+          "artifacts carry its description for quantfleet's devices, and llama.cpp, which does not "
+          "read it, will split some texts otherwise (as '{}')",
+          tokenizer->pre));
     source_->description_.tokenizer = *std::move(tokenizer);
     return absl::OkStatus();
   }

@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
+#include "text/tokenizer/choose_keys.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/spm_model.h"
 #include "text/tokenizer/tokenizer_json.h"
@@ -21,6 +22,7 @@ namespace json = boost::json;
 
 constexpr float kAddedScore = -1000, kPadScore = -10000;
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
+constexpr size_t kMaxNamedTemplates = 16;
 
 // An added token, as all files together have it. added_tokens.json does not say whether one is
 // special.
@@ -44,6 +46,7 @@ struct Settings {
   std::optional<std::string> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_prefix_space;
   std::string chat_template;
+  std::vector<std::pair<std::string, std::string>> named_templates;
 };
 
 // "<s>", or an object whose content is "<s>".
@@ -72,16 +75,29 @@ absl::Status ReadAddedDecoder(JsonMembers& from, AddedById& added) {
   return absl::OkStatus();
 }
 
-// A string, or a list of named templates of which "default" counts.
-std::string ChatTemplate(JsonMembers& from) {
+// A string, or a list of named templates of which "default" is the one for every chat. Names are
+// letters, digits and _, as llama.cpp writes them.
+void ReadChatTemplates(JsonMembers& from, Settings& out) {
   const json::value* value = from.Any("chat_template");
-  if (value == nullptr || !value->is_array()) return from.Text("chat_template").value_or("");
+  if (value == nullptr) return;
+  out.named_templates.clear();
+  out.chat_template.clear();
+  if (!value->is_array()) {
+    out.chat_template = from.Text("chat_template").value_or("");
+    return;
+  }
   for (const json::value& entry : value->get_array()) {
     if (!entry.is_object()) continue;
     JsonMembers inner(entry.get_object(), from.where() + ": chat_template");
-    if (inner.Text("name") == "default") return inner.Text("template").value_or("");
+    std::string name = inner.Text("name").value_or("");
+    std::string text = inner.Text("template").value_or("");
+    for (char& c : name)
+      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) c = '_';
+    if (name == "default")
+      out.chat_template = std::move(text);
+    else if (!name.empty() && !text.empty() && out.named_templates.size() < kMaxNamedTemplates)
+      out.named_templates.emplace_back(std::move(name), std::move(text));
   }
-  return "";
 }
 
 absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
@@ -106,13 +122,22 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
     out.add_bos = from.Bool("add_bos_token");
     out.add_eos = from.Bool("add_eos_token");
     out.add_prefix_space = from.Bool("add_prefix_space");
-    out.chat_template = ChatTemplate(from);
+    ReadChatTemplates(from, out);
+    QF_RETURN_IF_ERROR(from.status());
+  }
+  if (files.chat_template_json) {
+    QF_ASSIGN_OR_RETURN(const json::object object,
+                        ParseJsonObject(*files.chat_template_json, "chat_template.json"));
+    JsonMembers from(object, "chat_template.json");
+    ReadChatTemplates(from, out);
     QF_RETURN_IF_ERROR(from.status());
   }
   if (files.chat_template) out.chat_template = *files.chat_template;
-  if (out.chat_template.size() > kMaxTemplateBytes)
-    return InvalidArgument("the chat template has {} bytes; the maximum is {}",
-                           out.chat_template.size(), kMaxTemplateBytes);
+  size_t bytes = out.chat_template.size();
+  for (const auto& [name, text] : out.named_templates) bytes += text.size();
+  if (bytes > kMaxTemplateBytes)
+    return InvalidArgument("the chat template has {} bytes; the maximum is {}", bytes,
+                           kMaxTemplateBytes);
   return out;
 }
 
@@ -222,19 +247,92 @@ absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config,
   return absl::OkStatus();
 }
 
-absl::Status TakeByteBpe(text::TokenizerJson& from, const HfConfig& config,
-                         text::TokenizerData& t) {
-  t.kind = text::TokenizerData::Kind::kByteBpe;
-  t.pre = from.pre;
-  t.merges = std::move(from.merges);
+// SentencePiece's tables, as a tokenizer.json has them: scores in the order of merges, and what is
+// a byte or unknown by its text.
+void ScoreMerges(text::TokenizerData& t) {
+  std::unordered_map<std::string, size_t> ids;
+  for (size_t i = 0; i < t.tokens.size(); ++i) {
+    text::Token& token = t.tokens[i];
+    if (token.type == text::TokenType::kUnused) continue;
+    token.score = -static_cast<float>(t.merges.size());
+    if (token.text.size() == 6 && token.text.starts_with("<0x") && token.text.ends_with(">"))
+      token.type = text::TokenType::kByte;
+    ids.emplace(token.text, i);
+  }
+  for (size_t rank = t.merges.size(); rank-- > 0;) {
+    std::string joined = t.merges[rank];
+    joined.erase(joined.find(' '), 1);
+    if (const auto found = ids.find(joined); found != ids.end())
+      t.tokens[found->second].score = -static_cast<float>(rank);
+  }
+}
+
+// Whether a text begins with a space that is not its own: a Prepend, or a Metaspace that does so.
+bool PrependsSpace(const json::object& stages) {
+  const std::string text = json::serialize(stages);
+  return text.find(R"("type":"Prepend")") != std::string::npos ||
+         (text.find(R"("type":"Metaspace")") != std::string::npos &&
+          text.find(R"("prepend_scheme":"never")") == std::string::npos);
+}
+
+absl::Status TakeJson(const text::TokenizerData& from, const HfConfig& config,
+                      text::TokenizerData& t) {
+  t.kind = from.kind;
+  t.merges = from.merges;
   t.add_bos = t.add_space_prefix = false;
-  const int64_t last = from.vocab.empty() ? -1 : from.vocab.rbegin()->first;
-  if (last >= config.hyper.vocab)
-    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}", last,
-                           config.hyper.vocab);
+  if (static_cast<int64_t>(from.tokens.size()) > config.hyper.vocab)
+    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}",
+                           from.tokens.size() - 1, config.hyper.vocab);
   Pad(config.hyper.vocab, t);
-  for (auto& [id, text] : from.vocab)
-    t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, text::TokenType::kNormal};
+  for (size_t i = 0; i < from.tokens.size(); ++i)
+    if (from.tokens[i].type != text::TokenType::kUnused) t.tokens[i] = from.tokens[i];
+  if (t.kind != text::TokenizerData::Kind::kSpm) return absl::OkStatus();
+
+  QF_ASSIGN_OR_RETURN(const json::object stages,
+                      ParseJsonObject(from.description->stages, "tokenizer.json"));
+  for (const std::string& merge : t.merges)
+    if (merge.find(' ') == std::string::npos)
+      return InvalidArgument("tokenizer.json: model: merges: '{}' is not two tokens",
+                             Shown(merge, 60));
+  ScoreMerges(t);
+  t.add_space_prefix = PrependsSpace(stages);
+  JsonMembers model(stages.at("model").get_object(), "tokenizer.json: model");
+  if (const auto unknown = model.Text("unk_token")) {
+    const auto found = std::ranges::find(t.tokens, *unknown, &text::Token::text);
+    if (found != t.tokens.end()) {
+      found->type = text::TokenType::kUnknown;
+      t.unknown = static_cast<int32_t>(found - t.tokens.begin());
+    }
+  }
+  t.merges.clear();  // the scores say the same
+  return model.status();
+}
+
+// The vocabulary of tokenizer.json is that of tokenizer.model, which came with it.
+bool SameVocabulary(const text::TokenizerData& from, const AddedById& added,
+                    const text::TokenizerData& t) {
+  if (from.tokens.size() > t.tokens.size()) return false;
+  for (size_t i = 0; i < from.tokens.size(); ++i)
+    if (from.tokens[i].type != text::TokenType::kUnused &&
+        from.tokens[i].text != t.tokens[i].text && !added.contains(static_cast<int64_t>(i)))
+      return false;
+  return true;
+}
+
+// Keeps the description where the keys of a GGUF do not say all of it. Of a tokenizer.model, the
+// tokenizer.json beside it adds what it can: what cannot be carried out there is not missed.
+absl::Status Choose(text::TokenizerData from, const Settings& settings, bool has_model,
+                    const HfConfig& config, text::TokenizerData& t) {
+  if (!from.description || (has_model && !SameVocabulary(from, settings.added, t)))
+    return absl::OkStatus();
+  // For tokens beyond its vocabulary the model has no row.
+  std::erase_if(from.description->added, [&](const text::AddedToken& token) {
+    return token.id < 0 || token.id >= config.hyper.vocab;
+  });
+  text::TokenizerData with = t;
+  const absl::Status chosen = text::ChooseKeys(std::move(from), config.published_name, with);
+  if (!chosen.ok()) return has_model ? absl::OkStatus() : chosen;
+  t = std::move(with);
   return absl::OkStatus();
 }
 
@@ -268,6 +366,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   text::TokenizerData t;
   QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
   t.chat_template = std::move(settings.chat_template);
+  t.named_templates = std::move(settings.named_templates);
   if (!files.model && !files.tokenizer_json) {
     // A folder of weights alone is a model without text; one whose tokenizer is described but not
     // there is a cut copy.
@@ -281,11 +380,14 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
 
   text::TokenizerJson from_json;
   if (files.tokenizer_json) {
-    QF_ASSIGN_OR_RETURN(from_json, text::ParseTokenizerJson(*files.tokenizer_json, !files.model));
-    for (auto& [id, token] : from_json.added)
-      Merge(id, std::move(token.text), token.special, settings.added);
+    absl::StatusOr<text::TokenizerJson> whole =
+        text::ParseTokenizerJson(*files.tokenizer_json, true);
+    if (!whole.ok() && files.model) whole = text::ParseTokenizerJson(*files.tokenizer_json, false);
+    QF_ASSIGN_OR_RETURN(from_json, std::move(whole));
+    for (const text::AddedToken& token : from_json.added)
+      Merge(token.id, token.text, token.special, settings.added);
   }
-  QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
+  QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeJson(from_json.data, config, t));
   Pad(config.hyper.vocab, t);
   const std::vector<int32_t> lowered = ApplyAdded(settings.added, config.family, t);
   QF_RETURN_IF_ERROR(CheckUnique(t));
@@ -295,7 +397,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
     return id && !text.empty() && t.tokens[static_cast<size_t>(*id)].text == text;
   };
-  if (t.kind == text::TokenizerData::Kind::kByteBpe) {
+  if (!files.model) {
     t.add_bos = is_special(t.bos, from_json.first_special);
     t.add_eos = is_special(t.eos, from_json.last_special);
   }
@@ -303,6 +405,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   t.add_eos = settings.add_eos.value_or(t.add_eos) && t.eos.has_value();
   if (t.kind == text::TokenizerData::Kind::kSpm)
     t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
+  QF_RETURN_IF_ERROR(
+      Choose(std::move(from_json.data), settings, files.model.has_value(), config, t));
   QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
   return t;
 }
