@@ -14,7 +14,7 @@ set -euo pipefail
 libraries=(libgrpc++-dev libprotobuf-dev libabsl-dev
   libboost1.81-dev libboost-json1.81-dev
   libssl-dev libzstd-dev libhwy-dev libsoci-dev libsqlite3-dev libcli11-dev libtomlplusplus-dev libre2-dev libpcre2-dev
-  libpugixml-dev
+  libutf8proc-dev libpugixml-dev
   libspdlog-dev libfmt-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev)
 build=(g++ cmake ninja-build pkg-config ca-certificates protobuf-compiler protobuf-compiler-grpc "${libraries[@]}"

@@ -56,7 +56,7 @@ TEST_F(CredentialTest, LoadsAndLetsTheServerBeOverridden) {
 
 TEST_F(CredentialTest, MissingFileSaysWhereOneComesFrom) {
   const auto status = LoadCredential(RealFileSystem(), clock_, path_, "").status();
-  ExpectError(status, "quantfleetd --dev");
+  ExpectError(status, "DATA/admin.json");
   ExpectError(status, "admin.json");
 }
 

@@ -6,7 +6,6 @@
 
 #include "common/base/utf8.h"
 #include "tests/support/tiny_model.h"
-#include "text/tokenizer/special_tokens.h"
 #include "text/tokenizer/text_stream.h"
 #include "text/tokenizer/tokenizer.h"
 

@@ -1,29 +1,56 @@
-// The pre-tokenizers of byte-level BPE that we know, and how a tokenizer.json's is recognized by
-// its regular expression. A file's expression is compared with ours and never run, so that a
-// hostile one costs nothing. Pure.
+// Cuts a text into the pieces that a tokenizer's model looks at one by one: tokenizer.json's
+// "pre_tokenizer". Immutable after Create, therefore thread-safe.
 #pragma once
 
 #include <boost/json/fwd.hpp>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/status.h"
+#include "text/tokenizer/regular_expression.h"
 
 namespace quantfleet::text {
 
-struct PreTokenizer {
-  std::string_view name;  // GGUF's
-  std::string_view
-      regex;  // each match is a word, which merges do not cross; as the models' authors write it
-  bool ignore_merges;  // a word that is a token stays whole
-};
-// By GGUF's name for it; null when it is unknown.
-const PreTokenizer* FindPreTokenizer(std::string_view name);
+// A text and the pieces of it, none of them empty: ordered and disjoint. What lies in no piece is
+// gone. A step may write the text anew.
+struct Pieces {
+  struct Piece {
+    size_t begin, end;
+  };
+  std::string text;
+  std::vector<Piece> pieces;
+  MatchSteps steps{0};    // what matching may still cost
+  bool at_start = false;  // the first piece is the beginning of all that is encoded
 
-// GGUF's name of the pre-tokenizer ("llama-bpe"). `pre` is the file's pre_tokenizer, null where it
-// has none; `ignore_merges` (a word that is a token stays whole) is a part of what a name means to
-// llama.cpp. UNIMPLEMENTED shows what is unknown: with the wrong one a model runs without
-// complaint, and badly.
-absl::StatusOr<std::string> PreTokenizerName(const boost::json::object* pre, bool ignore_merges);
+  std::string_view operator[](size_t i) const {
+    return std::string_view(text).substr(pieces[i].begin, pieces[i].end - pieces[i].begin);
+  }
+};
+
+class PreTokenizer {
+ public:
+  PreTokenizer() = default;  // leaves a text whole
+  // As Normalizer::Create.
+  static absl::StatusOr<PreTokenizer> Create(const boost::json::value* stage);
+  // GPT-2's way: what each expression matches, and what it does not, are pieces; the expressions
+  // one after the other; then bytes.
+  static absl::StatusOr<PreTokenizer> OfExpressions(
+      const std::vector<std::string_view>& expressions);
+
+  // INVALID_ARGUMENT where an expression takes too many steps.
+  absl::Status Apply(Pieces& pieces) const;
+
+  // The model gets the bytes of a text instead of the letters that stand for them: ByteLevel is the
+  // last step.
+  bool to_bytes() const { return to_bytes_; }
+
+ private:
+  using Cutting = std::function<absl::Status(Pieces& pieces)>;
+  std::vector<Cutting> steps_;
+  bool to_bytes_ = false;
+};
 
 }  // namespace quantfleet::text

@@ -1,4 +1,5 @@
-// Text to token ids and back. Immutable after Create, therefore thread-safe.
+// Text to token ids and back: one tokenizer for all, put together from the stages that a model's
+// files describe. Immutable, therefore thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,12 @@ struct DataRange {
   size_t begin, end;
 };
 
+struct TokenizerStages;  // what a tokenizer is made of (tokenizer_stages.h)
+
 class Tokenizer {
  public:
-  virtual ~Tokenizer() = default;
+  explicit Tokenizer(std::unique_ptr<const TokenizerStages> stages);
+  ~Tokenizer();
 
   // `add_bos` adds it only where the model wants one. With `parse_special`, the text of control
   // tokens ("<|end|>") becomes those tokens: right for prompts that a template made, wrong for
@@ -29,23 +33,25 @@ class Tokenizer {
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
                                               bool parse_special,
                                               std::span<const DataRange> data = {}) const;
+  // With what the model's authors put around a text, at its end as well.
+  absl::StatusOr<std::vector<int32_t>> EncodeWhole(std::string_view text) const;
+  // The text of ids, without control tokens. Bytes that are not UTF-8 become U+FFFD.
+  std::string Decode(std::span<const int32_t> ids) const;
   // The bytes that a token adds to a text; control tokens add none. They may be part of a UTF-8
   // sequence.
-  virtual std::string Piece(int32_t id) const = 0;
+  std::string Piece(int32_t id) const;
   // True when the first piece of a text begins with a space that the text does not contain.
-  virtual bool AddsLeadingSpace() const = 0;
+  bool AddsLeadingSpace() const;
   // True for the tokens that end a generation.
-  virtual bool EndsGeneration(int32_t id) const = 0;
+  bool EndsGeneration(int32_t id) const;
 
  private:
-  virtual absl::StatusOr<std::vector<int32_t>> EncodeText(
-      std::string_view text, bool add_bos, bool parse_special,
-      std::span<const DataRange> data) const = 0;
+  const std::unique_ptr<const TokenizerStages> stages_;
 };
 
 // `model_name` matters as in llama.cpp: models named phi-3 strip spaces to the right of special
-// tokens. UNIMPLEMENTED for a kind that this build does not run, INVALID_ARGUMENT for data that
-// contradicts itself.
+// tokens, unless the data describes its stages. UNIMPLEMENTED for what this build does not run,
+// INVALID_ARGUMENT for data that contradicts itself.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& data,
                                                          std::string_view model_name);
 

@@ -1,7 +1,9 @@
 #include "text/tokenizer/tokenizer_json.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
-#include <limits>
+#include <unordered_map>
+#include <utility>
 
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
@@ -19,105 +21,155 @@ std::string_view View(json::string_view s) { return {s.data(), s.size()}; }
 
 // What may be in a file before it is no vocabulary any more: memory stays bounded.
 constexpr size_t kMaxTokens = size_t{1} << 20, kMaxMerges = size_t{1} << 22, kMaxTokenBytes = 4096;
+constexpr int64_t kMaxId = int64_t{1} << 21;
 
-// NFC is what Qwen 2's pre-tokenizer expects before it; nothing else may touch the text.
-absl::Status CheckNormalizer(JsonMembers& root, std::string_view pre) {
-  const json::object* object = root.Object("normalizer");
-  if (object == nullptr) return root.status();
-  JsonMembers from(*object, "tokenizer.json: normalizer");
-  const std::string type = from.Text("type").value_or("");
-  const json::array* steps = from.Array("normalizers");
-  QF_RETURN_IF_ERROR(from.status());
-  if ((type == "NFC" && pre == "qwen2") ||
-      (type == "Sequence" && steps != nullptr && steps->empty()))
-    return absl::OkStatus();
-  return Unimplemented("{}: the normalizer {} is not supported with {}", kFile, Shown(type), pre);
+// Takes a token into its place.
+absl::Status Take(std::string_view text, int64_t id, double score, std::vector<Token>& tokens) {
+  if (id < 0 || id >= kMaxId)
+    return InvalidArgument("{}: model: vocab: the id of token '{}' is {}; ids are below {}", kFile,
+                           Shown(text, 60), id, kMaxId);
+  if (text.size() > kMaxTokenBytes)
+    return InvalidArgument("{}: model: vocab: token {} has {} bytes; the maximum is {}", kFile, id,
+                           text.size(), kMaxTokenBytes);
+  const auto place = static_cast<size_t>(id);
+  if (place >= tokens.size()) tokens.resize(place + 1, {"", 0, TokenType::kUnused});
+  if (tokens[place].type != TokenType::kUnused)
+    return InvalidArgument("{}: model: vocab: id {} belongs to two tokens", kFile, id);
+  tokens[place] = {std::string(text), static_cast<float>(score), TokenType::kNormal};
+  return absl::OkStatus();
 }
 
-absl::Status ReadVocab(JsonMembers& model, TokenizerJson& out) {
+absl::Status CheckCount(std::string_view what, size_t count, size_t most) {
+  if (count <= most) return absl::OkStatus();
+  return InvalidArgument("{}: {} has {} entries; the maximum is {}", kFile, what, count, most);
+}
+
+absl::Status ReadVocab(JsonMembers& model, std::vector<Token>& tokens) {
   const json::object* vocab = model.Object("vocab");
+  QF_RETURN_IF_ERROR(model.status());
   if (vocab == nullptr) return InvalidArgument("{}: the model has no vocab", kFile);
-  if (vocab->size() > kMaxTokens)
-    return InvalidArgument("{}: the vocab has {} tokens; the maximum is {}", kFile, vocab->size(),
-                           kMaxTokens);
+  QF_RETURN_IF_ERROR(CheckCount("model: vocab", vocab->size(), kMaxTokens));
   for (const auto& [text, id] : *vocab) {
-    if (!id.is_int64() || id.get_int64() < 0 ||
-        id.get_int64() > std::numeric_limits<int32_t>::max())
-      return InvalidArgument("{}: the id of token '{}' is out of range", kFile, Shown(View(text)));
-    if (text.size() > kMaxTokenBytes)
-      return InvalidArgument("{}: token {} has {} bytes; the maximum is {}", kFile, id.get_int64(),
-                             text.size(), kMaxTokenBytes);
-    if (!out.vocab.emplace(id.get_int64(), std::string(text.data(), text.size())).second)
-      return InvalidArgument("{}: id {} belongs to two tokens", kFile, id.get_int64());
+    if (!id.is_int64())
+      return InvalidArgument("{}: model: vocab: the id of token '{}' is not an integer", kFile,
+                             Shown(View(text), 60));
+    QF_RETURN_IF_ERROR(Take(View(text), id.get_int64(), 0, tokens));
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadMerges(JsonMembers& model, TokenizerJson& out) {
+// A unigram model's: [["▁a", -3.5], ...], in the order of their ids.
+absl::Status ReadScored(JsonMembers& model, std::vector<Token>& tokens) {
+  const json::array* vocab = model.Array("vocab");
+  QF_RETURN_IF_ERROR(model.status());
+  if (vocab == nullptr) return InvalidArgument("{}: the model has no vocab", kFile);
+  QF_RETURN_IF_ERROR(CheckCount("model: vocab", vocab->size(), kMaxTokens));
+  for (const json::value& entry : *vocab) {
+    const json::array* pair = entry.if_array();
+    const auto id = static_cast<int64_t>(tokens.size());
+    if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() ||
+        !pair->at(1).is_number())
+      return InvalidArgument("{}: model: vocab: entry {} is not a token and its score", kFile, id);
+    QF_RETURN_IF_ERROR(
+        Take(View(pair->at(0).get_string()), id, pair->at(1).to_number<double>(), tokens));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadMerges(JsonMembers& model, std::vector<std::string>& out) {
   const json::array* merges = model.Array("merges");
+  QF_RETURN_IF_ERROR(model.status());
   if (merges == nullptr) return InvalidArgument("{}: the model has no merges", kFile);
-  if (merges->size() > kMaxMerges)
-    return InvalidArgument("{}: there are {} merges; the maximum is {}", kFile, merges->size(),
-                           kMaxMerges);
-  out.merges.reserve(merges->size());
+  QF_RETURN_IF_ERROR(CheckCount("model: merges", merges->size(), kMaxMerges));
+  out.reserve(merges->size());
   for (const json::value& merge : *merges) {
     if (merge.is_string()) {
-      out.merges.push_back(Copy(merge.get_string()));
+      out.push_back(Copy(merge.get_string()));
       continue;
     }
     const json::array* pair = merge.if_array();
     if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() ||
         !pair->at(1).is_string())
-      return InvalidArgument("{}: merge {} is neither \"a b\" nor [\"a\", \"b\"]", kFile,
-                             out.merges.size());
+      return InvalidArgument("{}: model: merges: merge {} is neither \"a b\" nor [\"a\", \"b\"]",
+                             kFile, out.size());
     const std::string left = Copy(pair->at(0).get_string()), right = Copy(pair->at(1).get_string());
-    // Byte-level text has no spaces, and GGUF's spelling of a merge cannot hold one.
+    // Vocabularies write a space as another letter, and GGUF's spelling of a merge cannot hold one.
     if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos)
-      return InvalidArgument("{}: merge {} has a token with a space", kFile, out.merges.size());
-    out.merges.push_back(left + " " + right);
+      return Unimplemented(
+          "{}: model: merges: merge {} has a token with a space, which is not "
+          "supported",
+          kFile, out.size());
+    out.push_back(left + " " + right);
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadBpe(JsonMembers& root, TokenizerJson& out) {
-  const json::object* object = root.Object("model");
+absl::Status ReadModel(const json::object& root, TokenizerData& out) {
+  JsonMembers members(root, std::string(kFile));
+  const json::object* object = members.Object("model");
+  QF_RETURN_IF_ERROR(members.status());
   if (object == nullptr) return InvalidArgument("{}: there is no model", kFile);
   JsonMembers model(*object, "tokenizer.json: model");
-  const std::string type = model.Text("type").value_or("BPE");
-  if (type != "BPE")
-    return Unimplemented("{}: the model '{}' is not supported, only BPE", kFile, Shown(type));
-  if (model.Bool("byte_fallback").value_or(false))
-    return Unimplemented(
-        "{}: this is a SentencePiece model in another format: put its tokenizer.model beside it",
-        kFile);
-  if (!model.Text("continuing_subword_prefix").value_or("").empty() ||
-      !model.Text("end_of_word_suffix").value_or("").empty())
-    return Unimplemented("{}: BPE with subword prefixes or suffixes is not supported", kFile);
-  const bool ignore_merges = model.Bool("ignore_merges").value_or(false);
-  const json::object* pre = root.Object("pre_tokenizer");
-  QF_RETURN_IF_ERROR(root.status());
+  // Files of before there were names are told apart by what they have.
+  const std::string type = model.Text("type").value_or(object->contains("merges")      ? "BPE"
+                                                       : object->contains("unk_id")    ? "Unigram"
+                                                       : object->contains("unk_token") ? "WordPiece"
+                                                                                       : "BPE");
   QF_RETURN_IF_ERROR(model.status());
-  QF_ASSIGN_OR_RETURN(out.pre, PreTokenizerName(pre, ignore_merges));
-  QF_RETURN_IF_ERROR(CheckNormalizer(root, out.pre));
-  QF_RETURN_IF_ERROR(ReadVocab(model, out));
-  QF_RETURN_IF_ERROR(ReadMerges(model, out));
-  out.byte_level_bpe = true;
-  return model.status();
+  if (type == "Unigram") {
+    out.kind = TokenizerData::Kind::kUnigram;
+    return ReadScored(model, out.tokens);
+  }
+  if (type == "WordPiece") {
+    out.kind = TokenizerData::Kind::kWordPiece;
+    return ReadVocab(model, out.tokens);
+  }
+  if (type != "BPE")
+    return Unimplemented(
+        "{}: the model '{}' is not supported: known are BPE, Unigram and WordPiece", kFile,
+        Shown(type, 40));
+  out.kind = model.Bool("byte_fallback").value_or(false) ? TokenizerData::Kind::kSpm
+                                                         : TokenizerData::Kind::kByteBpe;
+  QF_RETURN_IF_ERROR(ReadVocab(model, out.tokens));
+  return ReadMerges(model, out.merges);
 }
 
-absl::Status ReadAdded(JsonMembers& root, TokenizerJson& out) {
-  const json::array* added = root.Array("added_tokens");
-  QF_RETURN_IF_ERROR(root.status());
-  if (added == nullptr) return absl::OkStatus();
-  if (added->size() > kMaxTokens)
-    return InvalidArgument("{}: there are {} added tokens; the maximum is {}", kFile, added->size(),
-                           kMaxTokens);
-  for (const json::value& value : *added) {
-    if (!value.is_object()) return InvalidArgument("{}: an added token is not an object", kFile);
-    JsonMembers from(value.get_object(), "tokenizer.json: added_tokens");
-    const int64_t id = from.NeedInteger("id");
-    out.added[id] = {from.Text("content").value_or(""), from.Bool("special").value_or(false)};
-    QF_RETURN_IF_ERROR(from.status());
+// All but the tables, and nothing that is null.
+std::string Stages(const json::object& root) {
+  json::object out;
+  for (const std::string_view key : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
+    const json::value* stage = root.if_contains(key);
+    if (stage != nullptr && !stage->is_null()) out[key] = *stage;
+  }
+  json::object model;
+  for (const auto& [key, value] : root.at("model").get_object())
+    if (key != "vocab" && key != "merges" && !value.is_null()) model[key] = value;
+  out["model"] = std::move(model);
+  return json::serialize(out);
+}
+
+// Says which added tokens the vocabulary has too. A token that both have, with two ids where the
+// other's place is taken as well, cannot be carried out.
+absl::Status MatchAdded(TokenizerJson& out) {
+  const std::vector<Token>& tokens = out.data.tokens;
+  const auto at = [&](int64_t id) -> const Token* {
+    return id >= 0 && static_cast<size_t>(id) < tokens.size() &&
+                   tokens[static_cast<size_t>(id)].type != TokenType::kUnused
+               ? &tokens[static_cast<size_t>(id)]
+               : nullptr;
+  };
+  std::unordered_map<std::string_view, size_t> ids;
+  for (size_t i = 0; i < tokens.size(); ++i)
+    if (at(static_cast<int64_t>(i)) != nullptr) ids.emplace(tokens[i].text, i);
+  for (AddedToken& token : out.added) {
+    const Token* same = at(token.id);
+    token.in_model = same != nullptr && same->text == token.text;
+    const auto other = ids.find(token.text);
+    if (same != nullptr && !token.in_model && other != ids.end())
+      return InvalidArgument(
+          "{}: added_tokens: '{}' has the id {}, which the vocabulary gives to '{}'; it has {} "
+          "there",
+          kFile, Shown(token.text, 60), token.id, Shown(same->text, 60), other->second);
   }
   return absl::OkStatus();
 }
@@ -139,25 +191,58 @@ void ReadTemplate(const json::object& processor, TokenizerJson& out) {
   }
   const json::value* steps = processor.if_contains("processors");
   if (steps == nullptr || !steps->is_array()) return;
-  for (const json::value& step : steps->get_array()) {
-    if (!step.is_object() || !step.get_object().contains("single")) continue;
-    const json::value* inner = step.get_object().if_contains("single");
-    if (!inner->is_array() || inner->get_array().size() < 2) continue;
-    out.first_special = SpecialOf(inner->get_array().front());
-    out.last_special = SpecialOf(inner->get_array().back());
-  }
+  for (const json::value& step : steps->get_array())
+    if (step.is_object() && step.get_object().contains("single"))
+      ReadTemplate({{"single", step.get_object().at("single")}}, out);
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const json::object& root,
+                                                        const std::string& where) {
+  JsonMembers members(root, where);
+  const json::array* added = members.Array("added_tokens");
+  QF_RETURN_IF_ERROR(members.status());
+  std::vector<AddedToken> out;
+  if (added == nullptr) return out;
+  QF_RETURN_IF_ERROR(CheckCount("added_tokens", added->size(), kMaxTokens));
+  std::unordered_map<int64_t, size_t> seen;
+  for (const json::value& value : *added) {
+    if (!value.is_object()) return InvalidArgument("{}: an added token is not an object", where);
+    JsonMembers from(value.get_object(), where + ": added_tokens");
+    AddedToken token{.id = from.NeedInteger("id"), .text = from.Text("content").value_or("")};
+    for (const auto& [name, flag] : {std::pair("special", &token.special),
+                                     {"single_word", &token.single_word},
+                                     {"lstrip", &token.lstrip},
+                                     {"rstrip", &token.rstrip},
+                                     {"normalized", &token.normalized},
+                                     {"in_model", &token.in_model}})
+      *flag = from.Bool(name).value_or(false);
+    QF_RETURN_IF_ERROR(from.status());
+    if (token.text.size() > kMaxTokenBytes)
+      return InvalidArgument("{}: added_tokens: token {} has {} bytes; the maximum is {}", where,
+                             token.id, token.text.size(), kMaxTokenBytes);
+    // The last word about an id counts.
+    const auto [place, fresh] = seen.emplace(token.id, out.size());
+    if (fresh)
+      out.push_back(std::move(token));
+    else
+      out[place->second] = std::move(token);
+  }
+  return out;
+}
 
 absl::StatusOr<TokenizerJson> ParseTokenizerJson(std::string_view text, bool whole) {
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, kFile));
   JsonMembers root(object, std::string(kFile));
   TokenizerJson out;
-  QF_RETURN_IF_ERROR(ReadAdded(root, out));
+  QF_ASSIGN_OR_RETURN(out.added, ReadAddedTokens(object, std::string(kFile)));
   if (const json::object* processor = root.Object("post_processor")) ReadTemplate(*processor, out);
-  if (whole) QF_RETURN_IF_ERROR(ReadBpe(root, out));
   QF_RETURN_IF_ERROR(root.status());
+  if (!whole) return out;
+  QF_RETURN_IF_ERROR(ReadModel(object, out.data));
+  QF_RETURN_IF_ERROR(MatchAdded(out));
+  out.data.description = TokenizerDescription{Stages(object), out.added};
   return out;
 }
 

@@ -207,6 +207,12 @@ class HfOpener {
     QF_RETURN_IF_ERROR(ReadGeneration(config));
     absl::StatusOr<text::TokenizerData> tokenizer = BuildTokenizer(texts, config);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());
+    if (tokenizer->llama_cpp_differs)
+      source_->description_.notes.push_back(fmt::format(
+          "llama.cpp has no tokenizer that makes the same ids as this model's tokenizer.json: GGUF "
+          "artifacts carry its description for quantfleet's devices, and llama.cpp, which does not "
+          "read it, will split some texts otherwise (as '{}')",
+          tokenizer->pre));
     source_->description_.tokenizer = *std::move(tokenizer);
     return absl::OkStatus();
   }

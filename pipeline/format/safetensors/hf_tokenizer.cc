@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
+#include "text/tokenizer/choose_keys.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/spm_model.h"
 #include "text/tokenizer/tokenizer_json.h"
@@ -246,19 +247,92 @@ absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config,
   return absl::OkStatus();
 }
 
-absl::Status TakeByteBpe(text::TokenizerJson& from, const HfConfig& config,
-                         text::TokenizerData& t) {
-  t.kind = text::TokenizerData::Kind::kByteBpe;
-  t.pre = from.pre;
-  t.merges = std::move(from.merges);
+// SentencePiece's tables, as a tokenizer.json has them: scores in the order of merges, and what is
+// a byte or unknown by its text.
+void ScoreMerges(text::TokenizerData& t) {
+  std::unordered_map<std::string, size_t> ids;
+  for (size_t i = 0; i < t.tokens.size(); ++i) {
+    text::Token& token = t.tokens[i];
+    if (token.type == text::TokenType::kUnused) continue;
+    token.score = -static_cast<float>(t.merges.size());
+    if (token.text.size() == 6 && token.text.starts_with("<0x") && token.text.ends_with(">"))
+      token.type = text::TokenType::kByte;
+    ids.emplace(token.text, i);
+  }
+  for (size_t rank = t.merges.size(); rank-- > 0;) {
+    std::string joined = t.merges[rank];
+    joined.erase(joined.find(' '), 1);
+    if (const auto found = ids.find(joined); found != ids.end())
+      t.tokens[found->second].score = -static_cast<float>(rank);
+  }
+}
+
+// Whether a text begins with a space that is not its own: a Prepend, or a Metaspace that does so.
+bool PrependsSpace(const json::object& stages) {
+  const std::string text = json::serialize(stages);
+  return text.find(R"("type":"Prepend")") != std::string::npos ||
+         (text.find(R"("type":"Metaspace")") != std::string::npos &&
+          text.find(R"("prepend_scheme":"never")") == std::string::npos);
+}
+
+absl::Status TakeJson(const text::TokenizerData& from, const HfConfig& config,
+                      text::TokenizerData& t) {
+  t.kind = from.kind;
+  t.merges = from.merges;
   t.add_bos = t.add_space_prefix = false;
-  const int64_t last = from.vocab.empty() ? -1 : from.vocab.rbegin()->first;
-  if (last >= config.hyper.vocab)
-    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}", last,
-                           config.hyper.vocab);
+  if (static_cast<int64_t>(from.tokens.size()) > config.hyper.vocab)
+    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}",
+                           from.tokens.size() - 1, config.hyper.vocab);
   Pad(config.hyper.vocab, t);
-  for (auto& [id, text] : from.vocab)
-    t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, text::TokenType::kNormal};
+  for (size_t i = 0; i < from.tokens.size(); ++i)
+    if (from.tokens[i].type != text::TokenType::kUnused) t.tokens[i] = from.tokens[i];
+  if (t.kind != text::TokenizerData::Kind::kSpm) return absl::OkStatus();
+
+  QF_ASSIGN_OR_RETURN(const json::object stages,
+                      ParseJsonObject(from.description->stages, "tokenizer.json"));
+  for (const std::string& merge : t.merges)
+    if (merge.find(' ') == std::string::npos)
+      return InvalidArgument("tokenizer.json: model: merges: '{}' is not two tokens",
+                             Shown(merge, 60));
+  ScoreMerges(t);
+  t.add_space_prefix = PrependsSpace(stages);
+  JsonMembers model(stages.at("model").get_object(), "tokenizer.json: model");
+  if (const auto unknown = model.Text("unk_token")) {
+    const auto found = std::ranges::find(t.tokens, *unknown, &text::Token::text);
+    if (found != t.tokens.end()) {
+      found->type = text::TokenType::kUnknown;
+      t.unknown = static_cast<int32_t>(found - t.tokens.begin());
+    }
+  }
+  t.merges.clear();  // the scores say the same
+  return model.status();
+}
+
+// The vocabulary of tokenizer.json is that of tokenizer.model, which came with it.
+bool SameVocabulary(const text::TokenizerData& from, const AddedById& added,
+                    const text::TokenizerData& t) {
+  if (from.tokens.size() > t.tokens.size()) return false;
+  for (size_t i = 0; i < from.tokens.size(); ++i)
+    if (from.tokens[i].type != text::TokenType::kUnused &&
+        from.tokens[i].text != t.tokens[i].text && !added.contains(static_cast<int64_t>(i)))
+      return false;
+  return true;
+}
+
+// Keeps the description where the keys of a GGUF do not say all of it. Of a tokenizer.model, the
+// tokenizer.json beside it adds what it can: what cannot be carried out there is not missed.
+absl::Status Choose(text::TokenizerData from, const Settings& settings, bool has_model,
+                    const HfConfig& config, text::TokenizerData& t) {
+  if (!from.description || (has_model && !SameVocabulary(from, settings.added, t)))
+    return absl::OkStatus();
+  // For tokens beyond its vocabulary the model has no row.
+  std::erase_if(from.description->added, [&](const text::AddedToken& token) {
+    return token.id < 0 || token.id >= config.hyper.vocab;
+  });
+  text::TokenizerData with = t;
+  const absl::Status chosen = text::ChooseKeys(std::move(from), config.published_name, with);
+  if (!chosen.ok()) return has_model ? absl::OkStatus() : chosen;
+  t = std::move(with);
   return absl::OkStatus();
 }
 
@@ -306,11 +380,14 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
 
   text::TokenizerJson from_json;
   if (files.tokenizer_json) {
-    QF_ASSIGN_OR_RETURN(from_json, text::ParseTokenizerJson(*files.tokenizer_json, !files.model));
-    for (auto& [id, token] : from_json.added)
-      Merge(id, std::move(token.text), token.special, settings.added);
+    absl::StatusOr<text::TokenizerJson> whole =
+        text::ParseTokenizerJson(*files.tokenizer_json, true);
+    if (!whole.ok() && files.model) whole = text::ParseTokenizerJson(*files.tokenizer_json, false);
+    QF_ASSIGN_OR_RETURN(from_json, std::move(whole));
+    for (const text::AddedToken& token : from_json.added)
+      Merge(token.id, token.text, token.special, settings.added);
   }
-  QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
+  QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeJson(from_json.data, config, t));
   Pad(config.hyper.vocab, t);
   const std::vector<int32_t> lowered = ApplyAdded(settings.added, config.family, t);
   QF_RETURN_IF_ERROR(CheckUnique(t));
@@ -320,7 +397,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
     return id && !text.empty() && t.tokens[static_cast<size_t>(*id)].text == text;
   };
-  if (t.kind == text::TokenizerData::Kind::kByteBpe) {
+  if (!files.model) {
     t.add_bos = is_special(t.bos, from_json.first_special);
     t.add_eos = is_special(t.eos, from_json.last_special);
   }
@@ -328,6 +405,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   t.add_eos = settings.add_eos.value_or(t.add_eos) && t.eos.has_value();
   if (t.kind == text::TokenizerData::Kind::kSpm)
     t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
+  QF_RETURN_IF_ERROR(
+      Choose(std::move(from_json.data), settings, files.model.has_value(), config, t));
   QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
   return t;
 }

@@ -1,5 +1,5 @@
-// The tokenizer of a Hugging Face folder as data: SentencePiece BPE (tokenizer.model) or byte-level
-// BPE (tokenizer.json). Pure; the texts are untrusted.
+// The tokenizer of a Hugging Face folder as data: SentencePiece BPE (tokenizer.model), or what
+// tokenizer.json describes. Pure; the texts are untrusted.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,8 @@ struct HfTokenizerFiles {
 
 // Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends.
 // Without any tokenizer file: Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as that is a
-// folder copied in part. UNIMPLEMENTED names the pre-tokenizer or normalizer that we do not know:
-// running a model with the wrong one would fail silently.
+// folder copied in part. UNIMPLEMENTED names the stage of tokenizer.json that we do not know:
+// running a model with a wrong one would fail silently.
 absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
                                                    const HfConfig& config);
 

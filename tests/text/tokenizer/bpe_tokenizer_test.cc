@@ -1,5 +1,3 @@
-#include "text/tokenizer/bpe_tokenizer.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -7,7 +5,9 @@
 #include <sstream>
 
 #include "engine/decode/load_tokenizer.h"
+#include "text/tokenizer/named_splits.h"
 #include "text/tokenizer/pre_tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace quantfleet::text {
 namespace {
@@ -54,8 +54,8 @@ int32_t AddMerge(TokenizerData& data, std::string_view left, std::string_view ri
   return Add(data, Spell(std::string(left) + std::string(right)), TokenType::kNormal);
 }
 
-std::unique_ptr<BpeTokenizer> Make(const TokenizerData& data, std::string_view name = "test") {
-  auto made = BpeTokenizer::Create(data, name);
+std::unique_ptr<Tokenizer> Make(const TokenizerData& data, std::string_view name = "test") {
+  auto made = MakeTokenizer(data, name);
   EXPECT_TRUE(made.ok()) << made.status();
   return made.ok() ? std::move(*made) : nullptr;
 }
@@ -108,11 +108,11 @@ TEST(BpeTokenizer, MergesOnTheWayNeedNotBeTokens) {
 TEST(BpeTokenizer, WordsAreThoseOfThePreTokenizer) {
   const std::string text = "It's  12345 IPhone14\n\n x";
   const auto words = [&](std::string_view pre) {
-    const auto splitter = WordSplitter::Create(FindPreTokenizer(pre)->regex);
-    std::vector<std::string_view> out;
-    EXPECT_TRUE(splitter->Split(text, out).ok());
+    const auto splitter = PreTokenizer::OfExpressions(FindNamedSplit(pre)->expressions);
+    Pieces out{text, {{0, text.size()}}, MatchSteps(text.size())};
+    EXPECT_TRUE(splitter->Apply(out).ok());
     std::string joined;
-    for (std::string_view word : out) joined += std::string(word) + "|";
+    for (size_t i = 0; i < out.pieces.size(); ++i) joined += std::string(out[i]) + "|";
     return joined;
   };
   EXPECT_EQ(words("gpt-2"), "It|'s| | 12345| IPhone|14|\n\n| x|");
@@ -159,7 +159,7 @@ TEST(BpeTokenizer, MergesOfDataDoNotMakeControlTokens) {
 
 TEST(BpeTokenizer, RefusesDataThatContradictsItself) {
   const auto code = [](const TokenizerData& data) {
-    return BpeTokenizer::Create(data, "").status().code();
+    return MakeTokenizer(data, "").status().code();
   };
   TokenizerData data = Base("some-new-pre");
   EXPECT_EQ(code(data), absl::StatusCode::kUnimplemented);

@@ -1,5 +1,3 @@
-#include "text/tokenizer/spm_tokenizer.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 #include <sstream>
 
 #include "engine/decode/load_tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace quantfleet::text {
 namespace {
@@ -35,8 +34,8 @@ int32_t Add(TokenizerData& data, std::string text, float score,
   return static_cast<int32_t>(data.tokens.size()) - 1;
 }
 
-std::unique_ptr<SpmTokenizer> MakeSpm(const TokenizerData& data, std::string_view name = "test") {
-  auto made = SpmTokenizer::Create(data, name);
+std::unique_ptr<Tokenizer> MakeSpm(const TokenizerData& data, std::string_view name = "test") {
+  auto made = MakeTokenizer(data, name);
   EXPECT_TRUE(made.ok()) << made.status();
   return made.ok() ? std::move(*made) : nullptr;
 }
@@ -156,11 +155,11 @@ TEST(SpmTokenizer, Phi3StripsSpacesBehindSpecialTokens) {
 TEST(SpmTokenizer, RefusesDataThatContradictsItself) {
   TokenizerData data = SpmBase();
   data.bos = 1000;
-  EXPECT_EQ(SpmTokenizer::Create(data, "").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeTokenizer(data, "").status().code(), absl::StatusCode::kInvalidArgument);
   data.bos.reset();
-  EXPECT_EQ(SpmTokenizer::Create(data, "").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeTokenizer(data, "").status().code(), absl::StatusCode::kInvalidArgument);
   data.tokens.clear();
-  EXPECT_EQ(SpmTokenizer::Create(data, "").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeTokenizer(data, "").status().code(), absl::StatusCode::kInvalidArgument);
   data.kind = TokenizerData::Kind::kNone;
   EXPECT_EQ(MakeTokenizer(data, "").status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -5,7 +5,9 @@
 
 #include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
+#include "text/tokenizer/named_splits.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -79,7 +81,8 @@ void SetDefaults(text::TokenizerData& out) {
     out.eos = 2;
     out.unknown = 0;
   } else {
-    out.add_bos = out.pre == "llama-bpe" || out.pre == "llama3" || out.pre == "llama-v3";
+    const text::NamedSplit* split = text::FindNamedSplit(out.pre);
+    out.add_bos = split != nullptr && split->add_bos;
     out.add_space_prefix = false;
   }
 }
@@ -91,25 +94,37 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(const auto named, file.Text("tokenizer.ggml.model"));
   const std::string model = named.value_or("none");
   if (model == "no_vocab" || model == "none") return out;
+  QF_ASSIGN_OR_RETURN(const auto description, file.Text(kDescriptionKey));
   if (model == "llama") {
     out.kind = text::TokenizerData::Kind::kSpm;
   } else if (model == "gpt2") {
     out.kind = text::TokenizerData::Kind::kByteBpe;
+  } else if (description && model == "t5") {
+    out.kind = text::TokenizerData::Kind::kUnigram;
+  } else if (description && model == "bert") {
+    out.kind = text::TokenizerData::Kind::kWordPiece;
   } else {
     return Unimplemented(
-        "{}: the tokenizer '{}' is not supported; supported are llama (SentencePiece BPE) and gpt2 "
-        "(byte-level BPE)",
-        file.name(), model);
+        "{}: the tokenizer '{}' is not supported; supported are llama (SentencePiece BPE), gpt2 "
+        "(BPE), and others with the key {}",
+        file.name(), model, kDescriptionKey);
+  }
+  if (description) {
+    absl::StatusOr<text::TokenizerDescription> read = text::ReadDescription(*description);
+    if (!read.ok())
+      return Annotate(read.status(), fmt::format("{}: key '{}'", file.name(), kDescriptionKey));
+    out.description = *std::move(read);
   }
   QF_ASSIGN_OR_RETURN(const auto pre, file.Text("tokenizer.ggml.pre"));
   if (pre) out.pre = *pre;
   SetDefaults(out);
   QF_RETURN_IF_ERROR(ReadTokens(file, out));
-  if (out.kind == text::TokenizerData::Kind::kByteBpe) {
+  const bool spm = out.kind == text::TokenizerData::Kind::kSpm;
+  if (out.kind == text::TokenizerData::Kind::kByteBpe || (spm && description)) {
     QF_ASSIGN_OR_RETURN(const std::vector<std::string>* merges,
                         file.Strings("tokenizer.ggml.merges"));
     if (merges == nullptr)
-      return InvalidArgument("{}: a gpt2 tokenizer needs tokenizer.ggml.merges", file.name());
+      return InvalidArgument("{}: this tokenizer needs tokenizer.ggml.merges", file.name());
     out.merges = *merges;
   }
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.bos_token_id", out.bos));

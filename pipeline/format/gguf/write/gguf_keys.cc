@@ -4,6 +4,7 @@
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::pipeline {
@@ -82,10 +83,26 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
     types.push_back(static_cast<int32_t>(token.type));
   }
   out.AddTexts("tokenizer.ggml.tokens", texts);
-  if (t.kind == text::TokenizerData::Kind::kSpm) out.AddF32s("tokenizer.ggml.scores", scores);
+  using Kind = text::TokenizerData::Kind;
+  if (t.kind == Kind::kSpm || t.kind == Kind::kUnigram)
+    out.AddF32s("tokenizer.ggml.scores", scores);
   out.AddI32s("tokenizer.ggml.token_type", types);
-  if (t.kind == text::TokenizerData::Kind::kByteBpe)
+  // A description of SentencePiece BPE means merges, which scores need not say.
+  if (t.kind == Kind::kByteBpe || (t.kind == Kind::kSpm && t.description))
     out.AddTexts("tokenizer.ggml.merges", t.merges);
+}
+
+std::string_view GgmlModel(text::TokenizerData::Kind kind) {
+  switch (kind) {
+    case text::TokenizerData::Kind::kSpm:
+      return "llama";
+    case text::TokenizerData::Kind::kUnigram:
+      return "t5";
+    case text::TokenizerData::Kind::kWordPiece:
+      return "bert";
+    default:
+      return "gpt2";
+  }
 }
 
 struct TurnEnds {
@@ -120,7 +137,7 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
     out.AddText("tokenizer.ggml.model", "no_vocab");
     return;
   }
-  out.AddText("tokenizer.ggml.model", t.kind == text::TokenizerData::Kind::kSpm ? "llama" : "gpt2");
+  out.AddText("tokenizer.ggml.model", GgmlModel(t.kind));
   out.AddText("tokenizer.ggml.pre", t.pre);
   WriteTokens(t, out);
   const auto id = [&](std::string_view key, const std::optional<int32_t>& value) {
@@ -139,6 +156,7 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
   out.AddBool("tokenizer.ggml.add_eos_token", t.add_eos);
   if (t.kind == text::TokenizerData::Kind::kSpm)
     out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
+  if (t.description) out.AddText(kDescriptionKey, text::WriteDescription(*t.description));
   if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
   std::vector<std::string> names;
   for (const auto& [name, text] : t.named_templates) {

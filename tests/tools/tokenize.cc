@@ -1,0 +1,76 @@
+// Texts through the tokenizer of a tokenizer.json, for tests/judges and benchmarks.
+//
+// usage: tokenize TOKENIZER.json < TEXTS > RESULTS
+//   TEXTS    lines, each a JSON string
+//   RESULTS  lines, each {"ids": [...], "text": "..."} or {"error": "..."}
+// usage: tokenize TOKENIZER.json --time FILE
+//   prints the seconds that it took to encode FILE, line by line, and the number of ids
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "text/tokenizer/tokenizer.h"
+#include "text/tokenizer/tokenizer_json.h"
+
+namespace json = boost::json;
+namespace text = quantfleet::text;
+
+namespace {
+
+std::string ReadAll(const char* path) {
+  std::ostringstream out;
+  out << std::ifstream(path, std::ios::binary).rdbuf();
+  return out.str();
+}
+
+absl::StatusOr<std::unique_ptr<text::Tokenizer>> Load(const char* path) {
+  QF_ASSIGN_OR_RETURN(text::TokenizerJson parsed, text::ParseTokenizerJson(ReadAll(path), true));
+  // Added tokens may follow the vocabulary.
+  for (const text::AddedToken& token : parsed.added)
+    if (token.id >= static_cast<int64_t>(parsed.data.tokens.size()) && token.id < 1 << 21)
+      parsed.data.tokens.resize(static_cast<size_t>(token.id) + 1,
+                                {"", 0, text::TokenType::kUnused});
+  return text::MakeTokenizer(parsed.data, "");
+}
+
+int Time(const text::Tokenizer& tokenizer, const char* path) {
+  const std::string all = ReadAll(path);
+  size_t ids = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  for (size_t at = 0; at < all.size();) {
+    const size_t end = std::min(all.find('\n', at), all.size() - 1) + 1;
+    const auto encoded = tokenizer.Encode(std::string_view(all).substr(at, end - at), false, true);
+    if (!encoded.ok()) return fmt::print(stderr, "{}\n", encoded.status().ToString()), 1;
+    ids += encoded->size();
+    at = end;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  fmt::print("{:.4f} {}\n", took.count(), ids);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2 && argc != 4) return fmt::print(stderr, "usage: tokenize TOKENIZER.json\n"), 2;
+  const auto tokenizer = Load(argv[1]);
+  if (!tokenizer.ok()) return fmt::print(stderr, "{}\n", tokenizer.status().ToString()), 1;
+  if (argc == 4) return Time(**tokenizer, argv[3]);
+  for (std::string line; std::getline(std::cin, line);) {
+    const json::string said = json::parse(line).as_string();
+    const auto ids = (*tokenizer)->EncodeWhole({said.data(), said.size()});
+    json::object out;
+    if (ids.ok()) {
+      out["ids"] = json::array(ids->begin(), ids->end());
+      out["text"] = (*tokenizer)->Decode(*ids);
+    } else {
+      out["error"] = std::string(ids.status().message());
+    }
+    std::cout << json::serialize(out) << "\n";
+  }
+  return 0;
+}
