@@ -112,8 +112,9 @@ ChatTemplate ChatTemplate::Read(std::string_view jinja, ControlTokens tokens,
   return read;
 }
 
-absl::StatusOr<jinja::MarkedText> ChatTemplate::Try(const ProbedTemplate& one,
-                                                    const Chat& chat) const {
+// A template for chats with tools is never without any.
+absl::StatusOr<jinja::MarkedText> ChatTemplate::Try(const ProbedTemplate& one, Chat chat) const {
+  if (&one != &chat_ && chat.tools.empty()) chat.tools.push_back(Tool());
   QF_ASSIGN_OR_RETURN(const jinja::Variables variables, ChatValues(chat, one.shape, tokens_));
   return one.read->Render(variables, 0);
 }

@@ -64,7 +64,7 @@ class ChatTemplate {
   absl::Status ProbeTalk(ProbedTemplate& one);
   void ProbeParts(ProbedTemplate& one);
   void ProbeTools(ProbedTemplate& one);
-  absl::StatusOr<jinja::MarkedText> Try(const ProbedTemplate& one, const Chat& chat) const;
+  absl::StatusOr<jinja::MarkedText> Try(const ProbedTemplate& one, Chat chat) const;
   void FindStop(const jinja::MarkedText& talk);
 
   State state_ = State::kAbsent;
