@@ -26,7 +26,7 @@ class MainPath(EndToEnd):
         for name, (_, facts) in CLASSES.items():
             agent = self.agent(name, facts)
             agent.enroll(daemon, token)
-            agents[name] = agent.start()
+            agents[name] = agent.start("--plain-chat")  # the demo model has no chat template
         for name, agent in agents.items():
             device = wait_for("the device", lambda a=agent: daemon.cli_json("device", "show", a.device_id))
             self.assertEqual(device["device_class"], name, device.get("class_reason"))

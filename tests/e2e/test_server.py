@@ -109,7 +109,7 @@ class OpenAiClient(Serving):
 
     def test_package_as_it_is_published(self):
         model = self.demo()
-        server = self.server(model)
+        server = self.server(model, "--plain-chat")
         self.assertEqual(server.name, "gguf-q8_0")
         said = self.client(server)
         ours = run_json("quantfleet-agent", "run", model, "--prompt", "Once upon a time", "--greedy",
@@ -191,7 +191,8 @@ class Answers(Serving):
     def test_known_template_is_no_matter_of_warnings(self):
         model = self.talker(PHI3)
         shown = run("quantfleet", "inspect", model, "--json")
-        self.assertEqual((shown.stderr, json.loads(shown.stdout)["chat"]), ("", {"template": "known", "drops_system": False, "tools": False}))
+        self.assertEqual((shown.stderr, json.loads(shown.stdout)["chat"]),
+                         ("", {"template": "known", "drops_system": False, "tools": False}))
         self.assertNotIn("warning", self.server(model).process.log())
 
     def test_unknown_template_is_refused_at_the_chat_alone(self):
@@ -216,14 +217,16 @@ class Answers(Serving):
 
     def test_tools_and_switches_reach_the_prompt(self):
         template = ("{% for t in tools or [] %}<tool>{{ t | tojson }}{% endfor %}{% for m in messages %}<{{ m.role }}>"
-                    "{{ m.content or '' }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}"
-                    "{% endfor %}{% endfor %}{% if enable_thinking %}<think>{% endif %}<assistant>")
+                    "{{ m.content or '' }}{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+                    "{{ c.function.arguments | tojson }}{% endfor %}"
+                    "{% endfor %}{% if enable_thinking %}<think>{% endif %}<assistant>")
         model = self.talker(template)
         chat = {"tools": [{"type": "function", "function": {"name": "weather"}}],
                 "chat_template_kwargs": {"enable_thinking": True}, "max_tokens": 2, "temperature": 0,
                 "messages": [{"role": "user", "content": "Hi <think>"},
                              {"role": "assistant", "content": None, "tool_calls": [
-                                 {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}]},
+                                 {"id": "1", "type": "function",
+                                  "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}]},
                              {"role": "tool", "tool_call_id": "1", "content": "12"}]}
         said = ('<tool>{"type": "function", "function": {"name": "weather"}}<user>Hi <think><assistant>weather{"city": "Köln"}'
                 '<tool>12<think><assistant>')
@@ -233,7 +236,8 @@ class Answers(Serving):
         self.assertEqual(prompt.stdout, said)
         shown = json.loads(run("quantfleet-agent", "prompt", model, "--messages", file, "--json").stdout)
         data = [said.encode()[begin:end].decode() for begin, end in shown["data"]]
-        self.assertEqual(data, ["type", "function", "function", "name", "weather", "Hi <think>", "weather", "city", "Köln", "12"])
+        self.assertEqual(data, ["type", "function", "function", "name", "weather", "Hi <think>", "weather", "city", "Köln",
+                                "12"])
         ids = run("quantfleet-agent", "prompt", model, "--messages", file, "--ids").stdout.split()
         self.assertEqual([int(i) for i in ids], shown["ids"])
         (self.dir / "chat.jinja").write_text(template)

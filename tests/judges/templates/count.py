@@ -20,7 +20,8 @@ for key in ("bos_token", "eos_token"):
 counts = []
 for messages in json.load(sys.stdin):
     try:
-        rendered, _ = render_jinja_template([messages], chat_template=config["chat_template"], add_generation_prompt=True, **named)
+        rendered, _ = render_jinja_template([messages], chat_template=config["chat_template"], add_generation_prompt=True,
+                                            **named)
         counts.append(len(tokenizer(rendered[0], add_special_tokens=False)["input_ids"]))
     except Exception:
         counts.append(None)
