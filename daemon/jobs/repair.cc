@@ -107,8 +107,10 @@ absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const Known& known,
   record.targets = {pipeline::KindOfModel(found.model()) == pipeline::ArtifactKind::kProgram
                         ? std::string(pipeline::kAgentFormat)
                         : found.format() + ":" + found.recipe()};
-  // Files that changed where they lay would make another artifact: the job refuses them.
-  if (origin.made_by && origin.made_by->source_path == *place) {
+  // Files that changed where they lay would make another artifact: the job refuses them. Those of a
+  // pushed version are known by their digests, and may have been pushed again.
+  if (origin.made_by && origin.made_by->source_path == *place &&
+      !IsPushed(options_.data, PlaceOf(with_.files, options_.data, *place))) {
     record.plan_digest = origin.made_by->plan_digest;
     record.source_fingerprint = origin.made_by->source_fingerprint;
   }
