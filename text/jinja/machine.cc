@@ -139,12 +139,15 @@ std::shared_ptr<Scope> Machine::Inner(const std::shared_ptr<Scope>& scope) const
 
 absl::StatusOr<Machine::Flow> Machine::RunBody(const Body& body,
                                                const std::shared_ptr<Scope>& scope) {
+  QF_RETURN_IF_ERROR(budget_.Enter());
+  absl::StatusOr<Flow> flow = Flow::kNext;
   for (const Statement& statement : body) {
-    const absl::StatusOr<Flow> flow = RunStatement(statement, scope);
+    flow = RunStatement(statement, scope);
     if (!flow.ok() && failed_ == nullptr) failed_ = &statement.place;
-    if (!flow.ok() || *flow != Flow::kNext) return flow;
+    if (!flow.ok() || *flow != Flow::kNext) break;
   }
-  return Flow::kNext;
+  budget_.Leave();
+  return flow;
 }
 
 absl::StatusOr<Machine::Flow> Machine::RunStatement(const Statement& statement,
@@ -159,10 +162,13 @@ absl::StatusOr<Machine::Flow> Machine::RunStatement(const Statement& statement,
       QF_RETURN_IF_ERROR(Output(value.IsText() ? value.text().marked : ToText(value)));
       return Flow::kNext;
     }
-    case StatementKind::kSet:
-    case StatementKind::kSetBlock:
-      QF_RETURN_IF_ERROR(RunSet(statement, scope));
+    case StatementKind::kSet: {
+      QF_ASSIGN_OR_RETURN(Value value, Evaluate(statement.values[0], scope));
+      QF_RETURN_IF_ERROR(Assign(statement.target, std::move(value), *scope));
       return Flow::kNext;
+    }
+    case StatementKind::kSetBlock:
+      return RunSetBlock(statement, scope);
     case StatementKind::kIf:
       return RunIf(statement, scope);
     case StatementKind::kFor:
@@ -214,17 +220,17 @@ absl::StatusOr<Machine::Flow> Machine::RunIf(const Statement& statement,
   return Flow::kNext;
 }
 
-absl::Status Machine::RunSet(const Statement& statement, const std::shared_ptr<Scope>& scope) {
-  if (statement.kind == StatementKind::kSet) {
-    QF_ASSIGN_OR_RETURN(Value value, Evaluate(statement.values[0], scope));
-    return Assign(statement.target, std::move(value), *scope);
-  }
-  QF_ASSIGN_OR_RETURN(MarkedText text, Capture(statement.bodies[0], Inner(scope)));
+absl::StatusOr<Machine::Flow> Machine::RunSetBlock(const Statement& statement,
+                                                   const std::shared_ptr<Scope>& scope) {
+  Flow flow = Flow::kNext;
+  QF_ASSIGN_OR_RETURN(MarkedText text, Capture(statement.bodies[0], Inner(scope), &flow));
+  if (flow != Flow::kNext) return flow;
   QF_ASSIGN_OR_RETURN(Value value, Made(std::move(text)));
-  if (statement.values[0].kind != Expression::Kind::kAbsent) {
+  if (statement.values[0].kind != ExpressionKind::kAbsent) {
     QF_ASSIGN_OR_RETURN(value, EvaluateFilter(statement.values[0], scope, &value));
   }
-  return Assign(statement.target, std::move(value), *scope);
+  QF_RETURN_IF_ERROR(Assign(statement.target, std::move(value), *scope));
+  return flow;
 }
 
 absl::Status Machine::Assign(const Expression& target, Value value, Scope& scope) {

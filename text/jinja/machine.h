@@ -60,7 +60,7 @@ class Machine {
   absl::StatusOr<Flow> RunFor(const Statement& statement, const std::shared_ptr<Scope>& scope);
   absl::StatusOr<Flow> RunLoop(const Statement& statement, const std::shared_ptr<Scope>& scope,
                                const Value& of, int64_t depth);
-  absl::Status RunSet(const Statement& statement, const std::shared_ptr<Scope>& scope);
+  absl::StatusOr<Flow> RunSetBlock(const Statement& statement, const std::shared_ptr<Scope>& scope);
   absl::Status RunCall(const Statement& statement, const std::shared_ptr<Scope>& scope);
   absl::StatusOr<MarkedText> Capture(const Body& body, const std::shared_ptr<Scope>& scope,
                                      Flow* flow = nullptr);

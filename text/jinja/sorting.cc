@@ -39,14 +39,25 @@ absl::StatusOr<std::vector<Value>> Sorted(Machine& machine, std::vector<Value> e
     QF_ASSIGN_OR_RETURN(Value found, key.Of(machine, element));
     keyed.emplace_back(std::move(found), std::move(element));
   }
-  // A comparison that is not possible is remembered: an order there must be, all the same.
-  absl::Status status;
-  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
-    const absl::StatusOr<bool> less = reversed ? Less(b.first, a.first) : Less(a.first, b.first);
-    if (!less.ok()) status.Update(less.status());
-    return less.ok() && *less;
-  });
-  QF_RETURN_IF_ERROR(status);
+  // By merging: of an order that contradicts itself, as NaN makes it, something comes out all the
+  // same.
+  std::vector<std::pair<Value, Value>> merged(keyed.size());
+  for (size_t width = 1; width < keyed.size(); width *= 2) {
+    for (size_t begin = 0; begin < keyed.size(); begin += 2 * width) {
+      const size_t middle = std::min(begin + width, keyed.size());
+      const size_t end = std::min(begin + 2 * width, keyed.size());
+      size_t left = begin, right = middle;
+      for (size_t at = begin; at < end; ++at) {
+        bool take_right = left == middle;
+        if (left < middle && right < end) {
+          const Value &a = keyed[left].first, &b = keyed[right].first;
+          QF_ASSIGN_OR_RETURN(take_right, reversed ? Less(a, b) : Less(b, a));
+        }
+        merged[at] = std::move(keyed[take_right ? right++ : left++]);
+      }
+    }
+    std::swap(keyed, merged);
+  }
   elements.clear();
   for (auto& [found, element] : keyed) elements.push_back(std::move(element));
   return elements;

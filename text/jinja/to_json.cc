@@ -143,8 +143,8 @@ absl::Status Writer::Object(const Dictionary& dictionary) {
     entries.emplace_back(std::move(text), &value);
   }
   if (style_.sorted)
-    std::ranges::stable_sort(
-        entries, {}, [](const auto& entry) -> const std::string& { return entry.first.bytes; });
+    std::ranges::sort(entries, {},
+                      [](const auto& entry) -> const std::string& { return entry.first.bytes; });
   Begin("{");
   for (size_t i = 0; i < entries.size(); ++i) {
     if (i > 0) Between();

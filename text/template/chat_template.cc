@@ -112,12 +112,14 @@ ChatTemplate ChatTemplate::Read(std::string_view jinja, ControlTokens tokens,
   return read;
 }
 
-absl::StatusOr<jinja::MarkedText> ChatTemplate::Try(const One& one, const Chat& chat) const {
+// A template for chats with tools is never without any.
+absl::StatusOr<jinja::MarkedText> ChatTemplate::Try(const ProbedTemplate& one, Chat chat) const {
+  if (&one != &chat_ && chat.tools.empty()) chat.tools.push_back(Tool());
   QF_ASSIGN_OR_RETURN(const jinja::Variables variables, ChatValues(chat, one.shape, tokens_));
   return one.read->Render(variables, 0);
 }
 
-absl::Status ChatTemplate::Probe(std::string_view jinja, One& one) {
+absl::Status ChatTemplate::Probe(std::string_view jinja, ProbedTemplate& one) {
   QF_ASSIGN_OR_RETURN(one.read, jinja::Template::Read(jinja));
   one.shape.knows_developer = jinja.find("developer") != std::string_view::npos;
   ProbeParts(one);
@@ -128,7 +130,7 @@ absl::Status ChatTemplate::Probe(std::string_view jinja, One& one) {
 
 // A text where a list is wanted is left out, or goes wrong; a list where a text is wanted is
 // printed as it stands, or goes wrong.
-void ChatTemplate::ProbeParts(One& one) {
+void ChatTemplate::ProbeParts(ProbedTemplate& one) {
   const Chat asks = Talk(false, 1);
   const absl::StatusOr<jinja::MarkedText> text = Try(one, asks);
   if (absl::IsResourceExhausted(text.status())) return;  // it would not end the second time either
@@ -143,7 +145,7 @@ void ChatTemplate::ProbeParts(One& one) {
   one.shape.needs_parts = one.shape.takes_parts && !Has(text, kUser);
 }
 
-absl::Status ChatTemplate::ProbeTalk(One& one) {
+absl::Status ChatTemplate::ProbeTalk(ProbedTemplate& one) {
   for (const bool system : {false, true})
     for (const size_t size : {1, 3, 5}) {
       const absl::StatusOr<jinja::MarkedText> made = Try(one, Talk(system, size));
@@ -162,7 +164,7 @@ absl::Status ChatTemplate::ProbeTalk(One& one) {
 
 // Whether arguments go as an object or as text, whether a call may lack content, and what of it all
 // the template has a place for.
-void ChatTemplate::ProbeTools(One& one) {
+void ChatTemplate::ProbeTools(ProbedTemplate& one) {
   Chat offered = Talk(false, 1);
   offered.tools.push_back(Tool());
   const absl::StatusOr<jinja::MarkedText> tools = Try(one, offered);
@@ -224,7 +226,7 @@ std::string ChatTemplate::Warning() const {
 }
 
 // What the template has no place for would be dropped without a word.
-absl::Status ChatTemplate::Check(const Chat& chat, const One& one) const {
+absl::Status ChatTemplate::Check(const Chat& chat, const ProbedTemplate& one) const {
   if (!chat.tools.empty() && !one.takes_tools)
     return InvalidArgument(
         "this model's chat template has no place for tools: leave them out, or put what they are "
@@ -264,7 +266,7 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const Chat& chat, int64_t now) c
         "this model's chat template cannot be carried out ({}): write the prompt in the model's "
         "format and send it to /v1/completions",
         why_);
-  const One& one = chat.tools.empty() ? chat_ : ForTools();
+  const ProbedTemplate& one = chat.tools.empty() ? chat_ : ForTools();
   QF_RETURN_IF_ERROR(Check(chat, one));
   QF_ASSIGN_OR_RETURN(const jinja::Variables variables, ChatValues(chat, one.shape, tokens_));
   absl::StatusOr<jinja::MarkedText> made = one.read->Render(variables, now);

@@ -22,6 +22,13 @@ struct ChatPrompt {
       stop;  // where the assistant's turn ends, beside the model's own end tokens
 };
 
+// A template, and what probing found out about it.
+struct ProbedTemplate {
+  std::optional<jinja::Template> read;
+  ChatShape shape;
+  bool drops_system = false, takes_tools = false, takes_calls = false, takes_results = false;
+};
+
 class ChatTemplate {
  public:
   // A template (Jinja) is known when it can be carried out for usual conversations, and its texts
@@ -50,29 +57,22 @@ class ChatTemplate {
   absl::StatusOr<ChatPrompt> Render(const Chat& chat, int64_t now) const;
 
  private:
-  // A template, and what probing found out about it.
-  struct One {
-    std::optional<jinja::Template> read;
-    ChatShape shape;
-    bool drops_system = false, takes_tools = false, takes_calls = false, takes_results = false;
-  };
-
-  const One& ForTools() const { return tools_ && tools_->read ? *tools_ : chat_; }
-  absl::Status Check(const Chat& chat, const One& one) const;
+  const ProbedTemplate& ForTools() const { return tools_ && tools_->read ? *tools_ : chat_; }
+  absl::Status Check(const Chat& chat, const ProbedTemplate& one) const;
   // OK: it is known.
-  absl::Status Probe(std::string_view jinja, One& one);
-  absl::Status ProbeTalk(One& one);
-  void ProbeParts(One& one);
-  void ProbeTools(One& one);
-  absl::StatusOr<jinja::MarkedText> Try(const One& one, const Chat& chat) const;
+  absl::Status Probe(std::string_view jinja, ProbedTemplate& one);
+  absl::Status ProbeTalk(ProbedTemplate& one);
+  void ProbeParts(ProbedTemplate& one);
+  void ProbeTools(ProbedTemplate& one);
+  absl::StatusOr<jinja::MarkedText> Try(const ProbedTemplate& one, Chat chat) const;
   void FindStop(const jinja::MarkedText& talk);
 
   State state_ = State::kAbsent;
   bool plain_ = false;
   std::string why_;
   ControlTokens tokens_;
-  One chat_;
-  std::optional<One> tools_;
+  ProbedTemplate chat_;
+  std::optional<ProbedTemplate> tools_;
   std::vector<std::string> stop_;
 };
 

@@ -199,6 +199,27 @@ TEST(HfTokenizer, ChatTemplates) {
   EXPECT_EQ(chat("{}"), "");
 }
 
+// All but the default one were lost on the way.
+TEST(HfTokenizer, NamedChatTemplates) {
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.tokenizer_config =
+      R"({"chat_template": [{"name": "default", "template": "y"}, {"name": "tool_use", "template": "x"},
+          {"name": "r a-g", "template": "z"}, {"name": "", "template": "w"}]})";
+  const auto named = BuildTokenizer(files, WithVocab(300));
+  EXPECT_EQ(named->chat_template, "y");
+  EXPECT_EQ(named->named_templates,
+            (std::vector<std::pair<std::string, std::string>>{{"tool_use", "x"}, {"r_a_g", "z"}}));
+  // A processor's file comes before the tokenizer's, the template's own before both.
+  files.chat_template_json = R"({"chat_template": "json"})";
+  EXPECT_EQ(BuildTokenizer(files, WithVocab(300))->chat_template, "json");
+  files.chat_template = "jinja";
+  EXPECT_EQ(BuildTokenizer(files, WithVocab(300))->chat_template, "jinja");
+  files.chat_template_json = "[]";
+  EXPECT_EQ(BuildTokenizer(files, WithVocab(300)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 // tokenizer.json of byte-level BPE with the given pre-tokenizer and members of the model.
 std::string ByteBpe(std::string_view pre_tokenizer, std::string_view merges = R"(["a b", "ab c"])",
                     std::string_view more = "") {

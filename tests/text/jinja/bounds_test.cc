@@ -27,6 +27,9 @@ TEST(Bounds, WhatWouldNotEnd) {
       "{% for i in range(100000) %}{{ range(100000) | list | sort | length }}{% endfor %}",
       "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
       "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+      // The stack holds what a macro opens, too.
+      "{% macro f() %}" + Times("{% if true %}", 90) + "{{ f() }}" + Times("{% endif %}", 90) +
+          "{% endmacro %}{{ f() }}",
       // Texts that double, and lists.
       "{% set x = 'ab' %}" + Times("{% set x = x + x %}", 60),
       "{% set x = 'ab' %}" + Times("{% set x = x ~ x %}", 60),

@@ -546,6 +546,12 @@ TEST(Chat, TemplateForToolsIsAnother) {
   EXPECT_TRUE(read.takes_tools());
   EXPECT_EQ(read.Render(ChatOf(kAsk), kNow)->text.find("<|im_start|>"), 0u);
   EXPECT_EQ(read.Render(Called(boost::json::object()), kNow)->text.find("<tools>"), 0u);
+  // Such a template may go wrong where there are none: it is not for such chats.
+  const ChatTemplate needs =
+      ChatTemplate::Read(kChatMl, {"<s>", "</s>"},
+                         "{% for t in tools %}{{ t.function.name }}{% endfor %}" +
+                             WithArguments("c.function.arguments | tojson"));
+  EXPECT_EQ(needs.state(), ChatTemplate::State::kKnown) << needs.why();
   const ChatTemplate broken = ChatTemplate::Read(kChatMl, {"<s>", "</s>"}, "{% if %}");
   EXPECT_EQ(broken.state(), ChatTemplate::State::kUnknown);
   EXPECT_THAT(broken.why(), HasSubstr("for tools"));
