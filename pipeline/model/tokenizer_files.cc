@@ -164,9 +164,10 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
     return std::ranges::find(files, name, &Attachment::name) != files.end();
   };
   if (has("tokenizer.json")) return files;
-  if (tokenizer.kind != text::TokenizerData::Kind::kSpm)
+  // Scores say nothing of what a description does.
+  if (tokenizer.kind != text::TokenizerData::Kind::kSpm || tokenizer.description)
     return FailedPrecondition(
-        "the source has no tokenizer.json, which {} needs for a byte-level BPE tokenizer ('{}'): "
+        "the source has no tokenizer.json, which {} needs for its tokenizer ('{}'): "
         "quantize from the model's Hugging Face folder, or use a gguf target",
         runtime, tokenizer.pre);
   for (const text::Token& token : tokenizer.tokens)

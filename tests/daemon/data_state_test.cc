@@ -32,7 +32,7 @@ class DataStateTest : public ::testing::Test {
       enrollment.device.set_agent_version(std::string(500, 'x'));
       EXPECT_OK(Once(*store)->devices().Create(enrollment).status());
     }
-    EXPECT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+    EXPECT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup", /*models=*/false));
   }
   // Starts a daemon and stops it.
   absl::Status Start() {

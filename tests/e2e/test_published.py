@@ -1,5 +1,6 @@
 """Weights as others publish them, quantized already, on the whole way from the file to a device's answer. tests/models/fetch.sh
 brings them."""
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 FILE_TYPES = (("q2_k", 10), ("tq2_0", 37), ("iq4_nl", 25), ("iq4_xs", 30))  # as llama.cpp numbers them
 RECIPES = ("as-is", "f16", "q8_0")
 PROMPT = "The capital of France is"
+# Without a system message the file's template puts a longer one in front; with activations of eight bits the model's answer then
+# begins with "L'Étoile", in llama.cpp too.
+CHAT = [{"role": "system", "content": "Answer in English."}, {"role": "user", "content": "What is the capital of France?"}]
 CLASSES = {"as-is": ("iot-as-is", IOT), "f16": ("edge-fp16", EDGE), "q8_0": ("ai-pc-int8", AI_PC)}
 AS_IS = """name = "iot-as-is"
 format = "gguf"
@@ -75,6 +79,13 @@ class Made(unittest.TestCase):
                 self.assertIn("Paris", self.run_model(recipe, PROMPT, 12))
                 theirs = llama_cpp(self.model(recipe), "greedy", "--prompt", "Once upon a time", "--max-tokens", 24)
                 self.assertEqual(self.run_model(recipe, "Once upon a time", 24), theirs["text"])
+                asked, ids = self.dir / "chat.json", self.dir / "ids.json"
+                asked.write_text(json.dumps(CHAT))
+                prompt = run_json("quantfleet-agent", "prompt", self.model(recipe), "--messages", asked, "--ids", "--json")
+                ids.write_text(json.dumps(prompt["ids"]))
+                theirs = llama_cpp(self.model(recipe), "greedy", "--tokens-file", ids, "--max-tokens", 12)
+                self.assertEqual(theirs["text"], "The capital of France is Paris.")
+                self.assertEqual(self.run_model(recipe, prompt["text"], 12), theirs["text"])
                 # Over fewer tokens activations of eight bits, which both round in their own way, still show.
                 tokens = 512 if recipe == "as-is" else 128
                 self.assertLess(self.apart(self.model(recipe), recipe, tokens), 0.005)
@@ -122,6 +133,13 @@ class RolledOut(EndToEnd):
                     "model": "smollm2", "prompt": PROMPT, "max_tokens": 8, "temperature": 0})
                 self.assertEqual(code, 200, answer)
                 self.assertIn("Paris", answer["choices"][0]["text"])
+                for messages, tokens in ((CHAT, 25), (CHAT[1:], 37)):
+                    code, answer = post(f"http://{agent.endpoint()}/v1/chat/completions", {
+                        "model": "smollm2", "messages": messages, "max_tokens": 12, "temperature": 0})
+                    self.assertEqual(code, 200, answer)
+                    self.assertEqual(answer["usage"]["prompt_tokens"], tokens)
+                    if messages is CHAT:
+                        self.assertIn("Paris", answer["choices"][0]["message"]["content"])
                 if recipe == "as-is":
                     (installed,) = (agent.state / "models").rglob("model.gguf")
                     self.assertEqual(installed.read_bytes(), SMOLLM2.read_bytes())

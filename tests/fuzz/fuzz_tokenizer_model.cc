@@ -1,12 +1,15 @@
 // The texts of a Hugging Face folder: the first byte says which file the rest is. Whatever
-// tokenizer comes out is valid.
+// tokenizer comes out is valid, can be put together, and takes any text: its ids lie in the
+// vocabulary, and have a text.
 #include <cstdlib>
 
+#include "common/base/utf8.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/model/hf_generation.h"
 #include "tests/support/tiny_model.h"
 #include "text/tokenizer/spm_model.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace pipeline = quantfleet::pipeline;
 
@@ -51,7 +54,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       return 0;
   }
   const auto tokenizer = pipeline::BuildTokenizer(files, config);
-  if (tokenizer.ok() && !pipeline::ValidateTokenizer(*tokenizer, config.hyper.vocab).ok())
-    std::abort();
+  if (!tokenizer.ok()) return 0;
+  if (!pipeline::ValidateTokenizer(*tokenizer, config.hyper.vocab).ok()) std::abort();
+  const auto made = quantfleet::text::MakeTokenizer(*tokenizer, "fuzz");
+  if (!made.ok()) return 0;  // merges that spell no bytes, beside a name of llama.cpp's
+  for (const char* sample :
+       {"", "a", "the end <s> ab12\n  \xc3\xa4\xff </s>", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b"}) {
+    const auto ids = (*made)->EncodeWhole(sample);
+    if (!ids.ok()) continue;
+    for (const int32_t id : *ids) {
+      if (id < 0 || id >= config.hyper.vocab) std::abort();
+      (void)(*made)->Piece(id);
+    }
+    const std::string text = (*made)->Decode(*ids);
+    if (data[0] == 'j' && !quantfleet::IsUtf8(text)) std::abort();
+  }
   return 0;
 }

@@ -2,7 +2,7 @@
 //
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N] [--skip N]
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf ends
 //   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
@@ -165,8 +165,9 @@ async function nll(model, options) {
 }
 
 async function greedy(model, options) {
-    const prompt = required(options.prompt, "prompt", "greedy");
-    let input = withBos(model, model.tokenize(prompt, false));
+    const prompt = options.tokensFile !== undefined ? JSON.parse(await readFile(options.tokensFile, "utf8")) :
+        withBos(model, model.tokenize(required(options.prompt, "prompt", "greedy"), false));
+    let input = prompt;
     const limit = Math.min(options.maxTokens ?? options.context, options.context - input.length);
     if (limit < 1)
         throw new Error(`the prompt's ${input.length} tokens fill the context of ${options.context}`);
@@ -186,7 +187,7 @@ async function greedy(model, options) {
         ids.push(next);
         input = [next];
     }
-    return {text: model.detokenize(ids, false, model.tokenize(prompt, false)), ids, stopped};
+    return {text: model.detokenize(ids, false, prompt), ids, stopped};
 }
 
 async function ends(options) {

@@ -19,7 +19,7 @@ OTHERS = (".py", ".sh", ".cmake", ".proto", ".mjs")
 SCRIPT = re.compile(rb"#!.*(sh|python3?)\n")  # programs whose names do not say what they are
 # Built, installed or a model's own: not ours to format.
 SKIPPED = re.compile(r"(build(-.*)?|\.git|node_modules|__pycache__)$")
-DATA = ("tests/data", "tests/fuzz/corpus", "tests/judges/templates/installed")
+DATA = ("tests/data", "tests/fuzz/corpus", "tests/judges/templates/installed", "tests/judges/tokenizers/installed")
 
 
 def sources(root):

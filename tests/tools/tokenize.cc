@@ -1,10 +1,10 @@
-// Texts through the tokenizer of a tokenizer.json, for tests/judges and benchmarks.
+// Texts through the tokenizer of a tokenizer.json or a GGUF, for tests/judges and benchmarks.
 //
-// usage: tokenize TOKENIZER.json < TEXTS > RESULTS
+// usage: tokenize FILE < TEXTS > RESULTS
 //   TEXTS    lines, each a JSON string
 //   RESULTS  lines, each {"ids": [...], "text": "..."} or {"error": "..."}
-// usage: tokenize TOKENIZER.json --time FILE
-//   prints the seconds that it took to encode FILE, line by line, and the number of ids
+// usage: tokenize FILE --time TEXT
+//   prints the seconds that it took to encode the file TEXT, line by line, and the number of ids
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
@@ -13,6 +13,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "engine/decode/load_tokenizer.h"
 #include "text/tokenizer/tokenizer.h"
 #include "text/tokenizer/tokenizer_json.h"
 
@@ -28,6 +29,8 @@ std::string ReadAll(const char* path) {
 }
 
 absl::StatusOr<std::unique_ptr<text::Tokenizer>> Load(const char* path) {
+  if (std::string_view(path).ends_with(".gguf"))
+    return quantfleet::engine::LoadTokenizer(quantfleet::RealFileSystem(), path);
   QF_ASSIGN_OR_RETURN(text::TokenizerJson parsed, text::ParseTokenizerJson(ReadAll(path), true));
   // Added tokens may follow the vocabulary.
   for (const text::AddedToken& token : parsed.added)
@@ -56,7 +59,7 @@ int Time(const text::Tokenizer& tokenizer, const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 4) return fmt::print(stderr, "usage: tokenize TOKENIZER.json\n"), 2;
+  if (argc != 2 && argc != 4) return fmt::print(stderr, "usage: tokenize FILE\n"), 2;
   const auto tokenizer = Load(argv[1]);
   if (!tokenizer.ok()) return fmt::print(stderr, "{}\n", tokenizer.status().ToString()), 1;
   if (argc == 4) return Time(**tokenizer, argv[3]);

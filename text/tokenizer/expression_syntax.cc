@@ -15,7 +15,10 @@ constexpr int kMaxGroupDepth = 64;
 
 // Members of a class, without its brackets.
 constexpr std::string_view kSpace = R"(\t-\r\x{85}\p{Z})";
-constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// What \w has beside these: superscript digits and fractions of Latin-1.
+constexpr std::string_view kEscapedWord =
+    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 
 bool Compiles(const std::string& regex) {
   int error = 0;
@@ -87,7 +90,7 @@ std::string_view NamedMembers(std::string_view folded) {
       {"upper", R"(\p{Uppercase})"},
       {"print", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}\p{Cf}\p{Co})"},
       {"graph", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co})"},
-      {"punct", R"(\p{P}$+<=>\^`|~)"},
+      {"punct", R"(\p{P})"},
       {"space", kSpace},
       {"word", kWord},
       {"xdigit", "0-9A-Fa-f"},
@@ -265,7 +268,7 @@ class Translator {
     const char c = in_[at_ + 1];
     static constexpr std::string_view kAnchors = "AzZGK", kSame = "RXkg";
     if (c == 'b' || c == 'B') {
-      const std::string word = "[" + std::string(kWord) + "]";
+      const std::string word = "[" + std::string(kEscapedWord) + "]";
       const std::string edge =
           "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))";
       Atom(c == 'b' ? edge : "(?!" + edge + ")");
@@ -301,7 +304,7 @@ class Translator {
         return is(kSpace, c == 'S');
       case 'w':
       case 'W':
-        return is(kWord, c == 'W');
+        return is(kEscapedWord, c == 'W');
       case 'd':
       case 'D':
         return is(R"(\p{Nd})", c == 'D');
@@ -443,6 +446,7 @@ class Translator {
       const bool negated = in_.substr(at_ + 2).starts_with('^');
       set.negated = negated;
       set.members = NamedMembers(in_.substr(at_ + 2 + negated, end - at_ - 2 - negated));
+      if (in_.substr(at_, end - at_).ends_with("punct")) set.members = R"(\p{P}\p{S})";
       if (set.members.empty()) return Broken("there is an unknown class");
       at_ = end + 2;
     } else if (in_[at_] == '[') {

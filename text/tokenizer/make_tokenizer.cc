@@ -184,6 +184,24 @@ absl::StatusOr<std::vector<AddedToken>> DescribedAdded(const TokenizerData& data
   return added;
 }
 
+// Merges that the description itself has, as pairs, because a token in them has a space.
+absl::StatusOr<BpeModel::Merges> PairedMerges(JsonMembers& from) {
+  BpeModel::Merges out;
+  const json::array* merges = from.Array("merges");
+  QF_RETURN_IF_ERROR(from.status());
+  if (merges == nullptr) return out;
+  for (const json::value& merge : *merges) {
+    const json::array* pair = merge.if_array();
+    if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() ||
+        !pair->at(1).is_string())
+      return InvalidArgument("{}: merges: merge {} is not a pair", from.where(), out.size());
+    const json::string &left = pair->at(0).get_string(), &right = pair->at(1).get_string();
+    out.emplace_back(std::string_view(left.data(), left.size()),
+                     std::string_view(right.data(), right.size()));
+  }
+  return out;
+}
+
 absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocabulary& vocabulary,
                        TokenizerStages& out) {
   TextTable table(vocabulary.texts);
@@ -228,14 +246,18 @@ absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocab
   if (dropout != 0)
     return Unimplemented("{}: dropout is {}: with it, a text has no ids of its own", from.where(),
                          dropout);
-  QF_ASSIGN_OR_RETURN(out.model, BpeModel::Create(vocabulary, Split(data.merges), options,
-                                                  "tokenizer.json: model: merges"));
+  QF_ASSIGN_OR_RETURN(const BpeModel::Merges pairs, PairedMerges(from));
+  QF_ASSIGN_OR_RETURN(
+      out.model, BpeModel::Create(vocabulary, pairs.empty() ? Split(data.merges) : pairs, options,
+                                  "tokenizer.json: model: merges"));
   return absl::OkStatus();
 }
 
 absl::Status TakeTemplate(const TokenizerData& data, const json::value* stage,
                           TokenizerStages& out) {
   const auto find = [&](std::string_view text) {
+    for (const AddedToken& token : data.description->added)
+      if (token.text == text) return static_cast<int32_t>(token.id);
     const auto found = std::ranges::find(data.tokens, text, &Token::text);
     return found == data.tokens.end() ? -1 : static_cast<int32_t>(found - data.tokens.begin());
   };
@@ -279,19 +301,24 @@ absl::StatusOr<TokenizerStages> DescribedStages(const TokenizerData& data) {
   out.control.resize(data.tokens.size());
   QF_ASSIGN_OR_RETURN(std::vector<AddedToken> added, DescribedAdded(data));
   std::vector<AddedToken> found;
+  std::vector<std::pair<size_t, std::string>> shown;  // what a token is in the text of ids
   for (AddedToken& token : added) {
     const auto id = static_cast<size_t>(token.id);
     vocabulary.texts[id] = token.text;
     // What a text says becomes no control token, however its pieces merge.
     vocabulary.reachable[id] = token.in_model && !token.special;
     out.control[id] = token.special;
-    if (token.normalized) QF_RETURN_IF_ERROR(out.normalizer.Apply(token.text));
+    if (token.normalized) {
+      QF_RETURN_IF_ERROR(out.normalizer.Apply(token.text));
+      shown.emplace_back(id, token.text);
+    }
     if (!token.text.empty()) found.push_back(std::move(token));
   }
   out.added = AddedTokens(std::move(found));
   JsonMembers from(*model, "tokenizer.json: model");
   QF_RETURN_IF_ERROR(TakeModel(from, data, vocabulary, out));
   out.texts = std::move(vocabulary.texts);
+  for (auto& [id, text] : shown) out.texts[id] = std::move(text);
   return out;
 }
 

@@ -59,9 +59,12 @@ void BpeModel::TakeVocabulary(const Vocabulary& vocabulary) {
     if (vocabulary.reachable[id] && spelled && !text.empty()) table_.Insert(id);
   }
   all_bytes_ = true;
+  // Some files call the tokens of bytes special.
+  TextTable all(vocabulary.texts);
+  for (int32_t id = 0; options_.byte_fallback && id < tokens_; ++id) all.Insert(id);
   for (int b = 0; b < 256; ++b) {
     byte_[b] = options_.byte_level ? table_.Find(std::string(1, static_cast<char>(b)))
-                                   : table_.Find(fmt::format("<0x{:02X}>", b));
+                                   : all.Find(fmt::format("<0x{:02X}>", b));
     all_bytes_ = all_bytes_ && byte_[b] >= 0;
   }
 }

@@ -24,9 +24,8 @@ UnigramModel::UnigramModel(const Vocabulary& vocabulary, std::optional<int32_t> 
     const std::string& text = vocabulary.texts[id];
     if (text.empty()) continue;
     least = std::min(least, scores_[id]);
-    if (!vocabulary.reachable[id]) continue;
-    texts.emplace_back(text, static_cast<int32_t>(id));
     table.Insert(static_cast<int32_t>(id));
+    if (vocabulary.reachable[id]) texts.emplace_back(text, static_cast<int32_t>(id));
   }
   unknown_score_ = least - kUnknownPenalty;
   trie_ = TextTrie(std::move(texts));

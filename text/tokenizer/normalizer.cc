@@ -12,7 +12,7 @@ namespace {
 
 namespace json = boost::json;
 
-using Rewrite = std::function<absl::Status(std::string& text)>;
+using Rewrite = std::function<absl::Status(std::string& text, bool& keeps_front)>;
 
 // Stages that multiply a text (each space becomes a page) end here.
 constexpr size_t kMaxNormalized = size_t{1} << 29;
@@ -21,10 +21,11 @@ constexpr size_t kMaxNormalized = size_t{1} << 29;
 // UTF-8 stay.
 template <typename Change>
 Rewrite EachCharacter(Change change) {
-  return [change](std::string& text) {
+  return [change](std::string& text, bool& keeps_front) {
     std::string out;
     out.reserve(text.size());
     for (std::string_view rest = text; !rest.empty();) {
+      keeps_front = keeps_front && (rest.size() == text.size() || !out.empty());
       const Character c = FirstCharacter(rest);
       if (c.value == kNoCharacter)
         out += rest[0];
@@ -38,7 +39,7 @@ Rewrite EachCharacter(Change change) {
 }
 
 Rewrite Form(UnicodeForm form) {
-  return [form](std::string& text) {
+  return [form](std::string& text, bool&) {
     NormalizeUnicode(form, text);
     return absl::OkStatus();
   };
@@ -98,10 +99,11 @@ void AppendBert(JsonMembers& from, std::vector<Rewrite>& steps) {
 }
 
 Rewrite StripSpaces(bool left, bool right) {
-  return [left, right](std::string& text) {
+  return [left, right](std::string& text, bool& keeps_front) {
     std::string_view rest = text;
     while (left && !rest.empty() && IsWhiteSpace(FirstCharacter(rest).value))
       rest.remove_prefix(FirstCharacter(rest).length);
+    keeps_front = keeps_front && rest.size() == text.size();
     while (right && !rest.empty() && IsWhiteSpace(LastCharacter(rest).value))
       rest.remove_suffix(LastCharacter(rest).length);
     text = std::string(rest);
@@ -110,7 +112,7 @@ Rewrite StripSpaces(bool left, bool right) {
 }
 
 Rewrite Prepend(std::string what) {
-  return [what = std::move(what)](std::string& text) {
+  return [what = std::move(what)](std::string& text, bool&) {
     if (!text.empty()) text.insert(0, what);
     return absl::OkStatus();
   };
@@ -118,7 +120,7 @@ Rewrite Prepend(std::string what) {
 
 Rewrite ReplaceMatches(Pattern pattern, std::string content) {
   return [pattern = std::make_shared<const Pattern>(std::move(pattern)),
-          content = std::move(content)](std::string& text) -> absl::Status {
+          content = std::move(content)](std::string& text, bool&) -> absl::Status {
     std::string out;
     size_t kept = 0;
     bool fits = true;
@@ -145,7 +147,7 @@ absl::StatusOr<Rewrite> Precompiled(JsonMembers& from) {
   QF_RETURN_IF_ERROR(from.status());
   absl::StatusOr<PrecompiledMap> map = PrecompiledMap::Create(table);
   if (!map.ok()) return Annotate(map.status(), from.where() + ": precompiled_charsmap");
-  return [map = std::make_shared<const PrecompiledMap>(*std::move(map))](std::string& text) {
+  return [map = std::make_shared<const PrecompiledMap>(*std::move(map))](std::string& text, bool&) {
     map->Apply(text);
     return absl::OkStatus();
   };
@@ -180,7 +182,7 @@ absl::Status AddRewrite(std::string_view type, JsonMembers& from, std::vector<Re
     QF_ASSIGN_OR_RETURN(Rewrite step, Precompiled(from));
     steps.push_back(std::move(step));
   } else if (type == "ByteLevel") {
-    steps.push_back([](std::string& text) {
+    steps.push_back([](std::string& text, bool&) {
       text = SpellBytes(text);
       return absl::OkStatus();
     });
@@ -201,8 +203,10 @@ absl::StatusOr<Normalizer> Normalizer::Create(const json::value* stage) {
   return out;
 }
 
-absl::Status Normalizer::Apply(std::string& text) const {
-  for (const Rewrite& step : steps_) QF_RETURN_IF_ERROR(step(text));
+absl::Status Normalizer::Apply(std::string& text, bool* keeps_front) const {
+  bool keeps = true;
+  for (const Rewrite& step : steps_) QF_RETURN_IF_ERROR(step(text, keeps));
+  if (keeps_front != nullptr) *keeps_front = keeps;
   return absl::OkStatus();
 }
 

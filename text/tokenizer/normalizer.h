@@ -20,10 +20,11 @@ class Normalizer {
 
   bool empty() const { return steps_.empty(); }
   // INVALID_ARGUMENT where an expression takes too many steps, or the text becomes too long.
-  absl::Status Apply(std::string& text) const;
+  // `keeps_front` becomes false where what the text begins with is taken away.
+  absl::Status Apply(std::string& text, bool* keeps_front = nullptr) const;
 
  private:
-  using Rewrite = std::function<absl::Status(std::string& text)>;
+  using Rewrite = std::function<absl::Status(std::string& text, bool& keeps_front)>;
   std::vector<Rewrite> steps_;
 };
 

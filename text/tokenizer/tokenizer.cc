@@ -67,7 +67,9 @@ absl::Status EncodePlain(const TokenizerStages& stages, std::string_view text, b
                          bool parse_special, const AddedTokens::IsData& is_data,
                          std::vector<int32_t>& out) {
   std::string normalized(text);
-  QF_RETURN_IF_ERROR(stages.normalizer.Apply(normalized));
+  bool keeps_front = true;
+  QF_RETURN_IF_ERROR(stages.normalizer.Apply(normalized, &keeps_front));
+  at_start = at_start && keeps_front;
   if (!stages.added.has_normalized())
     return EncodeNormalized(stages, std::move(normalized), at_start, out);
 

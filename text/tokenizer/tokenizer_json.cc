@@ -82,6 +82,7 @@ absl::Status ReadMerges(JsonMembers& model, std::vector<std::string>& out) {
   if (merges == nullptr) return InvalidArgument("{}: the model has no merges", kFile);
   QF_RETURN_IF_ERROR(CheckCount("model: merges", merges->size(), kMaxMerges));
   out.reserve(merges->size());
+  bool spaced = false;
   for (const json::value& merge : *merges) {
     if (merge.is_string()) {
       out.push_back(Copy(merge.get_string()));
@@ -93,14 +94,12 @@ absl::Status ReadMerges(JsonMembers& model, std::vector<std::string>& out) {
       return InvalidArgument("{}: model: merges: merge {} is neither \"a b\" nor [\"a\", \"b\"]",
                              kFile, out.size());
     const std::string left = Copy(pair->at(0).get_string()), right = Copy(pair->at(1).get_string());
-    // Vocabularies write a space as another letter, and GGUF's spelling of a merge cannot hold one.
-    if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos)
-      return Unimplemented(
-          "{}: model: merges: merge {} has a token with a space, which is not "
-          "supported",
-          kFile, out.size());
+    // Most vocabularies write a space as another letter, and GGUF's spelling cannot hold one: such
+    // merges stay in the description.
+    spaced = spaced || left.find(' ') != std::string::npos || right.find(' ') != std::string::npos;
     out.push_back(left + " " + right);
   }
+  if (spaced) out.clear();
   return absl::OkStatus();
 }
 
@@ -135,7 +134,7 @@ absl::Status ReadModel(const json::object& root, TokenizerData& out) {
 }
 
 // All but the tables, and nothing that is null.
-std::string Stages(const json::object& root) {
+std::string Stages(const json::object& root, bool keeps_merges) {
   json::object out;
   for (const std::string_view key : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
     const json::value* stage = root.if_contains(key);
@@ -143,7 +142,7 @@ std::string Stages(const json::object& root) {
   }
   json::object model;
   for (const auto& [key, value] : root.at("model").get_object())
-    if (key != "vocab" && key != "merges" && !value.is_null()) model[key] = value;
+    if (key != "vocab" && (key != "merges" || keeps_merges) && !value.is_null()) model[key] = value;
   out["model"] = std::move(model);
   return json::serialize(out);
 }
@@ -242,7 +241,7 @@ absl::StatusOr<TokenizerJson> ParseTokenizerJson(std::string_view text, bool who
   if (!whole) return out;
   QF_RETURN_IF_ERROR(ReadModel(object, out.data));
   QF_RETURN_IF_ERROR(MatchAdded(out));
-  out.data.description = TokenizerDescription{Stages(object), out.added};
+  out.data.description = TokenizerDescription{Stages(object, out.data.merges.empty()), out.added};
   return out;
 }
 

@@ -25,11 +25,12 @@ void AppendCharacter(uint32_t value, std::string& out);
 size_t CountCharacters(std::string_view text);
 
 // Of kNoCharacter, all of these are false.
-bool IsWhiteSpace(uint32_t c);      // property White_Space
-bool IsNumeric(uint32_t c);         // categories N*
-bool IsPunctuation(uint32_t c);     // categories P*, and ASCII's $+<=>^`|~
-bool IsWordCharacter(uint32_t c);   // letters, marks, decimal digits, connectors
-bool IsMark(uint32_t c);            // categories M*
+bool IsWhiteSpace(uint32_t c);   // property White_Space
+bool IsNumeric(uint32_t c);      // categories N*
+bool IsPunctuation(uint32_t c);  // categories P*, and ASCII's $+<=>^`|~
+bool IsWordCharacter(
+    uint32_t c);          // property Alphabetic, marks, decimal digits, connectors and joiners
+bool IsMark(uint32_t c);  // categories M*
 bool IsNonspacingMark(uint32_t c);  // category Mn
 bool IsOther(uint32_t c);           // categories Cc, Cf, Co
 

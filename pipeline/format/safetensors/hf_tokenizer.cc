@@ -392,6 +392,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   const std::vector<int32_t> lowered = ApplyAdded(settings.added, config.family, t);
   QF_RETURN_IF_ERROR(CheckUnique(t));
   ChooseIds(settings, config, t);
+  // What no file names, the post-processor may.
+  if (!files.model && !t.bos) t.bos = IdOf(from_json.first_special, t);
   RaiseEnds(lowered, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {

@@ -336,6 +336,15 @@ TEST(HfTokenizer, WhatNoNameMeansIsDescribed) {
   EXPECT_EQ(FromJson(EveryByte(other), "{}", 300)->pre, "dbrx");
 }
 
+TEST(HfTokenizer, ATemplateMayNameATokenWithoutItsId) {
+  const auto t = FromJson(ByteBpe(kLlama3Pre, "[]", R"(, "post_processor": {"type":
+      "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|bos|>"}},
+                                       {"Sequence": {"id": "A"}}]})"));
+  ASSERT_OK(t);
+  EXPECT_EQ(t->bos, 5);
+  EXPECT_TRUE(t->add_bos);
+}
+
 TEST(HfTokenizer, StagesThatAreNotKnownAreNamed) {
   EXPECT_ERROR(FromJson(ByteBpe(R"({"type": "Telepathy"})")), kUnimplemented,
                "tokenizer.json: pre_tokenizer", "'Telepathy'");
@@ -365,7 +374,7 @@ TEST(HfTokenizer, MergesAsPairs) {
   ASSERT_OK(t);
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a", "b", "c"]])")), kInvalidArgument, "merge 0");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kUnimplemented, "with a space");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument, "'a b'");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument, "two tokens");
 }
 

@@ -97,8 +97,9 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(const auto description, file.Text(kDescriptionKey));
   if (model == "llama") {
     out.kind = text::TokenizerData::Kind::kSpm;
-  } else if (model == "gpt2") {
+  } else if (model == "gpt2" || model == "gemma4") {
     out.kind = text::TokenizerData::Kind::kByteBpe;
+    if (model == "gemma4") out.pre = model;  // a kind that is a pre-tokenizer of its own
   } else if (description && model == "t5") {
     out.kind = text::TokenizerData::Kind::kUnigram;
   } else if (description && model == "bert") {
