@@ -321,6 +321,7 @@ absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& o
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(world.files, options.state));
   CompletionServer::Options serve;
   serve.listen = options.listen;
+  serve.plain_chat = options.plain_chat;
   serve.version = world.version;
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
   spdlog::info("quantfleet-agent {}, device {}; models are served on {}", world.version,

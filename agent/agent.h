@@ -17,6 +17,7 @@ namespace quantfleet::agent {
 struct AgentOptions {
   fs::path state;
   std::string listen = "127.0.0.1:0";
+  bool plain_chat = false;         // CompletionServer::Options
   bool once = false;               // return when everything assigned is done
   int threads = 0;                 // of the engine; 0: as many as cores
   uint64_t min_download_rate = 0;  // bytes per second: UpdateEnvironment

@@ -65,7 +65,7 @@ Tried<EngineHost::Started> EngineHost::Start(const std::string& model, const Ins
   std::shared_ptr<engine::Engine> loaded = *std::move(engine);
   QF_TRY(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_SETBACK(gate.Check(health));
-  health.note = ChatTemplateOf(*loaded).Warning();
+  health.note = ChatTemplateOf(*loaded, server_.plain_chat()).Warning();
   Started started{std::move(health), loaded};
   server_.SetModel(model, std::move(loaded));
   return started;

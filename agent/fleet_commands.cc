@@ -78,6 +78,7 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     AgentOptions agent;
     agent.state = options.state;
     agent.listen = options.listen;
+    agent.plain_chat = options.plain_chat;
     agent.once = options.once;
     agent.threads = options.threads;
     agent.min_download_rate = static_cast<uint64_t>(options.min_download_rate);

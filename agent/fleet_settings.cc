@@ -94,6 +94,11 @@ config::Settings SettingsOf(StartOptions& to) {
        .help = "address of the endpoint: loopback HOST:PORT (port 0: any free port) or unix:PATH",
        .fallback = to.listen,
        .type = "HOST:PORT"},
+      {.flag = "--plain-chat",
+       .value = Into(to.plain_chat),
+       .help =
+           "answer chats of models that have no chat template: the contents of the messages are "
+           "joined as they are"},
       {.flag = "--threads",
        .value = Into(to.threads, 0, 1024),
        .help = "threads of the engine; 0: one per core",

@@ -24,6 +24,7 @@ struct EnrollOptions {
 struct StartOptions {
   std::string state;
   std::string listen = "127.0.0.1:0";
+  bool plain_chat = false;
   bool once = false;
   int threads = 0;
   int min_download_rate = 1024;  // bytes per second

@@ -98,6 +98,7 @@ absl::Status Run(RunOptions options) {
     return absl::OkStatus();
   }
   fmt::print("\n");
+  std::fflush(stdout);  // before what goes to stderr, where both go to one place
   fmt::print(stderr,
              "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s ({})\n",
              result.prompt_tokens, prompt_rate, tokens, rate, result.finish_reason);

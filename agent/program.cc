@@ -6,6 +6,7 @@
 
 #include "agent/fleet_commands.h"
 #include "agent/model_commands.h"
+#include "agent/prompt_command.h"
 #include "agent/serve_command.h"
 #include "common/base/access.h"
 
@@ -21,6 +22,7 @@ int RunProgram(int argc, char** argv, const std::string& version) {
   Action action;
   AddFleetCommands(app, action, {version, argv});
   AddModelCommands(app, action);
+  AddPromptCommand(app, action);
   AddServeCommand(app, action, version);
   try {
     app.parse(argc, argv);

@@ -38,7 +38,7 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(auto engine, engine::Engine::Load(options.model, options.engine));
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(options.server, clock, random));
   const std::string name = options.name.empty() ? NameOf(options.model) : options.name;
-  const std::string warning = ChatTemplateOf(*engine).Warning();
+  const std::string warning = ChatTemplateOf(*engine, options.server.plain_chat).Warning();
   if (!warning.empty()) fmt::print(stderr, "quantfleet-agent: warning: {}\n", Shown(warning));
   server->SetModel(name, std::move(engine));
   fmt::print("{} answers on {}\n", name, EndpointUrl(server->endpoint()));
@@ -63,6 +63,9 @@ void AddServeCommand(CLI::App& app, Action& action, const std::string& version) 
       ->add_option("--listen", options->server.listen,
                    "Loopback HOST:PORT (port 0: any free port) or unix:PATH")
       ->capture_default_str();
+  command->add_flag("--plain-chat", options->server.plain_chat,
+                    "Answer chats of a model that has no chat template: the contents of the "
+                    "messages are joined as they are");
   AddEngineOptions(*command, options->engine);
   command
       ->add_option("--parallel", options->server.queue.most_running,

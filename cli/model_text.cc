@@ -151,8 +151,12 @@ text::ChatTemplate ChatTemplateOf(const text::TokenizerData& tokenizer) {
                ? tokenizer.tokens[static_cast<size_t>(*id)].text
                : "";
   };
+  std::string_view with_tools;
+  for (const auto& [name, template_text] : tokenizer.named_templates)
+    if (name == "tool_use") with_tools = template_text;
   return text::ChatTemplate::Read(tokenizer.chat_template,
-                                  {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos});
+                                  {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos},
+                                  with_tools);
 }
 
 json::object ChatJson(const text::TokenizerData& t) {
@@ -160,7 +164,10 @@ json::object ChatJson(const text::TokenizerData& t) {
   const std::string_view state = Name(chat.state());
   json::object out{{"template", json::string_view(state.data(), state.size())}};
   if (chat.state() == text::ChatTemplate::State::kUnknown) out["why"] = chat.why();
-  if (chat.state() == text::ChatTemplate::State::kKnown) out["drops_system"] = chat.drops_system();
+  if (chat.state() == text::ChatTemplate::State::kKnown) {
+    out["drops_system"] = chat.drops_system();
+    out["tools"] = chat.takes_tools();
+  }
   if (const std::string warning = chat.Warning(); !warning.empty()) out["warning"] = warning;
   return out;
 }

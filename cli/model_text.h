@@ -15,7 +15,8 @@ namespace quantfleet::cli {
 // What quantfleet-agent makes of the model's chat template.
 text::ChatTemplate ChatTemplateOf(const text::TokenizerData& tokenizer);
 
-// template: "known", "unknown" (why) or "absent"; drops_system; warning, if there is one.
+// template: "known", "unknown" (why) or "absent"; drops_system; tools, whether they have a place in
+// it; warning, if there is one.
 boost::json::object ChatJson(const text::TokenizerData& tokenizer);
 
 // kind "model": format, architecture, hyperparameters, tokenizer, chat template, tensors with type

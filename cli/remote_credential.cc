@@ -58,7 +58,7 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
                                           const std::string& server_override) {
   if (!files.Exists(path))
     return NotFound(
-        "{}: no credential found. `quantfleetd --dev` writes one to DATA/admin.json: pass it with "
+        "{}: no credential found. `quantfleetd` writes one to DATA/admin.json: pass it with "
         "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
         path.string());
   QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));

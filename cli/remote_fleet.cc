@@ -190,7 +190,9 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"seen", Ago(device.last_seen_ms(), now)},
        {"enrolled",
         fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
-       {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
+       {"certificate", device.certificate_expires_ms() == 0
+                           ? "-"
+                           : "expires " + Relative(device.certificate_expires_ms(), now)},
        {"agent", device.agent_version()},
        {"machine", fmt::format("{} {}, {}, cores: {}, form {}", facts.os(), facts.arch(),
                                facts.cpu_model(), facts.cores(), facts.form())},

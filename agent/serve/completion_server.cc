@@ -209,9 +209,10 @@ absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const 
 }
 
 std::string CompletionServer::endpoint() const { return impl_->endpoint; }
+bool CompletionServer::plain_chat() const { return impl_->options.plain_chat; }
 
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<engine::Engine> engine) {
-  auto chat = std::make_shared<const text::ChatTemplate>(ChatTemplateOf(*engine));
+  auto chat = std::make_shared<const text::ChatTemplate>(ChatTemplateOf(*engine, plain_chat()));
   impl_->models.Set({name, impl_->Now(), std::move(engine), nullptr, std::move(chat)});
 }
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Upstream> upstream) {

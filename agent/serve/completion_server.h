@@ -26,6 +26,9 @@ class CompletionServer {
     // Loopback, or "unix:PATH" (mode 0600): whoever reaches it may use the models.
     std::string listen = "127.0.0.1:0";
     std::string version;  // of the program, for /metrics
+    // Models without a chat template are given the contents of a chat's messages as they are; else
+    // their chats are refused.
+    bool plain_chat = false;
     uint64_t most_body_bytes = 1 << 20;
     // Beyond this the connection that has waited longest for a request is closed for a new one;
     // where all have a request, the new one is refused.
@@ -45,6 +48,7 @@ class CompletionServer {
   // both threads.
   ~CompletionServer();
 
+  bool plain_chat() const;       // as Options has it
   std::string endpoint() const;  // "127.0.0.1:port", "unix:PATH"
   void SetModel(const std::string& name, std::shared_ptr<engine::Engine> engine);
   void SetModel(const std::string& name, std::shared_ptr<Upstream> upstream);

@@ -4,8 +4,10 @@
 
 namespace quantfleet::agent {
 
-text::ChatTemplate ChatTemplateOf(const engine::Engine& engine) {
-  return text::ChatTemplate::Read(engine.chat_template(), engine.control_tokens());
+text::ChatTemplate ChatTemplateOf(const engine::Engine& engine, bool plain) {
+  if (plain && engine.chat_template().empty()) return text::ChatTemplate::Plain();
+  return text::ChatTemplate::Read(engine.chat_template(), engine.control_tokens(),
+                                  engine.tool_template());
 }
 
 absl::StatusOr<ModelTable::Found> ModelTable::Find(const std::string& name) const {

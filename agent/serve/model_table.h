@@ -15,7 +15,8 @@
 
 namespace quantfleet::agent {
 
-text::ChatTemplate ChatTemplateOf(const engine::Engine& engine);
+// `plain`: a model without a template gets the contents of the messages as they are.
+text::ChatTemplate ChatTemplateOf(const engine::Engine& engine, bool plain);
 
 class ModelTable {
  public:

@@ -17,9 +17,9 @@ namespace quantfleet::agent {
 enum class Endpoint { kCompletions, kChatCompletions };
 
 struct CompletionRequest {
-  std::string model;                        // empty: not given
-  std::string prompt;                       // of kCompletions
-  std::vector<text::ChatMessage> messages;  // of kChatCompletions
+  std::string model;   // empty: not given
+  std::string prompt;  // of kCompletions
+  text::Chat chat;     // of kChatCompletions
   int64_t max_tokens = 128;
   std::optional<float> temperature, top_p;  // if not given, the model's own apply
   std::optional<int> top_k;

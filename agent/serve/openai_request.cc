@@ -1,10 +1,12 @@
 // Requests: strict about what changes the answer.
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
 #include "agent/serve/openai.h"
 #include "common/base/utf8.h"
+#include "text/template/chat_values.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -92,7 +94,7 @@ bool AsksForNothing(std::string_view name, const json::value& value) {
   return object->empty();
 }
 
-absl::Status RefuseUnsupported(const json::object& object) {
+absl::Status RefuseUnsupported(Endpoint endpoint, const json::object& object) {
   for (const char* name : {"n", "best_of"}) {
     int64_t count = 1;
     QF_RETURN_IF_ERROR(ReadInteger(object, name, 1, &count));
@@ -101,6 +103,8 @@ absl::Status RefuseUnsupported(const json::object& object) {
   }
   for (const char* name : {"suffix", "logit_bias", "tools", "tool_choice", "functions",
                            "function_call", "response_format"}) {
+    if (endpoint == Endpoint::kChatCompletions && std::string_view(name).starts_with("tool"))
+      continue;
     const json::value* value = Find(object, name);
     if (value && !AsksForNothing(name, *value))
       return InvalidArgument("{} is not supported here", name);
@@ -134,59 +138,44 @@ absl::Status ReadPrompt(const json::object& object, std::string* out) {
   return absl::OkStatus();
 }
 
-// A string, or a list of {"type":"text","text":...}.
-absl::Status ReadContent(const json::value* content, std::string* out) {
-  if (content && content->is_string()) {
-    *out = ToString(content->get_string());
-    return absl::OkStatus();
-  }
-  if (!content || !content->is_array()) return InvalidArgument("each message needs a content");
-  for (const json::value& part : content->get_array()) {
-    const json::object* object = part.if_object();
-    const json::value* type = object ? Find(*object, "type") : nullptr;
-    const json::value* text = object ? Find(*object, "text") : nullptr;
-    if (!type || *type != json::value("text") || !text || !text->is_string())
-      return InvalidArgument("only text is supported");
-    *out += ToString(text->get_string());
-  }
-  return absl::OkStatus();
-}
-
-// A template without tools would silently drop them, and so their results.
-absl::Status RefuseToolHistory(const json::object& message, size_t index) {
-  std::string role;
-  QF_RETURN_IF_ERROR(ReadText(message, "role", &role));
-  bool tools = role == "tool" || role == "function";
-  for (const char* name : {"tool_calls", "function_call"}) {
-    const json::value* value = Find(message, name);
-    tools = tools || (value && !AsksForNothing(name, *value));
-  }
-  if (!tools) return absl::OkStatus();
-  return InvalidArgument(
-      "messages[{}] is part of a tool call: tools are not supported here; leave out the calls and "
-      "their results, or put what they say into a message of the user",
-      index);
-}
-
-absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMessage>* out) {
+absl::Status ReadMessages(const json::object& object, text::Chat* out) {
   const json::value* value = Find(object, "messages");
   if (!value || !value->is_array() || value->get_array().empty())
     return InvalidArgument("messages is missing, empty or not a list");
   if (value->get_array().size() > kMaxMessages)
     return InvalidArgument("messages has more than {} entries", kMaxMessages);
-  for (const json::value& item : value->get_array()) {
-    const json::object* entry = item.if_object();
-    if (!entry) return InvalidArgument("each message must be an object");
-    QF_RETURN_IF_ERROR(RefuseToolHistory(*entry, out->size()));
-    text::ChatMessage message;
-    QF_RETURN_IF_ERROR(ReadText(*entry, "role", &message.role));
-    if (message.role == "developer") message.role = "system";  // OpenAI's newer word for the same
-    if (message.role != "system" && message.role != "user" && message.role != "assistant")
-      return InvalidArgument("role must be system, user or assistant, not \"{}\"", message.role);
-    QF_RETURN_IF_ERROR(ReadContent(Find(*entry, "content"), &message.content));
-    out->push_back(std::move(message));
-  }
+  out->messages = value->get_array();
   return absl::OkStatus();
+}
+
+// The model is told of them; what it answers is text, calls and all.
+absl::Status ReadTools(const json::object& object, text::Chat* out) {
+  const json::value* choice = Find(object, "tool_choice");
+  const bool none = choice && *choice == json::value("none");
+  if (choice && !none && *choice != json::value("auto") && !AsksForNothing("tool_choice", *choice))
+    return InvalidArgument("tool_choice must be \"auto\" or \"none\"");
+  const json::value* tools = Find(object, "tools");
+  if (!tools || AsksForNothing("tools", *tools)) return absl::OkStatus();
+  if (!tools->is_array() || !std::ranges::all_of(tools->get_array(), [](const json::value& tool) {
+        return tool.is_object();
+      }))
+    return InvalidArgument("tools must be a list of objects");
+  if (!none) out->tools = tools->get_array();
+  return absl::OkStatus();
+}
+
+absl::Status ReadChat(const json::object& object, text::Chat* out) {
+  QF_RETURN_IF_ERROR(ReadMessages(object, out));
+  QF_RETURN_IF_ERROR(ReadTools(object, out));
+  std::string effort;
+  QF_RETURN_IF_ERROR(ReadText(object, "reasoning_effort", &effort));
+  if (!effort.empty()) out->variables["reasoning_effort"] = json::string(effort);
+  if (const json::value* more = Find(object, "chat_template_kwargs")) {
+    if (!more->is_object()) return InvalidArgument("chat_template_kwargs must be an object");
+    for (const auto& [key, field] : more->get_object()) out->variables[key] = field;
+  }
+  // What a template gets of it shows whether all of it is as it must be.
+  return text::ChatValues(*out, {}, {}).status();
 }
 
 absl::Status ReadSampling(const json::object& object, CompletionRequest* request) {
@@ -237,7 +226,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
                            whole);
   boost::system::error_code error;
   json::parse_options options;
-  options.max_depth = 16;
+  options.max_depth = 32;  // schemas of tools are deep
   const json::value parsed = json::parse({text.data(), text.size()}, error, {}, options);
   const std::optional<size_t> half = error ? FindHalfSurrogate(text) : std::nullopt;
   if (half)
@@ -250,10 +239,10 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
   if (!object) return InvalidArgument("the body must be a JSON object");
 
   CompletionRequest request;
-  QF_RETURN_IF_ERROR(RefuseUnsupported(*object));
+  QF_RETURN_IF_ERROR(RefuseUnsupported(endpoint, *object));
   QF_RETURN_IF_ERROR(ReadText(*object, "model", &request.model));
   QF_RETURN_IF_ERROR(endpoint == Endpoint::kCompletions ? ReadPrompt(*object, &request.prompt)
-                                                        : ReadMessages(*object, &request.messages));
+                                                        : ReadChat(*object, &request.chat));
   QF_RETURN_IF_ERROR(ReadInteger(*object, "max_tokens", 1, &request.max_tokens));
   QF_RETURN_IF_ERROR(ReadInteger(*object, "max_completion_tokens", 1, &request.max_tokens));
   QF_RETURN_IF_ERROR(ReadSampling(*object, &request));

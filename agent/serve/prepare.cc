@@ -19,8 +19,7 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
   request.stop = wanted.stop;
   request.top_logprobs = wanted.top_logprobs;
   if (chat) {
-    QF_ASSIGN_OR_RETURN(text::ChatPrompt prompt,
-                        found.chat->Render(wanted.messages, head->created));
+    QF_ASSIGN_OR_RETURN(text::ChatPrompt prompt, found.chat->Render(wanted.chat, head->created));
     request.prompt = std::move(prompt.text);
     for (const auto& [begin, end] : prompt.data) request.data.push_back({begin, end});
     request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());

@@ -39,6 +39,7 @@ absl::Status ErrnoStatus(int error, std::string_view context) {
       break;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
     case EMFILE:
     case ENFILE:
     case ENOMEM:

@@ -150,7 +150,11 @@ class JobRunner {
     v1::Job under_way;  // no name: nobody does so yet
     JobRecord record;
   };
-  absl::StatusOr<Mend> PlanRepair(const std::string& artifact);
+  struct Known {  // what repairs are planned by
+    std::vector<v1::Artifact> artifacts;
+    std::vector<v1::Job> jobs;  // newest first
+  };
+  absl::StatusOr<Mend> PlanRepair(const Known& known, const std::string& artifact);
 
   const Collaborators with_;
   const Options options_;

@@ -17,13 +17,11 @@ struct Origin {
   std::vector<std::string> classes;  // of made_by, those that want this artifact
 };
 
-absl::StatusOr<Origin> OriginOf(const Transaction& tx, const std::string& name) {
+absl::StatusOr<Origin> OriginOf(const Transaction& tx, const v1::Artifact& artifact,
+                                const std::vector<v1::Job>& jobs) {
   Origin origin;
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(""));
-  const auto found = std::ranges::find(all, name, &v1::Artifact::name);
-  if (found == all.end()) return NotFound("there is no {}", name);
-  origin.artifact = *found;
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, tx.jobs().List());
+  origin.artifact = artifact;
+  const std::string& name = artifact.name();
   for (const v1::Job& job : jobs) {
     if (!job.done() && std::ranges::count(job.repairs(), name) > 0) origin.under_way = job;
     if (origin.made_by || job.state() != v1::Job::SUCCEEDED ||
@@ -76,14 +74,17 @@ void Join(const JobRecord& from, JobRecord& to) {
 
 }  // namespace
 
-absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const std::string& artifact) {
-  QF_ASSIGN_OR_RETURN(const Origin origin, with_.store.Read([&](const Transaction& tx) {
-    return OriginOf(tx, artifact);
-  }));
-  const v1::Artifact& found = origin.artifact;
-  if (!found.has_damage())
+absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const Known& known,
+                                                      const std::string& artifact) {
+  const auto listed = std::ranges::find(known.artifacts, artifact, &v1::Artifact::name);
+  if (listed == known.artifacts.end()) return NotFound("there is no {}", artifact);
+  if (!listed->has_damage())
     return FailedPrecondition(
         "{} is not known to be damaged: `quantfleet artifact scrub` finds out", artifact);
+  QF_ASSIGN_OR_RETURN(const Origin origin, with_.store.Read([&](const Transaction& tx) {
+    return OriginOf(tx, *listed, known.jobs);
+  }));
+  const v1::Artifact& found = origin.artifact;
   Mend mend;
   mend.under_way = origin.under_way;
   if (!mend.under_way.name().empty()) return mend;
@@ -106,8 +107,10 @@ absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const std::string& artifac
   record.targets = {pipeline::KindOfModel(found.model()) == pipeline::ArtifactKind::kProgram
                         ? std::string(pipeline::kAgentFormat)
                         : found.format() + ":" + found.recipe()};
-  // Files that changed where they lay would make another artifact: the job refuses them.
-  if (origin.made_by && origin.made_by->source_path == *place) {
+  // Files that changed where they lay would make another artifact: the job refuses them. Those of a
+  // pushed version are known by their digests, and may have been pushed again.
+  if (origin.made_by && origin.made_by->source_path == *place &&
+      !IsPushed(options_.data, PlaceOf(with_.files, options_.data, *place))) {
     record.plan_digest = origin.made_by->plan_digest;
     record.source_fingerprint = origin.made_by->source_fingerprint;
   }
@@ -124,8 +127,14 @@ std::vector<std::pair<std::string, absl::StatusOr<v1::Job>>> JobRunner::Repair(
     const std::vector<std::string>& artifacts) {
   std::vector<std::pair<std::string, absl::StatusOr<v1::Job>>> answers;
   std::vector<JobRecord> fresh;
+  const auto known = with_.store.Read([](const Transaction& tx) -> absl::StatusOr<Known> {
+    Known all;
+    QF_ASSIGN_OR_RETURN(all.artifacts, tx.artifacts().List(""));
+    QF_ASSIGN_OR_RETURN(all.jobs, tx.jobs().List());
+    return all;
+  });
   for (const std::string& artifact : artifacts) {
-    auto mend = PlanRepair(artifact);
+    auto mend = known.ok() ? PlanRepair(*known, artifact) : known.status();
     if (!mend.ok()) {
       answers.emplace_back(artifact, mend.status());
     } else if (!mend->under_way.name().empty()) {

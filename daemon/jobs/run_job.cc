@@ -259,9 +259,10 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   const bool begun = !record.plan_digest.empty();
   if (begun && record.source_fingerprint != fingerprint)
     return FailedPrecondition(
-        "the files of {} at {} have changed since the job started: import the model again and "
-        "submit another job",
-        record.job.model(), PlaceOf(with_.files, options_.data, record.source_path).string());
+        "the files of {} at {} have changed since {}: import the model again and submit another "
+        "job",
+        record.job.model(), PlaceOf(with_.files, options_.data, record.source_path).string(),
+        record.job.repairs().empty() ? "the job started" : record.job.repairs(0) + " was made");
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;
   record.source_fingerprint = fingerprint;

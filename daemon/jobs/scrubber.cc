@@ -13,7 +13,7 @@ namespace {
 
 constexpr Duration kKeepEvery = std::chrono::seconds(10), kPublishEvery{200},
                    kRetryAfterError = std::chrono::seconds(60), kLookAgain = std::chrono::hours(1);
-constexpr size_t kMaxSuspects = 4096;
+constexpr size_t kMaxSuspects = 4096, kMostTold = 100;
 constexpr char kFiles[] = "models/";  // of cursors: behind all digests
 
 }  // namespace
@@ -280,7 +280,9 @@ void Scrubber::CheckBlob(const Blob& blob, bool counts) {
     scrub.set_bytes_checked(scrub.bytes_checked() + checked->bytes);
     if (checked->damaged) scrub.set_blobs_damaged(scrub.blobs_damaged() + 1);
   });
-  if (checked->damaged) options_.warn("scrub: damaged, and removed: " + checked->what);
+  // The numbers at the end tell of the others.
+  if (checked->damaged && Get().blobs_damaged() <= kMostTold)
+    options_.warn("scrub: damaged, and removed: " + checked->what);
   if (checked->whole) {
     if (marked_.contains(blob.digest)) whole_.insert(blob.digest);
     return;
@@ -329,18 +331,18 @@ absl::Status Scrubber::Mark(const std::map<std::string, std::vector<Digest>>& la
   FailPoint("scrub-before-marks");
   std::vector<std::string> news;
   const int64_t now = ToUnixMillis(with_.clock.Now());
-  for (const auto& [name, blobs] : lacking) {
+  for (const auto& each : lacking) {
     bool is_news = false;
     QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
       // A job may have stored one and sealed its artifacts since it was looked at.
       std::vector<Digest> still;
-      std::ranges::copy_if(blobs, std::back_inserter(still), [&](const Digest& digest) {
+      std::ranges::copy_if(each.second, std::back_inserter(still), [&](const Digest& digest) {
         return absl::IsNotFound(with_.blobs.Stat(digest).status());
       });
-      QF_ASSIGN_OR_RETURN(is_news, tx.artifacts().MarkDamaged(name, still, now));
+      QF_ASSIGN_OR_RETURN(is_news, tx.artifacts().MarkDamaged(each.first, still, now));
       return absl::OkStatus();
     }));
-    if (is_news) news.push_back(name);
+    if (is_news) news.push_back(each.first);
   }
   FailPoint("scrub-after-marks");
   for (const std::string& name : news)

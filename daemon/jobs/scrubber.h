@@ -139,7 +139,7 @@ class Scrubber {
   std::stop_source stop_;
   std::thread thread_;
 
-  static constexpr Duration kLookEvery = std::chrono::seconds(5);
+  static constexpr Duration kLookEvery = std::chrono::seconds(30);
 };
 
 }  // namespace quantfleet::daemon

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/decode/gguf_continuation.h"
+#include "engine/decode/load_chat.h"
 #include "engine/decode/runnable_model.h"
 #include "engine/decode/sampler.h"
 #include "pipeline/model/running_memory.h"
@@ -24,15 +25,6 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
   return std::log(sum) + most - logits[token];
 }
 
-text::ControlTokens ControlTokensOf(const text::TokenizerData& tokenizer) {
-  const auto text = [&](std::optional<int32_t> id) {
-    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size()
-               ? tokenizer.tokens[static_cast<size_t>(*id)].text
-               : "";
-  };
-  return {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos};
-}
-
 class GgufEngine final : public Engine {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path,
@@ -45,6 +37,7 @@ class GgufEngine final : public Engine {
                           text::MakeTokenizer(description.tokenizer, description.name));
     }
     engine->chat_template_ = std::move(engine->model_.description.tokenizer.chat_template);
+    engine->tool_template_ = ToolTemplateOf(engine->model_.description.tokenizer);
     engine->control_tokens_ = ControlTokensOf(engine->model_.description.tokenizer);
     // The tokenizer keeps what it needs of it.
     engine->model_.description.tokenizer = {};
@@ -81,6 +74,7 @@ class GgufEngine final : public Engine {
   }
 
   std::string_view chat_template() const override { return chat_template_; }
+  std::string_view tool_template() const override { return tool_template_; }
   text::ControlTokens control_tokens() const override { return control_tokens_; }
   std::string_view model_name() const override { return model_.description.name; }
   SamplingOptions sampling() const override {
@@ -105,7 +99,7 @@ class GgufEngine final : public Engine {
   std::mutex mutex_;  // guards the model's transformer, and logits_
   RunnableModel model_;
   std::unique_ptr<text::Tokenizer> tokenizer_;  // null: token ids only
-  std::string chat_template_;
+  std::string chat_template_, tool_template_;
   std::atomic<uint64_t> cache_bytes_{0};
   text::ControlTokens control_tokens_;
   std::vector<float> logits_;

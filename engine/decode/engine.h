@@ -122,6 +122,8 @@ class Engine {
   // Those of all tokens, one row per token.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
+  // For chats with tools; empty: the model has no other.
+  virtual std::string_view tool_template() const { return {}; }
   // What its template calls bos_token and eos_token.
   virtual text::ControlTokens control_tokens() const { return {}; }
   virtual std::string_view model_name() const = 0;

@@ -133,6 +133,14 @@ json::object SpmTokenizerConfig(const text::TokenizerData& t) {
   name("unk_token", t.unknown);
   name("pad_token", t.padding);
   if (!t.chat_template.empty()) config["chat_template"] = t.chat_template;
+  if (!t.named_templates.empty()) {
+    json::array all;
+    if (!t.chat_template.empty())
+      all.push_back({{"name", "default"}, {"template", t.chat_template}});
+    for (const auto& [title, text] : t.named_templates)
+      all.push_back({{"name", title}, {"template", text}});
+    config["chat_template"] = std::move(all);
+  }
   return config;
 }
 

@@ -56,8 +56,7 @@ TEST_F(CredentialTest, LoadsAndLetsTheServerBeOverridden) {
 
 TEST_F(CredentialTest, MissingFileSaysWhereOneComesFrom) {
   const auto status = LoadCredential(RealFileSystem(), clock_, path_, "").status();
-  ExpectError(status, "quantfleetd --dev");
-  ExpectError(status, "admin.json");
+  ExpectError(status, "DATA/admin.json");
 }
 
 TEST_F(CredentialTest, DamagedFilesAreNamed) {

@@ -5,7 +5,7 @@ import random
 import shutil
 import unittest
 
-from harness import DEMO, EndToEnd, post, wait_for
+from harness import DEMO, EndToEnd, post, run, wait_for
 from kill import REPAIR_POINTS, SCRUB_POINTS
 
 
@@ -154,6 +154,22 @@ class DaemonDamage(EndToEnd):
         (self.dir / "away").rename(self.source)
         self.d.cli("artifact", "repair", self.artifact, "--watch")
         self.wait_phase(self.d, a.device_id, "m", "HEALTHY")
+
+    def test_a_restored_daemon_makes_its_blobs_again(self):
+        self.d.cli("artifact", "scrub", "--watch")
+        self.assertEqual(self.d.stop(), 0)
+        copy = self.dir / "backup"
+        run("quantfleetd", "backup", copy, "--data", self.d.data)
+        restored = self.daemon(name="restored")
+        restored.data.rmdir()
+        run("quantfleetd", "restore", copy, "--data", restored.data)
+        restored.start()
+        self.d = restored
+        scrub = self.d.cli("artifact", "scrub", "--watch", "--json", check=False)
+        self.assertIn(f'"blobs_missing": "{len(self.blobs)}"', scrub.stdout)
+        self.whole = {restored.data / path.relative_to(self.dir / "daemon"): sha for path, sha in self.whole.items()}
+        self.blobs = list(self.whole)
+        self.assert_whole()
 
     def test_daemon_killed_amid_a_scrub(self):
         for point in SCRUB_POINTS:

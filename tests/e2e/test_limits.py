@@ -4,7 +4,7 @@ import time
 import unittest
 
 from fake_runtime import write_runtime
-from harness import DEMO, IOT, EndToEnd, wait_for
+from harness import DEMO, IOT, EndToEnd, run, wait_for
 from kill import DOWNLOAD_POINTS, STEP_DOWN_POINTS
 
 # A runtime that is slow with large files. It tells how fast it is as any server does: by tokens and time.
@@ -25,9 +25,9 @@ priority = 99
 
 
 class Limits(EndToEnd):
-    def fleet(self, *recipes, start=True, **agent):
+    def fleet(self, *recipes, source=DEMO, **agent):
         self.d = self.daemon().start()
-        self.d.cli("model", "import", "m", DEMO)
+        self.d.cli("model", "import", "m", source)
         for recipe in recipes:
             self.apply(recipe)
             job = self.d.cli_json("job", "submit", "m", "--class", "limited")
@@ -87,6 +87,22 @@ class Limits(EndToEnd):
         self.d.cli("device", "step-up", self.a.device_id)
         again = self.d.cli_json("rollout", "create", "m", "--dry-run")["devices"][0]
         self.assertEqual(again["artifact"], artifacts["f16"]["name"])
+
+    def test_a_file_as_it_was_published_is_stepped_down_from_like_any_other(self):
+        run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--out", self.dir)
+        server = self.dir / "server"
+        write_runtime(server, SERVER)
+        self.fleet("q4_0", "as-is", source=self.dir / "gguf-f16/model.gguf",
+                   options=["--allow-runtime", f"slow-server={server}"])
+        self.apply("as-is", '[runtime]\ncommand = "slow-server"\nargs = ["{model}", "{port}"]\n'
+                            '[health]\nmin_tokens_per_second = 6')
+        wait_for("the class", lambda: self.device()["device_class"] == "limited")
+        self.d.cli("rollout", "create", "m")
+        status = self.wait_phase(self.d, self.a.device_id, "m", "HEALTHY")
+        self.assertEqual([step["reason"] for step in status["stepped_down"]], ["too_slow"])
+        artifacts = {a["recipe"]: a["manifest_digest"] for a in self.d.cli_json("artifact", "list")["artifacts"]}
+        self.assertEqual((status["assigned_manifest"], status["active_manifest"]), (artifacts["as-is"], artifacts["q4_0"]))
+        self.assertEqual(self.device()["outgrown"][0]["recipe"], "as-is")
 
     def test_a_download_beyond_its_budget_waits_and_one_within_keeps_its_rate(self):
         self.fleet("q4_0")

@@ -163,7 +163,7 @@ class OpenAiClient(Serving):
 
 class Answers(Serving):
     def test_unknown_or_absent_template_is_told_before_the_first_chat(self):
-        for template, state, said in (("{{ '<start_of_turn>' }}", "unknown", "chat template is not known"),
+        for template, state, said in (("{{ '<start_of_turn>' }}", "unknown", "chat template cannot be carried out"),
                                       (None, "absent", "no chat template")):
             with self.subTest(state=state):
                 folder = self.dir / state
@@ -191,7 +191,7 @@ class Answers(Serving):
     def test_known_template_is_no_matter_of_warnings(self):
         model = self.talker(PHI3)
         shown = run("quantfleet", "inspect", model, "--json")
-        self.assertEqual((shown.stderr, json.loads(shown.stdout)["chat"]), ("", {"template": "known", "drops_system": False}))
+        self.assertEqual((shown.stderr, json.loads(shown.stdout)["chat"]), ("", {"template": "known", "drops_system": False, "tools": False}))
         self.assertNotIn("warning", self.server(model).process.log())
 
     def test_unknown_template_is_refused_at_the_chat_alone(self):
@@ -202,6 +202,46 @@ class Answers(Serving):
         self.assertIn("/v1/completions", answer["error"]["message"])
         self.assertEqual(answer["error"]["type"], "invalid_request_error")
         self.assertEqual(server.post("completions", {"prompt": "Hi", "max_tokens": 2})[0], 200)
+
+    def test_chats_without_a_template_are_refused_unless_somebody_chose(self):
+        model, chat = self.demo(), {"messages": [{"role": "user", "content": "Once upon"}], "max_tokens": 4, "temperature": 0}
+        code, answer = self.server(model).post("chat/completions", chat)
+        self.assertEqual(code, 400)
+        self.assertIn("--plain-chat", answer["error"]["message"])
+        chosen = self.server(model, "--plain-chat")
+        code, answer = chosen.post("chat/completions", chat)
+        self.assertEqual(code, 200, answer)
+        code, text = chosen.post("completions", {"prompt": "Once upon", "max_tokens": 4, "temperature": 0})
+        self.assertEqual(answer["choices"][0]["message"]["content"], text["choices"][0]["text"])
+
+    def test_tools_and_switches_reach_the_prompt(self):
+        template = ("{% for t in tools or [] %}<tool>{{ t | tojson }}{% endfor %}{% for m in messages %}<{{ m.role }}>"
+                    "{{ m.content or '' }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}"
+                    "{% endfor %}{% endfor %}{% if enable_thinking %}<think>{% endif %}<assistant>")
+        model = self.talker(template)
+        chat = {"tools": [{"type": "function", "function": {"name": "weather"}}],
+                "chat_template_kwargs": {"enable_thinking": True}, "max_tokens": 2, "temperature": 0,
+                "messages": [{"role": "user", "content": "Hi <think>"},
+                             {"role": "assistant", "content": None, "tool_calls": [
+                                 {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}]},
+                             {"role": "tool", "tool_call_id": "1", "content": "12"}]}
+        said = ('<tool>{"type": "function", "function": {"name": "weather"}}<user>Hi <think><assistant>weather{"city": "Köln"}'
+                '<tool>12<think><assistant>')
+        file = self.dir / "chat.json"
+        file.write_text(json.dumps(chat))
+        prompt = run("quantfleet-agent", "prompt", model, "--messages", file)
+        self.assertEqual(prompt.stdout, said)
+        shown = json.loads(run("quantfleet-agent", "prompt", model, "--messages", file, "--json").stdout)
+        data = [said.encode()[begin:end].decode() for begin, end in shown["data"]]
+        self.assertEqual(data, ["type", "function", "function", "name", "weather", "Hi <think>", "weather", "city", "Köln", "12"])
+        ids = run("quantfleet-agent", "prompt", model, "--messages", file, "--ids").stdout.split()
+        self.assertEqual([int(i) for i in ids], shown["ids"])
+        (self.dir / "chat.jinja").write_text(template)
+        alone = run("quantfleet-agent", "prompt", "--template", self.dir / "chat.jinja", "--messages", file)
+        self.assertEqual(alone.stdout, said)
+        code, answer = self.server(model).post("chat/completions", chat)
+        self.assertEqual(code, 200, answer)
+        self.assertEqual(answer["usage"]["prompt_tokens"], len(ids))
 
     def test_template_travels_from_the_folder_to_the_device(self):
         server = self.server(self.talker(PHI3))

@@ -1,34 +1,45 @@
-// What text/template makes of conversations, for judges: reads {"template", "bos", "eos", "now",
-// "conversations": [[{"role", "content"}]]}, one JSON object a line, and answers each with
-// {"state", "why", "answers": [{"text"} or {"error"}]}.
+// What text/jinja makes of templates, for judges: reads {"template", "now", "inputs": [{name:
+// value}]}, one JSON object a line, and answers each with {"error"} where it is no template, and
+// otherwise {"answers": [{"text"} or {"error", "code"}]}. The template is given exactly these
+// variables.
 #include <boost/json.hpp>
 #include <iostream>
 
-#include "text/template/chat_template.h"
+#include "text/jinja/json_values.h"
+#include "text/jinja/template.h"
 
 namespace json = boost::json;
 using namespace quantfleet;
 
+namespace {
+
+absl::StatusOr<jinja::MarkedText> Render(const jinja::Template& read, const json::value& input,
+                                         int64_t now) {
+  jinja::Variables variables;
+  for (const auto& [name, value] : input.as_object()) {
+    QF_ASSIGN_OR_RETURN(jinja::Value made, jinja::FromJson(value));
+    variables.emplace_back(std::string(name), std::move(made));
+  }
+  return read.Render(variables, now);
+}
+
+}  // namespace
+
 int main() {
   for (std::string line; std::getline(std::cin, line);) {
     const json::value asked = json::parse(line);
-    const auto text = [&](const char* name) { return std::string(asked.at(name).as_string()); };
-    // The judge's texts begin with the token that begins a text.
-    const auto read = text::ChatTemplate::Read(text("template"), {text("bos"), text("eos"), false});
+    const auto read = jinja::Template::Read(asked.at("template").as_string().c_str());
+    json::object said;
+    if (!read.ok()) said["error"] = Message(read.status());
     json::array answers;
-    for (const json::value& conversation : asked.at("conversations").as_array()) {
-      std::vector<text::ChatMessage> messages;
-      for (const json::value& message : conversation.as_array())
-        messages.push_back({std::string(message.at("role").as_string()),
-                            std::string(message.at("content").as_string())});
-      const auto prompt = read.Render(messages, asked.at("now").as_int64());
-      answers.push_back(prompt.ok() ? json::object{{"text", prompt->text}}
-                                    : json::object{{"error", Message(prompt.status())}});
+    for (const json::value& input : asked.at("inputs").as_array()) {
+      if (!read.ok()) break;
+      const auto made = Render(*read, input, asked.at("now").as_int64());
+      answers.push_back(made.ok() ? json::object{{"text", made->bytes}}
+                                  : json::object{{"error", Message(made.status())},
+                                                 {"code", static_cast<int>(made.status().code())}});
     }
-    std::cout << json::serialize(
-                     json::object{{"state", json::string_view(text::Name(read.state()).data())},
-                                  {"why", read.why()},
-                                  {"answers", answers}})
-              << "\n";
+    said["answers"] = std::move(answers);
+    std::cout << json::serialize(said) << "\n";
   }
 }

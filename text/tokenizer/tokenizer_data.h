@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace quantfleet::text {
@@ -62,6 +63,8 @@ struct TokenizerData {
   // that were made from a tokenizer.json.
   bool llama_cpp_differs = false;
   std::string chat_template;
+  // Others that the model has beside it: name ("tool_use") and template.
+  std::vector<std::pair<std::string, std::string>> named_templates;
 };
 
 }  // namespace quantfleet::text

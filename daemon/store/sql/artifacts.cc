@@ -134,8 +134,19 @@ absl::Status AddVersions(const Transaction& tx, soci::session& sql, const std::s
   return absl::OkStatus();
 }
 
+using Repairs = std::map<std::string, std::string>;  // unfinished jobs, by the artifact's name
+
+Repairs RepairsUnderWay(const Transaction& tx) {
+  Repairs repairs;
+  const auto jobs = tx.jobs().ListUnfinished();
+  if (!jobs.ok()) return repairs;
+  for (const JobRecord& job : *jobs)
+    for (const std::string& artifact : job.job.repairs()) repairs[artifact] = job.job.name();
+  return repairs;
+}
+
 // What is known to be damaged of it, with the way to mend that.
-void AddDamage(const Transaction& tx, soci::session& sql, const std::string& digest,
+void AddDamage(soci::session& sql, const std::string& digest, const Repairs& repairs,
                v1::Artifact& artifact) {
   artifact.clear_damage();
   long long marks = 0, found = 0, manifest = 0;
@@ -148,10 +159,8 @@ void AddDamage(const Transaction& tx, soci::session& sql, const std::string& dig
   damage.set_blobs(static_cast<uint64_t>(marks - manifest));
   damage.set_manifest(manifest > 0);
   damage.set_found_ms(found);
-  if (const auto jobs = tx.jobs().ListUnfinished(); jobs.ok())
-    for (const JobRecord& job : *jobs)
-      if (std::ranges::count(job.job.repairs(), ArtifactNameOfHex(digest)) > 0)
-        damage.set_job(job.job.name());
+  if (const auto job = repairs.find(ArtifactNameOfHex(digest)); job != repairs.end())
+    damage.set_job(job->second);
   constexpr size_t kShortDigits = 12;
   damage.set_remedy(damage.job().empty()
                         ? "quantfleet artifact repair " + digest.substr(0, kShortDigits)
@@ -244,7 +253,9 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
           "the database contains a damaged manifest of {0}: run `quantfleet artifact repair {0}`",
           ArtifactNameOfHex(digest));
     result.manifest = AsText(*bytes);
-    AddDamage(transaction(), sql, digest, result.artifact);
+    if (!SelectTexts(sql, "SELECT blob FROM artifact_damage WHERE digest = :d LIMIT 1", digest)
+             .empty())
+      AddDamage(sql, digest, RepairsUnderWay(transaction()), result.artifact);
     QF_RETURN_IF_ERROR(AddVersions(transaction(), sql, digest, result.artifact));
     result.statements =
         SelectAll<v1::Signed>(context_, "statement",
@@ -305,12 +316,13 @@ absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_vie
       }
       QF_RETURN_IF_ERROR(AddVersion(transaction(), number, made_ms, artifacts[place->second]));
     }
-    const std::vector<std::string> damaged =
+    const std::vector<std::string> listed =
         SelectTexts(sql, "SELECT DISTINCT digest FROM artifact_damage");
-    for (v1::Artifact& artifact : artifacts) {
-      std::ranges::sort(*artifact.mutable_versions(), std::greater<>());
-      for (const std::string& hex : damaged)
-        if (artifact.name() == ArtifactNameOfHex(hex)) AddDamage(transaction(), sql, hex, artifact);
+    const std::set<std::string> damaged(listed.begin(), listed.end());
+    const Repairs repairs = damaged.empty() ? Repairs() : RepairsUnderWay(transaction());
+    for (const auto& [key, place] : places) {
+      std::ranges::sort(*artifacts[place].mutable_versions(), std::greater<>());
+      if (damaged.contains(key.first)) AddDamage(sql, key.first, repairs, artifacts[place]);
     }
     return absl::OkStatus();
   }));

@@ -192,6 +192,7 @@ class HfOpener {
                                      {"tokenizer.json", &texts.tokenizer_json},
                                      {"tokenizer_config.json", &texts.tokenizer_config},
                                      {"added_tokens.json", &texts.added_tokens},
+                                     {"chat_template.json", &texts.chat_template_json},
                                      {"chat_template.jinja", &texts.chat_template}}) {
       if (!model_.Has(name)) continue;
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));

@@ -22,6 +22,7 @@ namespace json = boost::json;
 
 constexpr float kAddedScore = -1000, kPadScore = -10000;
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
+constexpr size_t kMaxNamedTemplates = 16;
 
 // An added token, as all files together have it. added_tokens.json does not say whether one is
 // special.
@@ -45,6 +46,7 @@ struct Settings {
   std::optional<std::string> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_prefix_space;
   std::string chat_template;
+  std::vector<std::pair<std::string, std::string>> named_templates;
 };
 
 // "<s>", or an object whose content is "<s>".
@@ -73,16 +75,29 @@ absl::Status ReadAddedDecoder(JsonMembers& from, AddedById& added) {
   return absl::OkStatus();
 }
 
-// A string, or a list of named templates of which "default" counts.
-std::string ChatTemplate(JsonMembers& from) {
+// A string, or a list of named templates of which "default" is the one for every chat. Names are
+// letters, digits and _, as llama.cpp writes them.
+void ReadChatTemplates(JsonMembers& from, Settings& out) {
   const json::value* value = from.Any("chat_template");
-  if (value == nullptr || !value->is_array()) return from.Text("chat_template").value_or("");
+  if (value == nullptr) return;
+  out.named_templates.clear();
+  out.chat_template.clear();
+  if (!value->is_array()) {
+    out.chat_template = from.Text("chat_template").value_or("");
+    return;
+  }
   for (const json::value& entry : value->get_array()) {
     if (!entry.is_object()) continue;
     JsonMembers inner(entry.get_object(), from.where() + ": chat_template");
-    if (inner.Text("name") == "default") return inner.Text("template").value_or("");
+    std::string name = inner.Text("name").value_or("");
+    std::string text = inner.Text("template").value_or("");
+    for (char& c : name)
+      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) c = '_';
+    if (name == "default")
+      out.chat_template = std::move(text);
+    else if (!name.empty() && !text.empty() && out.named_templates.size() < kMaxNamedTemplates)
+      out.named_templates.emplace_back(std::move(name), std::move(text));
   }
-  return "";
 }
 
 absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
@@ -107,13 +122,22 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
     out.add_bos = from.Bool("add_bos_token");
     out.add_eos = from.Bool("add_eos_token");
     out.add_prefix_space = from.Bool("add_prefix_space");
-    out.chat_template = ChatTemplate(from);
+    ReadChatTemplates(from, out);
+    QF_RETURN_IF_ERROR(from.status());
+  }
+  if (files.chat_template_json) {
+    QF_ASSIGN_OR_RETURN(const json::object object,
+                        ParseJsonObject(*files.chat_template_json, "chat_template.json"));
+    JsonMembers from(object, "chat_template.json");
+    ReadChatTemplates(from, out);
     QF_RETURN_IF_ERROR(from.status());
   }
   if (files.chat_template) out.chat_template = *files.chat_template;
-  if (out.chat_template.size() > kMaxTemplateBytes)
-    return InvalidArgument("the chat template has {} bytes; the maximum is {}",
-                           out.chat_template.size(), kMaxTemplateBytes);
+  size_t bytes = out.chat_template.size();
+  for (const auto& [name, text] : out.named_templates) bytes += text.size();
+  if (bytes > kMaxTemplateBytes)
+    return InvalidArgument("the chat template has {} bytes; the maximum is {}", bytes,
+                           kMaxTemplateBytes);
   return out;
 }
 
@@ -342,6 +366,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   text::TokenizerData t;
   QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
   t.chat_template = std::move(settings.chat_template);
+  t.named_templates = std::move(settings.named_templates);
   if (!files.model && !files.tokenizer_json) {
     // A folder of weights alone is a model without text; one whose tokenizer is described but not
     // there is a cut copy.

@@ -11,11 +11,12 @@ namespace quantfleet::pipeline {
 
 // The contents of the files that a folder has.
 struct HfTokenizerFiles {
-  std::optional<std::string> model;             // tokenizer.model
-  std::optional<std::string> tokenizer_json;    // tokenizer.json
-  std::optional<std::string> tokenizer_config;  // tokenizer_config.json
-  std::optional<std::string> added_tokens;      // added_tokens.json
-  std::optional<std::string> chat_template;     // chat_template.jinja
+  std::optional<std::string> model;               // tokenizer.model
+  std::optional<std::string> tokenizer_json;      // tokenizer.json
+  std::optional<std::string> tokenizer_config;    // tokenizer_config.json
+  std::optional<std::string> added_tokens;        // added_tokens.json
+  std::optional<std::string> chat_template;       // chat_template.jinja
+  std::optional<std::string> chat_template_json;  // chat_template.json
 };
 
 // Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends.

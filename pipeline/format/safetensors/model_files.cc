@@ -30,6 +30,7 @@ constexpr struct {
     {"tokenizer_config.json", Part::kTokenizer},
     {"added_tokens.json", Part::kTokenizer},
     {"special_tokens_map.json", Part::kTokenizer},
+    {"chat_template.json", Part::kTokenizer},
     {"chat_template.jinja", Part::kTokenizer},
 };
 

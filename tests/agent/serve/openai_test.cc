@@ -35,9 +35,10 @@ TEST(OpenAiRequest, Chat) {
                       {"role":"user","content":[{"type":"text","text":"Hi"},{"type":"text","text":"!"}]}],
           "max_completion_tokens":5,"stop":"x","n":1,"tools":[],"logprobs":false})");
   ASSERT_TRUE(request.ok()) << request.status();
-  ASSERT_EQ(request->messages.size(), 2u);
-  EXPECT_EQ(request->messages[0].role, "system");
-  EXPECT_EQ(request->messages[1].content, "Hi!");
+  ASSERT_EQ(request->chat.messages.size(), 2u);
+  EXPECT_EQ(request->chat.messages[0].at("role"), "developer");
+  EXPECT_EQ(request->chat.messages[1].at("content").get_array().size(), 2u);
+  EXPECT_TRUE(request->chat.tools.empty());
   EXPECT_EQ(request->max_tokens, 5);
   EXPECT_THAT(request->stop, ElementsAre("x"));
 }
@@ -96,22 +97,33 @@ TEST(OpenAiRequest, FieldsThatAskForNothingAreTaken) {
   }
 }
 
-TEST(OpenAiRequest, ToolHistoryIsRefusedByItsMessage) {
-  const auto chat = [](std::string_view second) {
+// What came of calls went unsaid: the whole history now reaches the template.
+TEST(OpenAiRequest, ToolsAndTheirHistory) {
+  const auto chat = [](std::string_view second, std::string_view more = "") {
     return ParseCompletionRequest(
-               Endpoint::kChatCompletions,
-               fmt::format(R"({{"messages":[{{"role":"user","content":"x"}},{}]}})", second))
-        .status();
+        Endpoint::kChatCompletions,
+        fmt::format(R"({{"messages":[{{"role":"user","content":"x"}},{}]{}}})", second, more));
   };
-  for (const char* bad :
-       {R"({"role":"tool","tool_call_id":"1","content":"4"})",
-        R"({"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function"}]})",
-        R"({"role":"function","name":"f","content":"4"})"}) {
-    EXPECT_EQ(chat(bad).code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(Message(chat(bad)), HasSubstr("messages[1]"));
-  }
-  EXPECT_TRUE(chat(R"({"role":"assistant","content":"y","tool_calls":[]})").ok());
+  const std::string_view call =
+      R"({"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function"}]})";
+  const auto called = chat(call, R"(,"tools":[{"type":"function"}],"tool_choice":"auto",
+      "reasoning_effort":"low","chat_template_kwargs":{"enable_thinking":false})");
+  ASSERT_TRUE(called.ok()) << called.status();
+  EXPECT_EQ(called->chat.tools.size(), 1u);
+  EXPECT_EQ(called->chat.variables.at("reasoning_effort"), "low");
+  EXPECT_EQ(called->chat.variables.at("enable_thinking"), false);
+  EXPECT_TRUE(chat(R"({"role":"tool","tool_call_id":"1","content":"4"})").ok());
   EXPECT_TRUE(chat(R"({"role":"assistant","content":"y","tool_calls":null})").ok());
+  const auto none = chat(call, R"(,"tools":[{"type":"function"}],"tool_choice":"none")");
+  ASSERT_TRUE(none.ok());
+  EXPECT_TRUE(none->chat.tools.empty());
+  for (const char* bad :
+       {R"(,"tool_choice":"required")", R"(,"tools":{"a":1})", R"(,"tools":[1])",
+        R"(,"chat_template_kwargs":[1])", R"(,"chat_template_kwargs":{"messages":[]})",
+        R"(,"chat_template_kwargs":{"eos_token":"x"})"})
+    EXPECT_EQ(chat(call, bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+  EXPECT_FALSE(chat(R"({"role":"assistant"})").ok());
+  EXPECT_FALSE(chat(R"({"role":"assistant","tool_calls":["x"]})").ok());
 }
 
 TEST(OpenAiRequest, HalfASurrogatePairIsNamed) {

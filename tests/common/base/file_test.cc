@@ -188,7 +188,8 @@ TEST(Digest, KnownAnswerAndParsing) {
 }
 
 TEST(Status, NoSpaceIsResourceExhausted) {
-  EXPECT_EQ(ErrnoStatus(ENOSPC, "writing x").code(), absl::StatusCode::kResourceExhausted);
+  for (const int error : {ENOSPC, EDQUOT, EFBIG})
+    EXPECT_EQ(ErrnoStatus(error, "writing x").code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(Message(Annotate(InvalidArgument("bad {}", 1), "here")), "here: bad 1");
   EXPECT_TRUE(Annotate(absl::OkStatus(), "here").ok());
 }

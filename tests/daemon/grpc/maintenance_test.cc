@@ -174,7 +174,7 @@ TEST_F(MaintenanceTest, ADamagedStatementDoesNotKeepTheKeyFromBeingChanged) {
       << "UPDATE assignments SET statement = 'CgX_' WHERE device = 'd2'";
   const auto rotated = RotateSigningKey(RealFileSystem(), clock_, data_);
   ASSERT_OK(rotated.status());
-  EXPECT_THAT(*rotated, Names((data_ / "state.db").string(), "m of device d2"));
+  EXPECT_THAT(*rotated, Names((data_ / "state.db").string(), "d2"));
   EXPECT_EQ(Told(data_).signatures_size(), 2) << "the other one is signed";
   DeviceHears(2);
   EXPECT_OK(Retire().status());

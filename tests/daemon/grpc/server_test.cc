@@ -1,6 +1,7 @@
 // The whole path over real TLS: a model comes in, a job makes an artifact, a device enrolls, is
 // told to run it, fetches it.
 #include <grpcpp/generic/generic_stub.h>
+#include <soci/soci.h>
 
 #include <thread>
 
@@ -179,6 +180,8 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
 TEST_F(ServerTest, AReportThatIsNotUtf8DoesNotSilenceTheDevice) {
   const Device device = Enrolled();
   const auto stub = Stub<v1::DeviceService>(device.tls());
+  // A connection's first message may not be that large: the door does not know yet whose it is.
+  ASSERT_OK(CheckIn(stub));
   v1::CheckInRequest report;
   report.mutable_facts()->set_cpu_model("\xff");
   v1::ModelStatus& status = *report.add_models();
@@ -290,27 +293,24 @@ TEST_F(ServerTest, DeviceGetsOnlyWhatItIsAssigned) {
                kInvalidArgument, "32 bytes");
 }
 
-// What is wrong inside the daemon stands in its log, under the reference that the device is given.
-TEST_F(ServerTest, ADeviceIsNotToldWhereTheDaemonKeepsItsFiles) {
+// It stands in its log, under the reference that the device is given.
+TEST_F(ServerTest, ADeviceIsNotToldWhatIsWrongInsideTheDaemon) {
   ASSERT_OK(Import().status());
-  const v1::Job job = RunJob({"iot-int4"});
-  ASSERT_EQ(job.artifacts().size(), 1);
+  ASSERT_EQ(RunJob({"iot-int4"}).artifacts().size(), 1);
   const Device device = Enrolled();
   v1::CreateRolloutRequest create;
   create.set_model("tiny");
   ASSERT_OK(
       Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create).status());
-  fs::remove_all(config_.data / "blobs");
-  v1::GetDeviceArtifactRequest get;
-  get.set_manifest_digest(Digest::FromHexText(job.artifacts(0).substr(10))->raw());
-  const auto artifact = Call<v1::DeviceArtifact>(Stub<v1::DeviceService>(device.tls()),
-                                                 &v1::DeviceService::Stub::GetArtifact, get);
-  ASSERT_FALSE(artifact.ok());
-  const std::string told = Message(artifact.status());
-  EXPECT_THAT(told, Not(HasSubstr(config_.data.string())));
+  soci::session("sqlite3", "db=" + (config_.data / "state.db").string())
+      << "UPDATE assignments SET statement = 'CgX_'";
+  const auto answer = CheckIn(Stub<v1::DeviceService>(device.tls()));
+  ASSERT_EQ(answer.status().code(), absl::StatusCode::kDataLoss);
+  const std::string told = Message(answer.status());
+  EXPECT_THAT(told, Not(HasSubstr("database")));
   const size_t at = told.find("e-");
   ASSERT_NE(at, std::string::npos) << told;
-  EXPECT_THAT(Logged(), AllOf(HasSubstr(told.substr(at)), HasSubstr(config_.data.string())));
+  EXPECT_THAT(Logged(), AllOf(HasSubstr(told.substr(at)), HasSubstr("database")));
 }
 
 TEST_F(ServerTest, ExpiredCertificateIsRenewedWithoutOne) {

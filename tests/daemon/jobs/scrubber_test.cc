@@ -102,6 +102,27 @@ class ScrubberTest : public JobsFixture {
     return jobs;
   }
 
+  v1::Model Push() {
+    const auto registry = MakeRegistry();
+    std::vector<PushedFile> files;
+    for (const auto& entry : fs::directory_iterator(model_)) {
+      const std::string bytes = *RealFileSystem().ReadAll(entry.path());
+      files.push_back({entry.path().filename().string(), bytes.size(), HashText(bytes)});
+    }
+    const auto begun = registry->BeginPush("", "tiny", files);
+    EXPECT_OK(begun);
+    for (const auto& file : begun->files) {
+      const std::string bytes = *RealFileSystem().ReadAll(model_ / file.file.path);
+      for (uint64_t at = file.received; at < bytes.size(); at += 1 << 20)
+        EXPECT_OK(registry->WritePush(
+            begun->push_id, file.file.path, at,
+            AsBytes(bytes).subspan(at, std::min<uint64_t>(1 << 20, bytes.size() - at))));
+    }
+    const auto model = registry->CommitPush(begun->push_id);
+    EXPECT_OK(model);
+    return *model;
+  }
+
   uint64_t rate_ = 0;
   int pauses_left_ = -1;
   Duration waited_{};
@@ -238,7 +259,7 @@ TEST_F(ScrubberTest, WhatSomebodyCouldNotDownloadIsLookedAtSoonAndNotTooOften) {
   scrubber_->SuspectArtifact(artifact);
   ASSERT_OK(scrubber_->Turn({}));
   EXPECT_EQ(DamageOf(artifact).blobs(), 1u) << "not so soon";
-  clock_.Advance(std::chrono::seconds(5));
+  clock_.Advance(std::chrono::seconds(30));
   ASSERT_OK(scrubber_->Turn({}));
   EXPECT_EQ(DamageOf(artifact).blobs(), 2u);
 }
@@ -335,29 +356,9 @@ TEST_F(ScrubberTest, ADamagedManifestIsMadeAgainAndNothingIsCollectedUntilThen) 
 }
 
 TEST_F(ScrubberTest, ADamagedFileOfAPushedModelIsSetAsideAndMayBePushedAgain) {
-  const auto push = [&] {
-    const auto registry = MakeRegistry();
-    std::vector<PushedFile> files;
-    for (const auto& entry : fs::directory_iterator(model_)) {
-      const std::string bytes = *RealFileSystem().ReadAll(entry.path());
-      files.push_back({entry.path().filename().string(), bytes.size(), HashText(bytes)});
-    }
-    const auto begun = registry->BeginPush("", "tiny", files);
-    EXPECT_OK(begun);
-    for (const auto& file : begun->files) {
-      const std::string bytes = *RealFileSystem().ReadAll(model_ / file.file.path);
-      for (uint64_t at = file.received; at < bytes.size(); at += 1 << 20)
-        EXPECT_OK(registry->WritePush(
-            begun->push_id, file.file.path, at,
-            AsBytes(bytes).subspan(at, std::min<uint64_t>(1 << 20, bytes.size() - at))));
-    }
-    const auto model = registry->CommitPush(begun->push_id);
-    EXPECT_OK(model);
-    return *model;
-  };
-  const v1::Model first = push();
+  const v1::Model first = Push();
   EXPECT_EQ(Scrub().blobs_checked(), static_cast<uint64_t>(first.files_size()));
-  EXPECT_EQ(push().version(), first.version()) << "the same files are the same version";
+  EXPECT_EQ(Push().version(), first.version()) << "the same files are the same version";
   const fs::path damaged = fs::path(first.path()) / "config.json";
   std::string bytes = *RealFileSystem().ReadAll(damaged);
   bytes[5] ^= 1;
@@ -368,8 +369,30 @@ TEST_F(ScrubberTest, ADamagedFileOfAPushedModelIsSetAsideAndMayBePushedAgain) {
   EXPECT_THAT(scrub.affected(0), ::testing::HasSubstr("config.json of model tiny"));
   EXPECT_FALSE(fs::exists(damaged));
   EXPECT_TRUE(fs::exists(damaged.string() + ".damaged"));
-  push();
+  Push();
   EXPECT_THAT(Scrub().affected(), IsEmpty());
+}
+
+// As after restoring a backup without the models.
+TEST_F(ScrubberTest, FilesThatArePushedAgainMakeTheArtifactAgain) {
+  const v1::Model model = Push();
+  const v1::Job made = RunToEnd(Submit({"iot"}));
+  ASSERT_EQ(made.state(), v1::Job::SUCCEEDED) << made.error_message();
+  runner_->Stop();
+  fs::remove_all(dir_ / "blobs");
+  fs::remove_all(model.path());
+  MakeRunner();
+  EXPECT_GT(Scrub().blobs_missing(), 1u);
+  EXPECT_THAT(Queued(), IsEmpty());
+  for (const auto& entry : fs::directory_iterator(model_))
+    fs::last_write_time(entry.path(), fs::file_time_type::clock::now());
+  EXPECT_EQ(Push().version(), model.version());
+  Scrub();
+  ASSERT_THAT(Queued(), SizeIs(1));
+  const v1::Job job = RunToEnd(Queued()[0].name());
+  EXPECT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  EXPECT_THAT(job.artifacts(), ElementsAre(made.artifacts(0)));
+  EXPECT_THAT(Damaged(), IsEmpty());
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ class HttpServerTest : public ::testing::Test {
     handlers.unreadable = [this](const Digest& blob) {
       const std::lock_guard lock(mutex_);
       unreadable_.push_back(blob);
-      return comes_back_;
+      return comes_back_.load();
     };
     auto server = HttpServer::Start(faulty_, options, std::move(handlers));
     ASSERT_OK(server.status());

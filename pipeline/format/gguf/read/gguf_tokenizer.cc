@@ -1,5 +1,6 @@
 #include "pipeline/format/gguf/read/gguf_tokenizer.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "pipeline/family/validate.h"
@@ -10,6 +11,8 @@
 
 namespace quantfleet::pipeline {
 namespace {
+
+constexpr size_t kMaxNamedTemplates = 16;
 
 absl::Status ReadId(const GgufFile& file, std::string_view key, std::optional<int32_t>& id) {
   QF_ASSIGN_OR_RETURN(const std::optional<int64_t> value, file.Integer(key));
@@ -121,9 +124,10 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   if (out.kind == text::TokenizerData::Kind::kByteBpe || (spm && description)) {
     QF_ASSIGN_OR_RETURN(const std::vector<std::string>* merges,
                         file.Strings("tokenizer.ggml.merges"));
-    if (merges == nullptr)
+    // Without them, a described SentencePiece model goes by its scores.
+    if (merges == nullptr && !spm)
       return InvalidArgument("{}: this tokenizer needs tokenizer.ggml.merges", file.name());
-    out.merges = *merges;
+    if (merges != nullptr) out.merges = *merges;
   }
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.bos_token_id", out.bos));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.eos_token_id", out.eos));
@@ -134,6 +138,12 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(const auto add_eos, file.Bool("tokenizer.ggml.add_eos_token"));
   QF_ASSIGN_OR_RETURN(const auto space, file.Bool("tokenizer.ggml.add_space_prefix"));
   QF_ASSIGN_OR_RETURN(const auto chat_template, file.Text("tokenizer.chat_template"));
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string>* names,
+                      file.Strings("tokenizer.chat_templates"));
+  for (size_t i = 0; names != nullptr && i < std::min(names->size(), kMaxNamedTemplates); ++i) {
+    QF_ASSIGN_OR_RETURN(auto text, file.Text("tokenizer.chat_template." + (*names)[i]));
+    if (text) out.named_templates.emplace_back((*names)[i], *std::move(text));
+  }
   out.add_bos = add_bos.value_or(out.add_bos) && out.bos.has_value();
   out.add_eos = add_eos.value_or(out.add_eos) && out.eos.has_value();
   out.add_space_prefix = space.value_or(out.add_space_prefix);

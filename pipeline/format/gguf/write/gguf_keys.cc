@@ -87,8 +87,8 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
   if (t.kind == Kind::kSpm || t.kind == Kind::kUnigram)
     out.AddF32s("tokenizer.ggml.scores", scores);
   out.AddI32s("tokenizer.ggml.token_type", types);
-  // A description of SentencePiece BPE means merges, which scores need not say.
-  if (t.kind == Kind::kByteBpe || (t.kind == Kind::kSpm && t.description))
+  // Where scores do not say what a description of SentencePiece BPE means.
+  if (t.kind == Kind::kByteBpe || (t.kind == Kind::kSpm && !t.merges.empty()))
     out.AddTexts("tokenizer.ggml.merges", t.merges);
 }
 
@@ -158,6 +158,12 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
     out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
   if (t.description) out.AddText(kDescriptionKey, text::WriteDescription(*t.description));
   if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
+  std::vector<std::string> names;
+  for (const auto& [name, text] : t.named_templates) {
+    out.AddText("tokenizer.chat_template." + name, text);
+    names.push_back(name);
+  }
+  if (!names.empty()) out.AddTexts("tokenizer.chat_templates", names);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-#include "text/template/marked_text.h"
+#include "text/jinja/marked_text.h"
 
 #include <gmock/gmock.h>
 
-namespace quantfleet::text {
+namespace quantfleet::jinja {
 namespace {
 
 using ::testing::ElementsAre;
@@ -27,10 +27,17 @@ TEST(MarkedText, StripsAsPythonDoes) {
   EXPECT_EQ(text.Strip(false, true).bytes, "\xe3\x80\x80\xc2\xa0 \x1fHi\xc3\xa0");
   // A zero width space is none.
   EXPECT_EQ(MarkedText::Data("\xe2\x80\x8b x").Strip(true, true).bytes, "\xe2\x80\x8b x");
-  EXPECT_EQ(MarkedText::Data("\n\n x\n").Strip(true, true, "\n").bytes, " x");
+  const std::string_view line_end = "\n", letters = "\xc3\xa9x";
+  EXPECT_EQ(MarkedText::Data("\n\n x\n").Strip(true, true, &line_end).bytes, " x");
+  // A set of characters, not of bytes: é is stripped, à is not.
+  EXPECT_EQ(MarkedText::Data("x\xc3\xa9"
+                             "a\xc3\xa0")
+                .Strip(true, true, &letters)
+                .bytes,
+            "a\xc3\xa0");
   EXPECT_EQ(MarkedText::Data(" \n ").Strip(true, true).bytes, "");
   EXPECT_THAT(MarkedText::Data(" \n ").Strip(true, true).data, IsEmpty());
 }
 
 }  // namespace
-}  // namespace quantfleet::text
+}  // namespace quantfleet::jinja

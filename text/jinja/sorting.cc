@@ -1,0 +1,55 @@
+#include "text/jinja/sorting.h"
+
+#include <algorithm>
+
+#include "text/jinja/access.h"
+#include "text/jinja/operators.h"
+#include "text/jinja/text_operations.h"
+
+namespace quantfleet::jinja {
+
+absl::StatusOr<Value> SortKey::Of(Machine& machine, const Value& element) const {
+  const auto folded = [this](Value value) {
+    return case_sensitive || !value.IsText() ? value : Value(Lowered(value.text().marked));
+  };
+  const auto look_up = [&](const Value& path) -> absl::StatusOr<Value> {
+    QF_ASSIGN_OR_RETURN(Value found, Path(machine, element, path));
+    return folded(found.IsUndefined() && otherwise ? *otherwise : std::move(found));
+  };
+  if (!attribute || attribute->IsNone()) return folded(element);
+  if (!attribute->IsText() || attribute->bytes().find(',') == std::string_view::npos)
+    return look_up(*attribute);
+  std::vector<Value> keys;
+  for (std::string_view rest = attribute->bytes();;) {
+    const size_t comma = rest.find(',');
+    QF_ASSIGN_OR_RETURN(Value part, look_up(Value::Plain(rest.substr(0, comma))));
+    keys.push_back(std::move(part));
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  return Value::Of(Sequence::Kind::kList, std::move(keys));
+}
+
+absl::StatusOr<std::vector<Value>> Sorted(Machine& machine, std::vector<Value> elements,
+                                          const SortKey& key, bool reversed) {
+  QF_RETURN_IF_ERROR(machine.budget().Take(elements.size() * 20));
+  std::vector<std::pair<Value, Value>> keyed;
+  keyed.reserve(elements.size());
+  for (Value& element : elements) {
+    QF_ASSIGN_OR_RETURN(Value found, key.Of(machine, element));
+    keyed.emplace_back(std::move(found), std::move(element));
+  }
+  // A comparison that is not possible is remembered: an order there must be, all the same.
+  absl::Status status;
+  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
+    const absl::StatusOr<bool> less = reversed ? Less(b.first, a.first) : Less(a.first, b.first);
+    if (!less.ok()) status.Update(less.status());
+    return less.ok() && *less;
+  });
+  QF_RETURN_IF_ERROR(status);
+  elements.clear();
+  for (auto& [found, element] : keyed) elements.push_back(std::move(element));
+  return elements;
+}
+
+}  // namespace quantfleet::jinja
