@@ -141,8 +141,15 @@ absl::Status ChooseKeys(TokenizerData json, std::string_view model_name, Tokeniz
       by_keys.ok() && Same(*described, **by_keys, Probes(*described, json), /*otherwise=*/known);
   if (same && known) return absl::OkStatus();
   data.description = std::move(json.description);
-  data.merges = std::move(json.merges);
   data.llama_cpp_differs = !same;
+  if (data.kind == TokenizerData::Kind::kSpm) {
+    // Half a million merges need not go along where scores say the same.
+    data.merges.clear();
+    const auto scored = MakeTokenizer(data, model_name);
+    if (scored.ok() && Same(*described, **scored, Probes(*described, data), /*otherwise=*/false))
+      return absl::OkStatus();
+  }
+  data.merges = std::move(json.merges);
   // As it is read again, with what other files say of tokens.
   return MakeTokenizer(data, model_name).status();
 }

@@ -12,10 +12,10 @@ namespace quantfleet::text {
 // pre-tokenizer is written or else by what it does to a sample. Then compares what the keys of
 // `data` lead to with what `json` describes (ParseTokenizerJson), on texts of many scripts and the
 // vocabulary's own tokens: where ids differ, or no name is known to mean the same, the description
-// (with its merges) becomes a part of `data`, and `llama_cpp_differs` says whether the keys alone
-// make other ids. UNIMPLEMENTED or INVALID_ARGUMENT, naming the field, for a description that
-// cannot be carried out. `data` is complete otherwise, and has a place for each token of `json`.
-// `model_name` is that which the artifact will have.
+// (with its merges, unless scores say the same) becomes a part of `data`, and `llama_cpp_differs`
+// says whether the keys alone make other ids. UNIMPLEMENTED or INVALID_ARGUMENT, naming the field,
+// for a description that cannot be carried out. `data` is complete otherwise, and has a place for
+// each token of `json`. `model_name` is that which the artifact will have.
 absl::Status ChooseKeys(TokenizerData json, std::string_view model_name, TokenizerData& data);
 
 }  // namespace quantfleet::text

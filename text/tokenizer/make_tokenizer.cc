@@ -233,6 +233,11 @@ absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocab
         std::make_unique<WordPieceModel>(vocabulary, unknown, prefix, static_cast<size_t>(most));
     return absl::OkStatus();
   }
+  if (data.kind == TokenizerData::Kind::kSpm && data.merges.empty() &&
+      from.Array("merges") == nullptr) {
+    out.model = std::make_unique<ScoresModel>(vocabulary, unknown);
+    return from.status();
+  }
   BpeOptions options{.byte_level = out.pre_tokenizer.to_bytes(),
                      .ignore_merges = from.Bool("ignore_merges").value_or(false),
                      .byte_fallback = byte_fallback,

@@ -57,7 +57,8 @@ def main():
         ours = json.loads(line)
         ids = judge.encode(string).ids
         text = judge.decode(ids)
-        if ours.get("ids") != ids:
+        # What begins a text is for tokenizer_config.json to say, of which only the GGUF knows.
+        if ours.get("ids") != ids and not (args.ours and ours.get("ids", [])[1:] == ids):
             result["other_ids"] += 1
         elif ours["text"] != text:
             result["other_text"] += 1

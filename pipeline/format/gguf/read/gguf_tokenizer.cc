@@ -124,9 +124,10 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   if (out.kind == text::TokenizerData::Kind::kByteBpe || (spm && description)) {
     QF_ASSIGN_OR_RETURN(const std::vector<std::string>* merges,
                         file.Strings("tokenizer.ggml.merges"));
-    if (merges == nullptr)
+    // Without them, a described SentencePiece model goes by its scores.
+    if (merges == nullptr && !spm)
       return InvalidArgument("{}: this tokenizer needs tokenizer.ggml.merges", file.name());
-    out.merges = *merges;
+    if (merges != nullptr) out.merges = *merges;
   }
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.bos_token_id", out.bos));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.eos_token_id", out.eos));

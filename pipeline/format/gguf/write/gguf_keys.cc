@@ -87,8 +87,8 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
   if (t.kind == Kind::kSpm || t.kind == Kind::kUnigram)
     out.AddF32s("tokenizer.ggml.scores", scores);
   out.AddI32s("tokenizer.ggml.token_type", types);
-  // A description of SentencePiece BPE means merges, which scores need not say.
-  if (t.kind == Kind::kByteBpe || (t.kind == Kind::kSpm && t.description))
+  // Where scores do not say what a description of SentencePiece BPE means.
+  if (t.kind == Kind::kByteBpe || (t.kind == Kind::kSpm && !t.merges.empty()))
     out.AddTexts("tokenizer.ggml.merges", t.merges);
 }
 
