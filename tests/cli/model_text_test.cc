@@ -50,15 +50,23 @@ TEST(ModelText, TellsWhatComesOfChats) {
               HasSubstr("chat template"));
   tokenizer.chat_template =
       "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}";
-  EXPECT_EQ(ChatJson(tokenizer),
-            (boost::json::object{{"template", "known"}, {"drops_system", false}}));
+  EXPECT_EQ(
+      ChatJson(tokenizer),
+      (boost::json::object{{"template", "known"}, {"drops_system", false}, {"tools", false}}));
   // A vocabulary without the token that it asks for.
   tokenizer.eos = 7;
   EXPECT_EQ(ChatJson(tokenizer).at("template"), "unknown");
+  tokenizer.eos = 1;
   tokenizer.chat_template = "{{ messages | tojson }}";
-  EXPECT_EQ(ChatJson(tokenizer).at("why"), "the filter tojson");
-  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()),
-              HasSubstr("the filter tojson"));
+  EXPECT_EQ(ChatJson(tokenizer).at("template"), "known");
+  tokenizer.chat_template = "{{ messages |\n nonsense }}";
+  const boost::json::object chat = ChatJson(tokenizer);
+  EXPECT_EQ(chat.at("template"), "unknown");
+  for (const char* const member : {"why", "warning"}) {
+    const std::string said(chat.at(member).as_string());
+    EXPECT_THAT(said, HasSubstr("nonsense"));
+    EXPECT_THAT(said, HasSubstr("line 2")) << "where it stands";
+  }
 }
 
 TEST(ModelText, TellsEveryEndAndHowToSample) {
