@@ -79,6 +79,10 @@ const NamedSplit* FindByBehavior(const json::object& stages, bool ignore_merges)
 // Texts on which two ways to make ids are compared.
 std::vector<std::string> Probes(const Tokenizer& tokenizer, const TokenizerData& data) {
   std::vector<std::string> out(std::begin(kSamples), std::end(kSamples));
+  // Runs, in which the order of merges shows.
+  for (const char c : std::string_view(" \n\t=-_*#.,/~0aA"))
+    for (const size_t length : {2, 3, 4, 5, 7, 11, 16, 17, 31, 33, 48, 63, 64, 65, 100, 129, 200})
+      out.push_back(std::string(length, c) + "x");
   // Tokens from all over the vocabulary, in an order that puts unlike ones together.
   const size_t count = data.tokens.size(), stride = std::max<size_t>(count / kSampledTokens, 1);
   std::string probe;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/status.h"
 #include "text/tokenizer/tokenizer_data.h"
 
 namespace quantfleet::text {

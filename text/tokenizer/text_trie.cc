@@ -6,7 +6,7 @@ namespace quantfleet::text {
 
 TextTrie::TextTrie(std::vector<std::pair<std::string_view, int32_t>> texts) {
   if (texts.empty()) return;
-  std::ranges::stable_sort(texts, {}, [](const auto& text) { return text.first; });
+  std::ranges::sort(texts);
   // Nodes in the order in which they are made; each covers a range of texts that share its bytes.
   struct Range {
     size_t begin, end, depth;

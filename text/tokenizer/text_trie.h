@@ -11,7 +11,7 @@ namespace quantfleet::text {
 class TextTrie {
  public:
   TextTrie() = default;
-  // Texts with their numbers, which are not negative; of equal texts the last counts. None is
+  // Texts with their numbers, which are not negative; of equal texts the highest counts. None is
   // empty.
   explicit TextTrie(std::vector<std::pair<std::string_view, int32_t>> texts);
 
