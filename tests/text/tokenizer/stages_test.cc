@@ -48,7 +48,9 @@ TEST(RegularExpression, ReadsWhatOnigurumaReads) {
 
 // Each match looks at all the digits that are left.
 TEST(RegularExpression, QuadraticExpressionsEndInAnError) {
-  const std::string digits(1 << 20, '1');
+  const std::string digits(1 << 16, '1');
+  EXPECT_EQ(Matches(R"(\d{1,3}(?=(?:\d{3})*\b))", digits.substr(0, 10'000)).find("INVALID"),
+            std::string::npos);
   EXPECT_NE(Matches(R"(\d{1,3}(?=(?:\d{3})*\b))", digits).find("INVALID_ARGUMENT"),
             std::string::npos);
 }
