@@ -40,10 +40,14 @@ struct Planned {
   std::unique_ptr<GgufSource> reread;  // what our own reader makes of it
 };
 
-Planned PlanTiny(std::string_view family, const TinyModelOptions& options,
-                 std::string_view recipe) {
+Planned PlanTiny(std::string_view family, const TinyModelOptions& options, std::string_view recipe,
+                 std::string_view chat_template_json = "") {
   TempDir dir;
   WriteTinyModel(dir.path(), family, options);
+  if (!chat_template_json.empty()) {
+    EXPECT_OK(RealFileSystem().WriteAtomically(dir.path() / "chat_template.json",
+                                               AsBytes(chat_template_json)));
+  }
   Planned out;
   auto source = OpenModel(RealFileSystem(), dir.path());
   EXPECT_OK(source);
@@ -97,6 +101,18 @@ TEST_P(EveryTarget, OurOwnReaderFindsTheSameModel) {
   EXPECT_EQ(out.tokenizer.bos, in.tokenizer.bos);
   EXPECT_EQ(out.tokenizer.eos, in.tokenizer.eos);
   EXPECT_EQ(out.tokenizer.chat_template, "{{ messages }}");
+}
+
+TEST(GgufTarget, TemplatesOfAllNamesAreKept) {
+  const Planned p = PlanTiny("llama", {}, "f16",
+                             R"({"chat_template": [{"name": "default", "template": "a"},
+                                 {"name": "tool_use", "template": "b"},
+                                 {"name": "rag", "template": "c"}]})");
+  ASSERT_NE(p.reread, nullptr);
+  const text::TokenizerData& out = p.reread->description().tokenizer;
+  EXPECT_EQ(out.chat_template, "a");
+  EXPECT_THAT(out.named_templates, ::testing::UnorderedElementsAre(::testing::Pair("tool_use", "b"),
+                                                                   ::testing::Pair("rag", "c")));
 }
 
 // Where the plan puts a piece is where the reader, from the header alone, finds it.
