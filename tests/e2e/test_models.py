@@ -386,12 +386,20 @@ class BadFamilies(EndToEnd):
         path.write_text(json.dumps(tokenizer))
         return folder
 
-    def test_unknown_and_catastrophic_regular_expressions(self):
+    def test_regular_expressions_that_cannot_be_read_or_do_not_end(self):
         def use(regex):
             return lambda t: t["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=regex)
-        self.refused(self.edited_tokenizer("phi4", use(r"\p{N}{1,4}|(a+)+$")), "tokenizer.json",
-                     r"the regular expression \p{N}{1,4}|(a+)+$", "known are those of Llama 3 (llama-bpe)")
-        self.refused(self.edited_tokenizer("phi4", use("(a*" * 200000 + ")*" * 200000)), "(1000000 bytes)")
+        self.refused(self.edited_tokenizer("phi4", use("(a")), "tokenizer.json", "(a")
+        self.refused(self.edited_tokenizer("phi4", use("(a*" * 200000 + ")*" * 200000)), "tokenizer.json", "1000000 bytes")
+        # This one is carried out, as far as a text allows.
+        out = self.dir / "out"
+        run("quantfleet", "quantize", self.edited_tokenizer("phi4", use(r"\p{N}{1,4}|(a+)+$")), "--target", "gguf:f16",
+            "--out", out)
+        model = out / "gguf-f16/model.gguf"
+        self.assertTrue(run("quantfleet-agent", "tokenize", model, "--text", "1234 and so on").stdout)
+        done = run("quantfleet-agent", "tokenize", model, "--text", "a" * 64 + "b", check=False, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("after byte", done.stderr)
 
     def test_deep_and_huge_json(self):
         folder = self.model("llama3")
