@@ -224,7 +224,8 @@ bool Updater::RunSteps(std::stop_token stop) {
   LookAfter();
   Step step = NextStep();
   while (step != Step::kSettled || (step = Upkeep()) != Step::kSettled) {
-    if (stop.stop_requested()) return false;
+    // What was found of a version is written down first: whoever judged it may not be asked twice.
+    if (stop.stop_requested() && step != Step::kRollBack) return false;
     Tried<Step> next = Do(step, stop);
     if (!next.ok() && !Passes(next.verdict().reason())) {
       if (step == Step::kCheck || step == Step::kRepair) GiveUpRepair();

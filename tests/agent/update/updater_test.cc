@@ -286,6 +286,24 @@ TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
   EXPECT_EQ(blobs_.bytes_fetched, fetched);
 }
 
+// The agent's own release says once that it was given up. News of the same assignment came in that
+// moment, nobody wrote the failure down, and the release was tried again.
+TEST_F(UpdaterTest, WhatWasFoundIsNotLostToNewsThatComeMeanwhile) {
+  auto life = Begin();
+  std::stop_source news;
+  host_.on_start = [&] {
+    news.request_stop();
+    return Verdict(Reason::kHealthFailed, "said once");
+  };
+  life->updater.Accept(To(1, v1_));
+  life->updater.Run(news.get_token());
+  host_.on_start = nullptr;  // whoever asked again would find it healthy
+  const int starts = host_.starts;
+  ASSERT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), Reason::kHealthFailed);
+  EXPECT_EQ(host_.starts, starts);
+}
+
 TEST_F(UpdaterTest, SickFirstVersionLeavesNothingActive) {
   host_.sick = {v1_.content};
   auto life = Begin();
