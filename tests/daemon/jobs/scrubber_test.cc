@@ -337,11 +337,10 @@ TEST_F(ScrubberTest, ADamagedManifestIsMadeAgainAndNothingIsCollectedUntilThen) 
   ASSERT_NE(artifact, "");
   {
     soci::session sql("sqlite3", "db=" + (dir_ / "state.db").string());
-    std::string manifest;
-    sql << "SELECT manifest FROM artifacts", soci::into(manifest);
-    std::string& bytes = manifest;
-    bytes[bytes.size() / 2] = bytes[bytes.size() / 2] == 'A' ? 'B' : 'A';
-    sql << "UPDATE artifacts SET manifest = :m", soci::use(bytes);
+    // One letter of it is another one.
+    sql << "UPDATE artifacts SET manifest = substr(manifest, 1, length(manifest) / 2) || "
+           "CASE substr(manifest, length(manifest) / 2 + 1, 1) WHEN 'A' THEN 'B' ELSE 'A' END || "
+           "substr(manifest, length(manifest) / 2 + 2)";
   }
   EXPECT_EQ(CollectGarbage(*store_, blobs_, {}).status().code(), absl::StatusCode::kDataLoss);
   MakeRunner();
