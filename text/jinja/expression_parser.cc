@@ -125,6 +125,7 @@ absl::StatusOr<Expression> ExpressionParser::Compare() {
   static constexpr std::string_view kOperators[] = {"==", "!=", "<", "<=", ">", ">="};
   QF_ASSIGN_OR_RETURN(Expression first, Sum());
   Expression all{ExpressionKind::kCompare, tokens_.current().place};
+  all.operands.push_back(std::move(first));
   while (true) {
     std::string name;
     if (std::ranges::any_of(kOperators,
@@ -140,11 +141,11 @@ absl::StatusOr<Expression> ExpressionParser::Compare() {
       break;
     }
     QF_ASSIGN_OR_RETURN(Expression next, Sum());
-    if (all.operands.empty()) all.operands.push_back(std::move(first));
     all.operands.push_back(std::move(next));
     all.names.push_back(std::move(name));
   }
-  return all.operands.empty() ? std::move(first) : std::move(all);
+  if (all.names.empty()) return std::move(all.operands.front());
+  return all;
 }
 
 absl::StatusOr<Expression> ExpressionParser::Sum() {

@@ -14,7 +14,8 @@ absl::StatusOr<Value> SortKey::Of(Machine& machine, const Value& element) const 
   };
   const auto look_up = [&](const Value& path) -> absl::StatusOr<Value> {
     QF_ASSIGN_OR_RETURN(Value found, Path(machine, element, path));
-    return folded(found.IsUndefined() && otherwise ? *otherwise : std::move(found));
+    if (found.IsUndefined() && otherwise) return folded(*otherwise);
+    return folded(std::move(found));
   };
   if (!attribute || attribute->IsNone()) return folded(element);
   if (!attribute->IsText() || attribute->bytes().find(',') == std::string_view::npos)
