@@ -88,26 +88,24 @@ absl::StatusOr<Expression> ExpressionParser::LeftToRight(
   }
 }
 
-absl::StatusOr<Expression> ExpressionParser::Or() {
-  QF_ASSIGN_OR_RETURN(Expression left, And());
-  if (!tokens_.IsName("or")) return left;
-  Expression all = Make(ExpressionKind::kOr, tokens_.current().place, std::move(left));
-  while (tokens_.SkipName("or")) {
-    QF_ASSIGN_OR_RETURN(Expression right, And());
+absl::StatusOr<Expression> ExpressionParser::Flat(std::string_view word, ExpressionKind kind,
+                                                  Result (ExpressionParser::*operand)()) {
+  QF_ASSIGN_OR_RETURN(Expression left, (this->*operand)());
+  if (!tokens_.IsName(word)) return left;
+  Expression all = Make(kind, tokens_.current().place, std::move(left));
+  while (tokens_.SkipName(word)) {
+    QF_ASSIGN_OR_RETURN(Expression right, (this->*operand)());
     all.operands.push_back(std::move(right));
   }
   return all;
 }
 
+absl::StatusOr<Expression> ExpressionParser::Or() {
+  return Flat("or", ExpressionKind::kOr, &ExpressionParser::And);
+}
+
 absl::StatusOr<Expression> ExpressionParser::And() {
-  QF_ASSIGN_OR_RETURN(Expression left, Not());
-  if (!tokens_.IsName("and")) return left;
-  Expression all = Make(ExpressionKind::kAnd, tokens_.current().place, std::move(left));
-  while (tokens_.SkipName("and")) {
-    QF_ASSIGN_OR_RETURN(Expression right, Not());
-    all.operands.push_back(std::move(right));
-  }
-  return all;
+  return Flat("and", ExpressionKind::kAnd, &ExpressionParser::Not);
 }
 
 absl::StatusOr<Expression> ExpressionParser::Not() {

@@ -44,6 +44,8 @@ class ExpressionParser {
   Result Operand(const Place& place, std::string_view what);
   Result LeftToRight(std::initializer_list<std::string_view> operators,
                      Result (ExpressionParser::*operand)());
+  // `operand` word `operand` word ...: one expression with all of them, however many.
+  Result Flat(std::string_view word, ExpressionKind kind, Result (ExpressionParser::*operand)());
   absl::Status Argument(Expression& call, bool& named);
   absl::Status Arguments(Expression& call);
   absl::StatusOr<std::string> DottedName();
