@@ -217,7 +217,8 @@ class Strangers(EndToEnd):
     def test_tampered_blob_is_fetched_again_and_never_activated(self):
         daemon = self.daemon().start()
         daemon.cli("model", "import", "demo", DEMO)
-        self.wait_job(daemon, daemon.cli_json("job", "submit", "demo", "--class", "iot-int4")["name"])
+        job = self.wait_job(daemon, daemon.cli_json("job", "submit", "demo", "--class", "iot-int4")["name"])
+        artifact = job["artifacts"][0]
         blobs = sorted((p for p in (daemon.data / "blobs").rglob("*.*") if p.is_file()), key=lambda p: p.stat().st_size)
         whole = blobs[-1].read_bytes()
         blobs[-1].write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
@@ -229,8 +230,10 @@ class Strangers(EndToEnd):
         failed = self.wait_phase(daemon, device, "demo", "FAILED")
         self.assertEqual(failed["reason"], "verify_failed")
         self.assertFalse(failed.get("active_manifest"))
-        # Mended on the daemon, a new release goes through; only what is missing is pulled.
-        blobs[-1].write_bytes(whole)
+        # What the device reports makes the daemon look at its blobs, and make the damaged one again. After
+        # that a new release goes through; only what is missing is pulled.
+        wait_for("the blob to be made again", lambda: blobs[-1].exists() and blobs[-1].read_bytes() == whole)
+        wait_for("the mark to go", lambda: not daemon.cli_json("artifact", "show", artifact)["artifact"].get("damage"))
         daemon.cli("rollout", "create", "demo")
         healthy = self.wait_phase(daemon, device, "demo", "HEALTHY", release=2)
         self.assertLess(int(healthy["bytes_pulled"]), int(healthy["bytes_total"]))
