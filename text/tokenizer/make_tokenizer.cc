@@ -12,6 +12,7 @@
 #include "text/tokenizer/model_bpe.h"
 #include "text/tokenizer/model_scores.h"
 #include "text/tokenizer/model_unigram.h"
+#include "text/tokenizer/model_wordlevel.h"
 #include "text/tokenizer/model_wordpiece.h"
 #include "text/tokenizer/named_splits.h"
 #include "text/tokenizer/tokenizer.h"
@@ -124,6 +125,11 @@ absl::StatusOr<TokenizerStages> KeyedStages(const TokenizerData& data,
 
 // ---- What a tokenizer.json describes.
 
+std::optional<int32_t> FindToken(std::string_view text, const TextTable& table) {
+  const int32_t id = table.Find(text);
+  return id >= 0 ? std::optional(id) : std::nullopt;
+}
+
 absl::Status TakeModel(const json::object& model, const TokenizerData& data,
                        const Vocabulary& vocabulary, TokenizerStages& out) {
   JsonMembers from(model, "tokenizer.json: model");
@@ -132,9 +138,7 @@ absl::Status TakeModel(const json::object& model, const TokenizerData& data,
     if (!vocabulary.texts[id].empty()) table.Insert(static_cast<int32_t>(id));
   const auto unknown_text = from.Text("unk_token");
   const bool byte_fallback = from.Bool("byte_fallback").value_or(false);
-  std::optional<int32_t> unknown;
-  if (unknown_text)
-    if (const int32_t id = table.Find(*unknown_text); id >= 0) unknown = id;
+  std::optional<int32_t> unknown = FindToken(unknown_text.value_or(""), table);
 
   if (data.kind == TokenizerData::Kind::kUnigram) {
     const auto id = from.Integer("unk_id");
@@ -145,13 +149,17 @@ absl::Status TakeModel(const json::object& model, const TokenizerData& data,
     out.model = std::make_unique<UnigramModel>(vocabulary, unknown, byte_fallback);
     return from.status();
   }
+  if (from.Text("type") == "WordLevel") {
+    if (!unknown_text) unknown = FindToken("<unk>", table);
+    out.model = std::make_unique<WordLevelModel>(vocabulary, unknown);
+    return from.status();
+  }
   if (data.kind == TokenizerData::Kind::kWordPiece) {
     const std::string prefix = from.Text("continuing_subword_prefix").value_or("##");
     const int64_t most = from.Integer("max_input_chars_per_word").value_or(kMaxPieceCharacters);
     QF_RETURN_IF_ERROR(from.status());
     if (most < 0) return InvalidArgument("{}: max_input_chars_per_word is {}", from.where(), most);
-    if (!unknown_text)
-      unknown = table.Find("[UNK]") >= 0 ? std::optional(table.Find("[UNK]")) : unknown;
+    if (!unknown_text) unknown = FindToken("[UNK]", table);
     out.model =
         std::make_unique<WordPieceModel>(vocabulary, unknown, prefix, static_cast<size_t>(most));
     return absl::OkStatus();

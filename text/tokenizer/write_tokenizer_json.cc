@@ -193,10 +193,6 @@ absl::StatusOr<std::string> WriteTokenizerJson(const TokenizerData& data) {
   QF_ASSIGN_OR_RETURN(json::value vocab, VocabOf(data, entries));
   const bool bpe =
       data.kind == TokenizerData::Kind::kSpm || data.kind == TokenizerData::Kind::kByteBpe;
-  if (!model.contains("type"))
-    model["type"] = bpe                                          ? "BPE"
-                    : data.kind == TokenizerData::Kind::kUnigram ? "Unigram"
-                                                                 : "WordPiece";
   if (bpe) {
     QF_ASSIGN_OR_RETURN(const BpeModel::Merges merges, DescribedMerges(data, said.get_object()));
     const bool scored = data.kind == TokenizerData::Kind::kSpm && merges.empty();

@@ -20,6 +20,7 @@ def young(text):
     from tokenizers import normalizers, pre_tokenizers
     import unicodedata
     punctuation, accents = pre_tokenizers.Punctuation(), normalizers.StripAccents()
+    scripts = pre_tokenizers.UnicodeScripts()
     plain = dict(clean_text=False, handle_chinese_chars=False, lowercase=False)
     spacing = normalizers.BertNormalizer(strip_accents=True, **plain)
     clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
@@ -30,6 +31,8 @@ def young(text):
                 or (accents.normalize_str(c) == "") != (category[0] == "M")
                 or (spacing.normalize_str(c) == "") != (category == "Mn")
                 or (clean.normalize_str(c) == "") != (c in "\0\ufffd" or (category in ("Cc", "Cf", "Co") and c not in "\t\n\r"))
+                # Younger than its table of scripts.
+                or (c != " " and not scripts.pre_tokenize_str(c) and category != "Cn")
                 or (category == "Nd" and not c.isascii() and unicodedata.normalize("NFD", c) != c)):
             return True
     return False
