@@ -1,8 +1,8 @@
 #include "text/jinja/iterate.h"
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/machine.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

@@ -6,7 +6,7 @@
 #include <pcre2.h>
 
 #include "common/base/outside_text.h"
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::text {
 namespace {
