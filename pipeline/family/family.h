@@ -87,6 +87,7 @@ struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
   std::string_view model_type;  // "llama"; GenAI's type as well
   Window window = Window::kIgnored;
+  bool headless = false;  // it generates no text: it is an embedding model's
 };
 
 // Members of config.json that not every class has.

@@ -1,11 +1,14 @@
 // Qwen 3, the dense models: RMS norms of each head of q and k before they turn, a head size of
-// their own, no biases.
+// their own, no biases. Qwen 3 Embedding is one of them, without a head.
 #include "pipeline/family/family.h"
 
 namespace quantfleet::pipeline {
 
 const Family& Qwen3() {
-  static constexpr HfClass kClasses[] = {{"Qwen3ForCausalLM", "qwen3"}};
+  static constexpr HfClass kClasses[] = {
+      {"Qwen3ForCausalLM", "qwen3"},
+      {.name = "Qwen3Model", .model_type = "qwen3", .headless = true},
+  };
   static constexpr FamilyTensor kTensors[] = {
       {Role::kTokenEmbedding, {"model.embed_tokens.weight", "token_embd.weight"}},
       {Role::kAttnNorm, {"input_layernorm.weight", "attn_norm.weight"}},
