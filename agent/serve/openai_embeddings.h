@@ -12,8 +12,8 @@
 namespace quantfleet::agent {
 
 struct EmbeddingsRequest {
-  std::string model;  // empty: not given
-  engine::EmbedRequest embed;
+  std::string model = {};  // empty: not given
+  engine::EmbedRequest embed = {};
   bool base64 = false;     // of F32, little-endian; otherwise numbers
   int64_t dimensions = 0;  // 0: not given
 };
