@@ -57,6 +57,7 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
+  int64_t token_types = 0;                               // of an encoder, which has one at least
   float norm_epsilon = 1e-5f, rope_theta = 10000.f;
   RopeScaling rope_scaling = {};
   bool tied_embeddings = false;

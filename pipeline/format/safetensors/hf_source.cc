@@ -154,7 +154,9 @@ class HfOpener {
 
   absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(tensor.name) ||
+        std::ranges::find(model.family->left_out, tensor.name) != model.family->left_out.end())
+      return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&

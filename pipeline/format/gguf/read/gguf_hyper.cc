@@ -65,9 +65,9 @@ absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
   return absl::OkStatus();
 }
 
-int64_t EmbeddingRows(const GgufFile& file, std::string_view name) {
-  const GgufTensor* embedding = file.FindTensor(name);
-  return embedding == nullptr ? 0 : embedding->dims[1];
+int64_t RowsOf(const GgufFile& file, std::string_view name) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  return tensor == nullptr ? 0 : tensor->dims[1];
 }
 
 }  // namespace
@@ -100,7 +100,9 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.sliding_window = keys.Integer("attention.sliding_window").value_or(0);
   h.original_context = keys.Integer("rope.scaling.original_context_length").value_or(h.context);
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
-  h.vocab = EmbeddingRows(file, embedding);
+  h.vocab = RowsOf(file, embedding);
+  if (family.encoder)
+    h.token_types = RowsOf(file, TensorName(family, Dialect::kGguf, Role::kTokenTypes));
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
   QF_RETURN_IF_ERROR(keys.status());
   if (h.vocab == 0) return InvalidArgument("{}: tensor '{}' is missing", file.name(), embedding);
