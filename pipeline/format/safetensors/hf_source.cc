@@ -198,6 +198,13 @@ class HfOpener {
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
       source_->tokenizer_files_.push_back({name, **text});
     }
+    for (const ModelFile& file : model_.files) {
+      const fs::path path = file.name;
+      if (path.parent_path() != kTemplateFolder) continue;
+      QF_ASSIGN_OR_RETURN(std::string text, ReadText(file.name, kMaxAttachmentBytes));
+      texts.more_templates.emplace_back(path.stem().string(), text);
+      source_->tokenizer_files_.push_back({file.name, std::move(text)});
+    }
     // Not for us, but for runtimes that read the folder as it is.
     constexpr const char* kMap = "special_tokens_map.json";
     if (model_.Has(kMap)) {
