@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "common/base/json.h"
+#include "common/base/nearest.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/model/hf_generation.h"
@@ -35,15 +36,16 @@ absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   if (name.empty())
     return InvalidArgument("{}: neither 'architectures' nor 'model_type' names the model's class",
                            config.where());
-  std::string supported;
+  std::vector<std::string_view> supported;
   for (const Family* family : Families()) {
     for (const HfClass& known : family->classes) {
       if (name == known.name || name == known.model_type) return KnownClass{family, &known};
-      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.name);
+      supported.push_back(known.name);
     }
   }
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}",
-                       config.where(), name, supported);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      config.where(), Shown(name), NearestName(name, supported), fmt::join(supported, ", "));
 }
 
 std::vector<float> Floats(JsonMembers& from, std::string_view key) {
