@@ -122,8 +122,8 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
 // Whether the target has every quantized tensor in the type that it has already.
 bool KeepsTypes(const ModelDescription& model, const TargetPlan& target) {
   return std::ranges::all_of(target.layout.pieces, [&](const PlacedPiece& placed) {
-    const DType from = model.tensors[model.pieces[placed.piece].tensor].dtype;
-    return IsFloat(from) || from == placed.dtype;
+    const SourceTensor& from = model.tensors[model.pieces[placed.piece].tensor];
+    return !IsQuantized(from) || from.dtype == placed.dtype;
   });
 }
 

@@ -171,11 +171,6 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
       return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
                            Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
   }
-  if (config.Any("quantization_config") != nullptr)
-    return Unimplemented(
-        "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
-        "F16 or BF16",
-        config.where());
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
@@ -234,6 +229,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   HfConfig out;
   out.family = known.family;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
+  QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));

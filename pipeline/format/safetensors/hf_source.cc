@@ -7,6 +7,7 @@
 #include "common/base/digest.h"
 #include "pipeline/family/cut_pieces.h"
 #include "pipeline/format/safetensors/hf_tokenizer.h"
+#include "pipeline/format/safetensors/packed_parts.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 #include "pipeline/format/safetensors/shard_index.h"
 #include "pipeline/model/hf_generation.h"
@@ -48,6 +49,7 @@ class HfOpener {
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
+    QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
@@ -102,44 +104,76 @@ class HfOpener {
               it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
       seen_.emplace(tensor.name);
-      QF_RETURN_IF_ERROR(Take(tensor, path));
+      tensors_.push_back({tensor, source_->shards_.size(), file.get(), path});
     }
     source_->shards_.push_back(std::move(file));
+    source_->paths_.push_back(path);
     return absl::OkStatus();
   }
 
-  absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
+  absl::Status TakeWeights(const HfQuantization& quantization) {
+    QF_ASSIGN_OR_RETURN(std::vector<CheckpointWeight> weights, JoinParts(quantization, tensors_));
+    for (CheckpointWeight& weight : weights) {
+      const ShardTensor& stored = tensors_[weight.stored];
+      if (weight.packed) {
+        AddPacked(weight.name, quantization.name, stored, *std::move(weight.packed));
+      } else {
+        QF_RETURN_IF_ERROR(Take(stored));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Take(const ShardTensor& stored) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(stored.tensor.name)) return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&
-        tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead)) {
-      head_ = Head{tensor, source_->shards_.size(), path};
+        stored.tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead)) {
+      head_ = stored;
       return absl::OkStatus();
     }
-    return Add(tensor, source_->shards_.size(), path);
+    return Add(stored);
   }
 
-  absl::Status Add(const SafetensorsTensor& tensor, size_t shard, const std::string& path) {
+  void AddPacked(const std::string& name, const std::string& method, const ShardTensor& codes,
+                 PackedWeight packed) {
     ModelDescription& model = source_->description_;
+    const DType type = packed.Type();
+    model.tensors.push_back({.name = name,
+                             .dtype = type,
+                             .rows = packed.rows,
+                             .cols = packed.cols,
+                             .dims = 2,
+                             .packed = method.empty() ? codes.tensor.dtype_name : method});
+    source_->places_.push_back({codes.shard, codes.tensor.offset,
+                                static_cast<uint64_t>(packed.rows * RowBytes(type, packed.cols)),
+                                source_->packed_.size()});
+    source_->packed_.push_back(std::move(packed));
+  }
+
+  absl::Status Add(const ShardTensor& stored) {
+    ModelDescription& model = source_->description_;
+    const SafetensorsTensor& tensor = stored.tensor;
     if (!tensor.dtype)
       return Unimplemented(
-          "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are supported: use the "
-          "checkpoint that is not quantized",
-          path, tensor.name, tensor.dtype_name);
+          "{}: tensor '{}' has the dtype {} and belongs to no weight that is quantized as "
+          "config.json says; by themselves only F32, F16 and BF16 are supported: use the original "
+          "model",
+          stored.path, tensor.name, tensor.dtype_name);
     if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.size == 0)
       return InvalidArgument(
           "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model must have 1 or 2 "
           "dimensions and must not be empty",
-          path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
+          stored.path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
     const bool flat = tensor.shape.size() == 1;
     model.tensors.push_back({.name = tensor.name,
                              .dtype = *tensor.dtype,
                              .rows = flat ? 1 : tensor.shape[0],
                              .cols = tensor.shape.back(),
                              .dims = flat ? 1 : 2});
-    source_->places_.push_back({shard, tensor.offset, tensor.size});
+    source_->places_.push_back({stored.shard, tensor.offset, tensor.size});
     return absl::OkStatus();
   }
 
@@ -154,7 +188,7 @@ class HfOpener {
     const HfSource::Place& place =
         source_->places_[static_cast<size_t>(found - model.tensors.begin())];
     const SafetensorsTensor& head = head_->tensor;
-    bool same = head.dtype == found->dtype && head.size == place.size &&
+    bool same = !place.packed && head.dtype == found->dtype && head.size == place.size &&
                 head.shape == std::vector<int64_t>{found->rows, found->cols};
     Bytes ours(std::min<uint64_t>(head.size, kCompareBytes)), theirs(ours.size());
     for (uint64_t at = 0; same && at < head.size; at += kCompareBytes) {
@@ -169,7 +203,7 @@ class HfOpener {
     model.notes.push_back(
         fmt::format("config.json says tie_word_embeddings, but {} differs from {}: both are kept",
                     head.name, embedding));
-    return Add(head, head_->shard, head_->path);
+    return Add(*head_);
   }
 
   // As transformers has it: of the tokens that end a generation this file's list counts, and
@@ -231,12 +265,8 @@ class HfOpener {
   const ModelFiles& model_;
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
-  struct Head {
-    SafetensorsTensor tensor;
-    size_t shard;
-    std::string path;
-  };
-  std::optional<Head> head_;  // of a checkpoint whose embedding is tied
+  std::vector<ShardTensor> tensors_;
+  std::optional<ShardTensor> head_;  // of a checkpoint whose embedding is tied
   std::string noted_;
   Sha256 contents_;
 };
@@ -251,13 +281,18 @@ absl::Status HfSource::Read(size_t tensor, uint64_t offset, MutableBytes out) co
       out.size() > places_[tensor].size - offset)
     return OutOfRange("reading beyond the end of tensor {}", tensor);
   const Place& place = places_[tensor];
-  return Annotate(shards_[place.shard]->ReadAt(place.offset + offset, out),
-                  description_.tensors[tensor].name);
+  const SourceTensor& as = description_.tensors[tensor];
+  return Annotate(place.packed ? packed_[*place.packed].Read(as.dtype, offset, out)
+                               : shards_[place.shard]->ReadAt(place.offset + offset, out),
+                  as.name);
 }
 
 void HfSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
   const Place& place = places_[tensor];
-  shards_[place.shard]->DropCache(place.offset + offset, size);
+  if (!place.packed) return shards_[place.shard]->DropCache(place.offset + offset, size);
+  // Its last rows: codes that lie in columns are read again and again until then.
+  const CodeMatrix& codes = packed_[*place.packed].codes;
+  if (offset + size == place.size) shards_[place.shard]->DropCache(codes.offset, codes.bytes());
 }
 
 }  // namespace quantfleet::pipeline

@@ -112,6 +112,14 @@ TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
   }
 }
 
+TEST_F(HfSourceTest, LayersThatConfigAndTensorsDoNotAgreeOnNameBoth) {
+  Write("llama");
+  Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.1.", "layers is 1");
+  Replace("config.json", "\"num_hidden_layers\": 1", "\"num_hidden_layers\": 3");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.2.", "layers is not 3");
+}
+
 TEST_F(HfSourceTest, ReadsRangesAndRefusesWhatLiesBeyond) {
   Write("llama");
   const auto source = Open();
@@ -173,10 +181,10 @@ TEST_F(HfSourceTest, RefusesUnknownTensors) {
   EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.0.mlp.experts.weight'", "llama");
 }
 
-TEST_F(HfSourceTest, RefusesQuantizedTensors) {
+TEST_F(HfSourceTest, RefusesTensorsOfIntegersThatArePartsOfNothing) {
   Write("llama");
-  AddTensor("model.layers.0.mlp.up_proj.qweight", "I32", 32);
-  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight'", "I32");
+  AddTensor("model.layers.0.mlp.up_proj.other", "I32", 32);
+  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.other'", "I32");
 }
 
 TEST_F(HfSourceTest, NamesAMissingTensor) {
