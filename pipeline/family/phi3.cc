@@ -1,11 +1,15 @@
-// Phi-3, Phi-3.5, Phi-4 and their minis: q, k, v and gate, up fused, LongRoPE, heads that turn in
-// part.
+// Phi-3, Phi-3.5, Phi-4 and their minis, and what of Phi-4-multimodal does text: q, k, v and gate,
+// up fused, LongRoPE, heads that turn in part.
 #include "pipeline/family/family.h"
 
 namespace quantfleet::pipeline {
 
 const Family& Phi3() {
-  static constexpr HfClass kClasses[] = {{"Phi3ForCausalLM", "phi3", Window::kInAttention}};
+  static constexpr HfClass kClasses[] = {
+      {"Phi3ForCausalLM", "phi3", Window::kInAttention},
+      {"Phi4MMForCausalLM", "phi4mm", Window::kInAttention, /*beside_adapters=*/true},
+      {"Phi4MultimodalForCausalLM", "phi4_multimodal", Window::kInAttention,
+       /*beside_adapters=*/true}};
   static constexpr FamilyTensor kTensors[] = {
       {Role::kTokenEmbedding, {"model.embed_tokens.weight", "token_embd.weight"}},
       {Role::kAttnNorm, {"input_layernorm.weight", "attn_norm.weight"}},

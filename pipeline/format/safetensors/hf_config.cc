@@ -228,6 +228,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.family = known.family;
+  out.beside_adapters = known.is->beside_adapters;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
   QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));

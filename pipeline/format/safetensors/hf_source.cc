@@ -1,11 +1,10 @@
-#include "pipeline/format/safetensors/hf_source.h"
-
 #include <algorithm>
 #include <optional>
 #include <set>
 
 #include "common/base/digest.h"
 #include "pipeline/family/cut_pieces.h"
+#include "pipeline/format/safetensors/hf_source.h"
 #include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/format/safetensors/packed_parts.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
@@ -28,6 +27,20 @@ bool IsDerivedTensor(std::string_view name) {
   return false;
 }
 
+// Of a checkpoint that has adapters and encoders beside the model: the tensor's name in one of the
+// model alone; empty: it is of another part.
+std::string NameWithoutAdapters(std::string_view name) {
+  constexpr std::string_view kBase = ".base_layer.";
+  if (name.starts_with("model.embed_tokens_extend.") ||
+      name.find(".lora_A.") != std::string_view::npos ||
+      name.find(".lora_B.") != std::string_view::npos)
+    return "";
+  std::string plain(name);
+  if (const size_t at = plain.find(kBase); at != std::string::npos)
+    plain.replace(at, kBase.size(), ".");
+  return plain;
+}
+
 }  // namespace
 
 // Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText,
@@ -48,7 +61,14 @@ class HfOpener {
     model.name = model.published_name.empty() ? model_.name : model.published_name;
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
+    beside_adapters_ = config.beside_adapters;
     QF_RETURN_IF_ERROR(OpenShards());
+    if (left_out_ > 0)
+      model.notes.push_back(fmt::format(
+          "the model does more than text: {} tensors of its adapters and encoders are left out, "
+          "and "
+          "what is made of it takes text alone; --lora merges an adapter that has a folder",
+          left_out_));
     QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
@@ -104,7 +124,12 @@ class HfOpener {
               it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
       seen_.emplace(tensor.name);
-      tensors_.push_back({tensor, source_->shards_.size(), file.get(), path});
+      ShardTensor taken{tensor, source_->shards_.size(), file.get(), path};
+      if (beside_adapters_) taken.tensor.name = NameWithoutAdapters(tensor.name);
+      if (taken.tensor.name.empty())
+        ++left_out_;
+      else
+        tensors_.push_back(std::move(taken));
     }
     source_->shards_.push_back(std::move(file));
     source_->paths_.push_back(path);
@@ -266,6 +291,8 @@ class HfOpener {
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
   std::vector<ShardTensor> tensors_;
+  bool beside_adapters_ = false;
+  int64_t left_out_ = 0;             // tensors
   std::optional<ShardTensor> head_;  // of a checkpoint whose embedding is tied
   std::string noted_;
   Sha256 contents_;
