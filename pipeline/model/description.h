@@ -28,6 +28,8 @@ struct SourceTensor {
   DType dtype;
   int64_t rows, cols;  // a 1-D tensor has rows 1
   int dims;            // 1 or 2
+  // How its file has it quantized ("gptq") where the source makes `dtype` of that; else empty.
+  std::string packed = {};
 };
 
 struct Piece {
@@ -89,6 +91,9 @@ struct ModelDescription {
   // What a source's files say that nobody would expect, for people.
   std::vector<std::string> notes = {};
 };
+
+// Whether its file has it as codes.
+bool IsQuantized(const SourceTensor& tensor);
 
 // A sentence for people about what quantizing further costs; empty where all weights are floats.
 std::string QuantizedNote(const ModelDescription& model);

@@ -1,6 +1,9 @@
 #include "pipeline/format/gguf/read/gguf_hyper.h"
 
 #include <string>
+#include <vector>
+
+#include "common/base/nearest.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -74,8 +77,11 @@ absl::StatusOr<const Family*> ReadFamily(const GgufFile& file) {
   if (!name)
     return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
   if (const Family* family = FindFamily(*name)) return family;
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", file.name(),
-                       *name, FamilyNames());
+  std::vector<std::string_view> supported;
+  for (const Family* family : Families()) supported.push_back(family->name);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      file.name(), *name, NearestName(*name, supported), FamilyNames());
 }
 
 absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const Family& family) {
