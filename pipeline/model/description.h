@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/model/embedding_use.h"
 #include "pipeline/model/role.h"
 #include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
@@ -81,6 +82,7 @@ struct ModelDescription {
   Hyperparameters hyper;
   text::TokenizerData tokenizer;
   SamplingDefaults sampling;
+  std::optional<EmbeddingUse> embedding;  // nullopt: the model generates text
   std::vector<SourceTensor> tensors;
   std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in the
                               // family's order, norm, head

@@ -217,6 +217,7 @@ class Execution {
       chunk.set_size(target.chunks[c].size);
     }
     *manifest.mutable_requirements()->mutable_memory() = target.layout.memory;
+    if (source_.description().embedding) manifest.set_kind(v1::Manifest::KIND_EMBEDDING_MODEL);
     return manifest;
   }
 

@@ -210,6 +210,23 @@ absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters
   return config.status();
 }
 
+// As vLLM reads them.
+absl::Status ReadMatryoshka(JsonMembers& config, HfConfig& out) {
+  out.any_dimensions = config.Bool("is_matryoshka").value_or(false);
+  const json::array* list = config.Array("matryoshka_dimensions");
+  QF_RETURN_IF_ERROR(config.status());
+  if (list == nullptr) return absl::OkStatus();
+  out.any_dimensions = false;
+  for (const json::value& entry : *list) {
+    if (!entry.is_int64() || entry.get_int64() < 1 || entry.get_int64() > out.hyper.hidden)
+      return InvalidArgument(
+          "{}: matryoshka_dimensions must be a list of numbers from 1 to hidden_size ({})",
+          config.where(), out.hyper.hidden);
+    out.dimensions.push_back(entry.get_int64());
+  }
+  return absl::OkStatus();
+}
+
 // The first, where there are several.
 std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
   const json::value* value = config.Any(key);
@@ -238,6 +255,8 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   out.bos = TokenId(config, "bos_token_id");
   out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);
   out.padding = TokenId(config, "pad_token_id");
+  QF_RETURN_IF_ERROR(ReadMatryoshka(config, out));
+  out.headless = known.is->headless;
   const std::string path = config.Text("_name_or_path").value_or("");
   out.published_name = PublishableName(std::string_view(path).substr(path.find_last_of('/') + 1));
   QF_RETURN_IF_ERROR(config.status());

@@ -21,6 +21,13 @@ struct HfConfig {
   std::vector<int64_t> ends;
   HfQuantization quantization;   // of the weights
   bool beside_adapters = false;  // as HfClass has it
+  // Lengths that an embedding may be cut to, as EmbeddingUse has them.
+  std::vector<int64_t> dimensions;
+  bool any_dimensions = false;
+  // Of an embedding model, which generates nothing: what its tokenizer puts at the end of a text is
+  // its eos, as llama.cpp knows no other.
+  bool embeds = false;
+  bool headless = false;  // of a class that generates no text: its files say how to pool
 };
 
 // INVALID_ARGUMENT names the field; UNIMPLEMENTED names what is not supported and what is.

@@ -1,10 +1,12 @@
+#include "pipeline/format/safetensors/hf_source.h"
+
 #include <algorithm>
 #include <optional>
 #include <set>
 
 #include "common/base/digest.h"
 #include "pipeline/family/cut_pieces.h"
-#include "pipeline/format/safetensors/hf_source.h"
+#include "pipeline/format/safetensors/hf_pooling.h"
 #include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/format/safetensors/packed_parts.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
@@ -59,6 +61,7 @@ class HfOpener {
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? model_.name : model.published_name;
+    QF_RETURN_IF_ERROR(ReadPooling(config));
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     beside_adapters_ = config.beside_adapters;
@@ -71,6 +74,8 @@ class HfOpener {
           left_out_));
     QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
+    // An embedding model does without one, whatever its config.json says.
+    if (model.embedding && !HasHead()) model.hyper.tied_embeddings = true;
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
     QF_RETURN_IF_ERROR(ReadAttachments());
@@ -90,6 +95,46 @@ class HfOpener {
     QF_RETURN_IF_ERROR(Note(name, text.size()));
     contents_.Update(HashText(text).span());
     return text;
+  }
+
+  absl::Status ReadPooling(HfConfig& config) {
+    const std::string modules(kModulesFile);
+    if (!model_.Has(modules)) {
+      if (!config.headless) return absl::OkStatus();
+      return InvalidArgument(
+          "{}: its class is an embedding model's, but {} and 1_Pooling/config.json, which say how "
+          "to pool, are missing: copy them from the published model as well",
+          (folder_ / "config.json").string(), modules);
+    }
+    QF_ASSIGN_OR_RETURN(const std::string list, ReadText(modules, kMaxConfigBytes));
+    QF_ASSIGN_OR_RETURN(const std::string folder,
+                        PoolingFolder(list, (folder_ / modules).string()));
+    const std::string name = folder + "/config.json";
+    if (!model_.Has(name))
+      return NotFound("{} is missing, which {} names: copy it from the published model as well",
+                      (folder_ / name).string(), modules);
+    QF_ASSIGN_OR_RETURN(const std::string text, ReadText(name, kMaxConfigBytes));
+    QF_ASSIGN_OR_RETURN(const Pooling pooling,
+                        ParseHfPooling(text, config.hyper.hidden, (folder_ / name).string()));
+    config.embeds = true;
+    source_->description_.embedding = {pooling, config.dimensions, config.any_dimensions};
+    return absl::OkStatus();
+  }
+
+  bool HasHead() const {
+    const ModelDescription& model = source_->description_;
+    const std::string head = TensorName(*model.family, Dialect::kHf, Role::kOutputHead);
+    return std::ranges::find(model.tensors, head, &SourceTensor::name) != model.tensors.end();
+  }
+
+  // As the family spells it: files of a class without a head leave out "model." in front.
+  std::string Spelled(const std::string& name) const {
+    constexpr std::string_view kModel = "model.";
+    const ModelDescription& model = source_->description_;
+    const std::string embedding = TensorName(*model.family, Dialect::kHf, Role::kTokenEmbedding);
+    const bool left_out = model.embedding && embedding.starts_with(kModel) &&
+                          !name.starts_with(kModel) && !name.starts_with("lm_head.");
+    return left_out ? fmt::format("{}{}", kModel, name) : name;
   }
 
   absl::Status OpenShards() {
@@ -193,7 +238,7 @@ class HfOpener {
           "dimensions and must not be empty",
           stored.path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
     const bool flat = tensor.shape.size() == 1;
-    model.tensors.push_back({.name = tensor.name,
+    model.tensors.push_back({.name = Spelled(tensor.name),
                              .dtype = *tensor.dtype,
                              .rows = flat ? 1 : tensor.shape[0],
                              .cols = tensor.shape.back(),
