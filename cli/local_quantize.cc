@@ -52,7 +52,8 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
     json::array tensors;
     for (const PlannedTensor& t : TensorsOf(model, plan, target)) {
       json::array shape;
-      if (t.dims > 1) shape.push_back(t.rows);
+      if (t.dims > 2) shape.push_back(t.matrices);
+      if (t.dims > 1) shape.push_back(t.rows / t.matrices);
       shape.push_back(t.cols);
       tensors.push_back({{"name", t.name},
                          {"shape", shape},

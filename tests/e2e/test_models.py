@@ -49,6 +49,7 @@ SAYS = {
     "qwen25-tied": {"rope_scaling": "none", "kv_heads": 2, "tied_embeddings": True},
     "qwen3": {"rope_scaling": "none", "head_dim": 64, "context": 40960, "tied_embeddings": False},
     "qwen3-tied": {"rope_scaling": "none", "head_dim": 32, "kv_heads": 1, "tied_embeddings": True},
+    "qwen3moe": {"rope_scaling": "none", "head_dim": 64, "experts": 6, "experts_used": 2, "expert_width": 96},
     "phi15": {"rope_scaling": "none", "head_dim": 32, "rope_dims": 16, "tied_embeddings": False},
     "phi2": {"rope_scaling": "none", "head_dim": 80, "rope_dims": 32, "tied_embeddings": False},
     "granite": {"rope_scaling": "none", "kv_heads": 2, "context": 131072, "tied_embeddings": True},
@@ -182,6 +183,9 @@ class Families(ModelTest):
 
     def test_qwen3_tied(self):
         self.check("qwen3-tied", shards=2)
+
+    def test_qwen3moe(self):
+        self.check("qwen3moe", shards=2)
 
     def test_phi15(self):
         self.check("phi15", dtypes=("F16",))

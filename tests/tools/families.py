@@ -26,7 +26,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"},
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"},
+           "qwen3moe": {"head_norms", "experts"}, "phi2": {"phi_names"},
            "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"}}
 
 
@@ -51,6 +52,7 @@ class Family:
     merges_as_pairs: bool = False
     more_merges: tuple = ()  # beyond those that a text gives
     adapters: bool = False   # each product's weight is a base_layer, with adapters and encoders beside it
+    experts: int = 0   # of a layer; their own width, and how many a token goes through, are in the config
     # Found out while writing.
     vocab: int = 0
     ids: dict = field(default_factory=dict)  # of the added tokens, by text
@@ -127,6 +129,13 @@ def qwen3(**config):
             "attention_bias": False, "rms_norm_eps": 1e-06, "rope_theta": 1000000, "rope_scaling": None,
             "max_position_embeddings": 40960, "sliding_window": None, "max_window_layers": 28,
             "use_sliding_window": False, "bos_token_id": 151643, "eos_token_id": "<|im_end|>", **config}
+
+
+def qwen3moe(experts, **config):
+    """Of Qwen3-30B-A3B."""
+    return qwen3(architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", decoder_sparse_step=1, mlp_only_layers=[],
+                 moe_intermediate_size=96, norm_topk_prob=True, num_experts=experts, num_experts_per_tok=2,
+                 output_router_logits=False, router_aux_loss_coef=0.001, **config)
 
 
 PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
@@ -259,6 +268,9 @@ FAMILIES = {
     "qwen3-tied": lambda: Family(
         "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "qwen3moe": lambda: Family(
+        "qwen3moe", qwen3moe(6), kv_heads=2, head_dim=64, experts=6, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
+        tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
         tokenizer_config=PHI2_TOKENIZER),
@@ -303,6 +315,17 @@ def phi_tensors(f):
     yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
+def expert_tensors(f, router, prefix, names, part):
+    """Scores far apart: a token whose experts change with a rounding is no measure of anything."""
+    fan, width = 1 / math.sqrt(f.hidden), f.config.get("moe_intermediate_size", f.intermediate)
+    gate, up, down = names
+    yield router, (f.experts, f.hidden), 4 * fan
+    for e in range(f.experts):
+        yield f"{prefix}{e}.{gate}.weight", (width, f.hidden), 1.5 * fan
+        yield f"{prefix}{e}.{up}.weight", (width, f.hidden), 1.5 * fan
+        yield f"{prefix}{e}.{down}.weight", (f.hidden, width), part / math.sqrt(width)
+
+
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
     if f.has("phi_names"):
@@ -334,6 +357,9 @@ def tensors(f):
             yield p + "self_attn.k_norm.weight", (f.dim,), 0.3
         yield p + "self_attn.o_proj.weight", (f.hidden, q), part / math.sqrt(q)
         yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
+        if f.has("experts"):
+            yield from expert_tensors(f, p + "mlp.gate.weight", p + "mlp.experts.", ("gate_proj", "up_proj", "down_proj"), part)
+            continue
         if f.has("fused"):
             yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
         else:

@@ -87,7 +87,8 @@ class DequantizedOpener {
       QF_RETURN_IF_ERROR(TakeFloats(tensor, weight, dtype));
     }
     weights.push_back(weight);
-    description.tensors.push_back({tensor.name, dtype, tensor.rows, tensor.cols, tensor.dims});
+    description.tensors.push_back(
+        {tensor.name, dtype, tensor.rows, tensor.cols, tensor.dims, tensor.matrices});
     return absl::OkStatus();
   }
 

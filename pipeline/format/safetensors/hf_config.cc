@@ -10,6 +10,7 @@
 #include "common/base/nearest.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
+#include "pipeline/format/safetensors/hf_experts.h"
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/rope.h"
 
@@ -249,6 +250,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
   QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
+  QF_RETURN_IF_ERROR(ReadExperts(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));

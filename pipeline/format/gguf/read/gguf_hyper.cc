@@ -105,6 +105,12 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.rope_theta = static_cast<float>(keys.Float("rope.freq_base").value_or(10000.0));
   h.sliding_window = keys.Integer("attention.sliding_window").value_or(0);
   h.original_context = keys.Integer("rope.scaling.original_context_length").value_or(h.context);
+  if (family.experts) {
+    h.experts = keys.NeedInteger(family.experts->count.gguf);
+    h.experts_used = keys.NeedInteger(family.experts->used.gguf);
+    const std::string_view width = family.experts->width.gguf;
+    h.expert_width = width.empty() ? h.intermediate : keys.NeedInteger(width);
+  }
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
   h.vocab = EmbeddingRows(file, embedding);
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
