@@ -9,6 +9,7 @@ const Family& Phi3();
 const Family& Llama();
 const Family& Qwen2();
 const Family& Qwen3();
+const Family& Qwen3Moe();
 const Family& Phi2();
 const Family& Granite();
 const Family& Smollm3();
@@ -17,7 +18,8 @@ const Family& Bert();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(), &Llama(), &Qwen2(), &Qwen3(), &Phi2(), &Granite(), &Smollm3(), &Gemma(), &Bert(),
+      &Phi3(), &Llama(),   &Qwen2(),   &Qwen3(), &Qwen3Moe(),
+      &Phi2(), &Granite(), &Smollm3(), &Gemma(), &Bert(),
   };
   return families;
 }

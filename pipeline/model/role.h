@@ -44,8 +44,12 @@ enum class Role {
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnRouter,      // a row of scores per expert
+  kFfnGateExpert,  // of each expert, as all roles of experts
+  kFfnUpExpert,
+  kFfnDownExpert,
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownBias) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
@@ -58,6 +62,8 @@ enum class Extent {
   kQueries,       // heads * head_dim
   kKeys,          // kv_heads * head_dim; of values too
   kHead,          // head_dim
+  kExperts,       // experts
+  kExpertWidth,   // expert_width
 };
 
 struct RoleInfo {
@@ -70,6 +76,7 @@ struct RoleInfo {
   bool rotated = false;
   // What is added to the product with it, or to the norm, where a family has that.
   std::optional<Role> bias = std::nullopt;
+  bool of_expert = false;  // a layer has one of each expert
 };
 
 const RoleInfo& Info(Role role);

@@ -50,7 +50,7 @@ class Execution {
 
  private:
   absl::StatusOr<int> Workers() const {
-    const uint64_t each = buffers_.total() + sink_.scratch_bytes();
+    const uint64_t each = buffers_.total() + sink_.scratch_bytes() + source_.scratch_bytes();
     const uint64_t fit = options_.memory_bytes / each;
     if (fit == 0)
       return InvalidArgument("a memory budget of {} is too small: this plan needs at least {}",

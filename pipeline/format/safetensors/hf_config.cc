@@ -7,8 +7,10 @@
 #include <cmath>
 
 #include "common/base/json.h"
+#include "common/base/nearest.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
+#include "pipeline/format/safetensors/hf_experts.h"
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/rope.h"
 
@@ -35,15 +37,16 @@ absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   if (name.empty())
     return InvalidArgument("{}: neither 'architectures' nor 'model_type' names the model's class",
                            config.where());
-  std::string supported;
+  std::vector<std::string_view> supported;
   for (const Family* family : Families()) {
     for (const HfClass& known : family->classes) {
       if (name == known.name || name == known.model_type) return KnownClass{family, &known};
-      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.name);
+      supported.push_back(known.name);
     }
   }
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}",
-                       config.where(), name, supported);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      config.where(), Shown(name), NearestName(name, supported), fmt::join(supported, ", "));
 }
 
 std::vector<float> Floats(JsonMembers& from, std::string_view key) {
@@ -179,11 +182,6 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
                          config.where(), Shown(positions));
   if (family.encoder && config.Bool("is_decoder").value_or(false))
     return Unimplemented("{}: is_decoder is not supported for {}", config.where(), family.name);
-  if (config.Any("quantization_config") != nullptr)
-    return Unimplemented(
-        "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
-        "F16 or BF16",
-        config.where());
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
@@ -258,8 +256,11 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.family = known.family;
+  out.beside_adapters = known.is->beside_adapters;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
+  QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
+  QF_RETURN_IF_ERROR(ReadExperts(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));

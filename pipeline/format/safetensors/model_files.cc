@@ -16,7 +16,7 @@ namespace {
 using Part = ModelFile::Part;
 
 constexpr std::string_view kConfig = "config.json", kSafetensors = ".safetensors", kGguf = ".gguf",
-                           kGgufMagic = "GGUF", kHubFolder = "models--";
+                           kTemplate = ".jinja", kGgufMagic = "GGUF", kHubFolder = "models--";
 constexpr uint64_t kMaxRevisionBytes = 256;
 constexpr size_t kNamed = 8;  // so many names are enough for an error
 
@@ -138,6 +138,7 @@ class FolderResolver {
         QF_RETURN_IF_ERROR(
             Take(std::string(known.name), known.part,
                  known.name == "tokenizer.model" ? Expected::kBinary : Expected::kText));
+    QF_RETURN_IF_ERROR(TakeTemplates());
     if (Has(kModulesFile)) QF_RETURN_IF_ERROR(TakePooling());
     for (const std::string& name : names_)
       if (IsAttachment(name) && !files_.List(result_.folder / name).ok())  // a folder LICENSES
@@ -166,6 +167,17 @@ class FolderResolver {
   absl::Status Take(const std::string& name, Part part, Expected expected) {
     QF_ASSIGN_OR_RETURN(const uint64_t size, CheckNature(files_, result_.folder / name, expected));
     result_.files.push_back({part, name, size});
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeTemplates() {
+    if (!Has(kTemplateFolder)) return absl::OkStatus();
+    const std::string folder(kTemplateFolder);
+    const auto names = files_.List(result_.folder / folder);
+    if (!names.ok()) return absl::OkStatus();  // a file, which says nothing to anybody
+    for (const std::string& name : *names)
+      if (name.ends_with(kTemplate) && !name.starts_with('.'))
+        QF_RETURN_IF_ERROR(Take(folder + "/" + name, Part::kTokenizer, Expected::kText));
     return absl::OkStatus();
   }
 

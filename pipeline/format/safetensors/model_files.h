@@ -33,6 +33,9 @@ struct ModelFile {
 };
 std::string_view PartName(ModelFile::Part part);  // "weights"
 
+// transformers' folder of a model's other chat templates, each a file NAME.jinja.
+inline constexpr std::string_view kTemplateFolder = "additional_chat_templates";
+
 struct ModelFiles {
   fs::path folder;
   std::string name;  // of the model, for people: that of its folder or file

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
+
+#include "common/base/nearest.h"
 
 #include "pipeline/format/gguf/read/gguf_names.h"
 
@@ -77,8 +80,11 @@ absl::StatusOr<const Family*> ReadFamily(const GgufFile& file) {
   if (!name)
     return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
   if (const Family* family = FindFamily(*name)) return family;
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", file.name(),
-                       *name, FamilyNames());
+  std::vector<std::string_view> supported;
+  for (const Family* family : Families()) supported.push_back(family->name);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      file.name(), *name, NearestName(*name, supported), FamilyNames());
 }
 
 absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const Family& family) {
@@ -99,6 +105,12 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.rope_theta = static_cast<float>(keys.Float("rope.freq_base").value_or(10000.0));
   h.sliding_window = keys.Integer("attention.sliding_window").value_or(0);
   h.original_context = keys.Integer("rope.scaling.original_context_length").value_or(h.context);
+  if (family.experts) {
+    h.experts = keys.NeedInteger(family.experts->count.gguf);
+    h.experts_used = keys.NeedInteger(family.experts->used.gguf);
+    const std::string_view width = family.experts->width.gguf;
+    h.expert_width = width.empty() ? h.intermediate : keys.NeedInteger(width);
+  }
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
   h.vocab = RowsOf(file, embedding);
   if (family.encoder)

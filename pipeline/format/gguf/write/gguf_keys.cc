@@ -50,6 +50,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   integer("embedding_length", h.hidden);
   integer("block_count", h.layers);
   integer("feed_forward_length", h.intermediate);
+  if (family.experts) {
+    integer(family.experts->count.gguf, h.experts);
+    integer(family.experts->used.gguf, h.experts_used);
+    if (!family.experts->width.gguf.empty()) integer(family.experts->width.gguf, h.expert_width);
+  }
   integer("attention.head_count", h.heads);
   integer("attention.head_count_kv", h.kv_heads);
   integer("attention.key_length", h.head_dim);

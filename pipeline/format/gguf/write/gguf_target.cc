@@ -67,7 +67,7 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
   }
   for (GgufTensor& tensor : tensors)
     tensor.offset = writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols,
-                                     tensor.is.dims);
+                                     tensor.is.dims, tensor.is.matrices);
 
   std::string header = writer.Header();
   const uint64_t data_at = header.size();
