@@ -61,6 +61,7 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
+  int64_t token_types = 0;                               // of an encoder, which has one at least
   // Of families whose feed-forward parts are experts; otherwise 0. Each token goes through
   // experts_used of a layer's experts, which widen it to expert_width.
   int64_t experts = 0, experts_used = 0, expert_width = 0;

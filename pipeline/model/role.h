@@ -14,6 +14,10 @@ namespace quantfleet::pipeline {
 // whether a source or a target fuses q, k, v (or gate, up) or not. The numbers are nowhere stored.
 enum class Role {
   kTokenEmbedding,
+  kPositionEmbedding,  // added to it, a row per position, and a row per type of token
+  kTokenTypes,
+  kEmbeddingNorm,  // of the sum
+  kEmbeddingNormBias,
   kOutputNorm,
   kOutputNormBias,
   kOutputHead,
@@ -30,6 +34,10 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
+  kAttnOutputNormBias,
+  kLayerOutputNorm,
+  kLayerOutputNormBias,
   kFfnNorm,
   kFfnGate,
   kFfnUp,
@@ -47,6 +55,8 @@ inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
 enum class Extent {
   kOne,           // as rows: a vector
   kVocab,         // vocab
+  kContext,       // context
+  kTokenTypes,    // token_types
   kHidden,        // hidden
   kIntermediate,  // intermediate
   kQueries,       // heads * head_dim

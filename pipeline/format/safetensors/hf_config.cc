@@ -146,6 +146,10 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
+  if (family.encoder) {
+    h.tied_embeddings = true;  // there is no head
+    h.token_types = config.Integer("type_vocab_size").value_or(2);
+  }
   for (const FamilyScalar& scalar : family.scalars)
     h.*scalar.value = static_cast<float>(config.NeedNumber(scalar.name.hf));
   const auto head_dim = config.Integer("head_dim");
@@ -172,6 +176,12 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
       return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
                            Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
   }
+  const std::string positions = config.Text("position_embedding_type").value_or("absolute");
+  if (family.encoder && positions != "absolute")
+    return Unimplemented("{}: position_embedding_type '{}' is not supported; only absolute is",
+                         config.where(), Shown(positions));
+  if (family.encoder && config.Bool("is_decoder").value_or(false))
+    return Unimplemented("{}: is_decoder is not supported for {}", config.where(), family.name);
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();

@@ -196,7 +196,10 @@ class HfOpener {
 
   absl::Status Take(const ShardTensor& stored) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(stored.tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(stored.tensor.name) ||
+        std::ranges::find(model.family->left_out, stored.tensor.name) !=
+            model.family->left_out.end())
+      return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&

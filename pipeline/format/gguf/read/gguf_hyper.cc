@@ -67,9 +67,9 @@ absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
   return absl::OkStatus();
 }
 
-int64_t EmbeddingRows(const GgufFile& file, std::string_view name) {
-  const GgufTensor* embedding = file.FindTensor(name);
-  return embedding == nullptr ? 0 : embedding->dims[1];
+int64_t RowsOf(const GgufFile& file, std::string_view name) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  return tensor == nullptr ? 0 : tensor->dims[1];
 }
 
 }  // namespace
@@ -111,7 +111,9 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
     h.expert_width = width.empty() ? h.intermediate : keys.NeedInteger(width);
   }
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
-  h.vocab = EmbeddingRows(file, embedding);
+  h.vocab = RowsOf(file, embedding);
+  if (family.encoder)
+    h.token_types = RowsOf(file, TensorName(family, Dialect::kGguf, Role::kTokenTypes));
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
   QF_RETURN_IF_ERROR(keys.status());
   if (h.vocab == 0) return InvalidArgument("{}: tensor '{}' is missing", file.name(), embedding);

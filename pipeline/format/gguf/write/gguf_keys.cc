@@ -5,6 +5,7 @@
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/read/gguf_wordpiece.h"
 #include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
 
@@ -63,6 +64,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
     out.AddF32(key(scalar.name.gguf), h.*scalar.value);
   if (family.gguf_states_window || h.sliding_window > 0)
     integer("attention.sliding_window", h.sliding_window);
+  if (family.encoder) {
+    out.AddBool(key("attention.causal"), false);
+    out.AddU32(kTokenTypesKey, static_cast<uint32_t>(h.token_types));
+    return;
+  }
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
   if (family.gguf_states_window || h.original_context != h.context)
@@ -87,7 +93,7 @@ void WriteEmbedding(const ModelDescription& model, GgufWriter& out) {
   if (use.any_dimensions) out.AddBool(kAnyDimensionsKey, true);
 }
 
-void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
+void WriteTokens(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   std::vector<std::string> texts;
   std::vector<float> scores;
   std::vector<int32_t> types;
@@ -95,7 +101,9 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
   scores.reserve(t.tokens.size());
   types.reserve(t.tokens.size());
   for (const text::Token& token : t.tokens) {
-    texts.push_back(token.text);
+    texts.push_back(encoder && t.kind == text::TokenizerData::Kind::kWordPiece
+                        ? ToGgufWordPiece(token.text)
+                        : token.text);
     scores.push_back(token.score);
     types.push_back(static_cast<int32_t>(token.type));
   }
@@ -149,19 +157,23 @@ TurnEnds ChooseTurnEnds(const text::TokenizerData& t) {
   return out;
 }
 
-void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
+void WriteTokenizer(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   if (t.kind == text::TokenizerData::Kind::kNone) {
     out.AddText("tokenizer.ggml.model", "no_vocab");
     return;
   }
   out.AddText("tokenizer.ggml.model", GgmlModel(t.kind));
   out.AddText("tokenizer.ggml.pre", t.pre);
-  WriteTokens(t, out);
+  WriteTokens(t, encoder, out);
   const auto id = [&](std::string_view key, const std::optional<int32_t>& value) {
     if (value) out.AddU32(key, static_cast<uint32_t>(*value));
   };
   id("tokenizer.ggml.bos_token_id", t.bos);
   id("tokenizer.ggml.eos_token_id", t.eos);
+  if (encoder && t.kind == text::TokenizerData::Kind::kWordPiece) {
+    id(kClsKey, t.bos);
+    id(kSepKey, t.eos);
+  }
   const TurnEnds turn = ChooseTurnEnds(t);
   id("tokenizer.ggml.eot_token_id", turn.eot);
   id("tokenizer.ggml.eom_token_id", turn.eom);
@@ -189,7 +201,7 @@ void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& 
   WriteGeneral(model, recipe, out);
   WriteHyperparameters(model, out);
   WriteEmbedding(model, out);
-  WriteTokenizer(model.tokenizer, out);
+  WriteTokenizer(model.tokenizer, model.family->encoder, out);
 }
 
 }  // namespace quantfleet::pipeline
