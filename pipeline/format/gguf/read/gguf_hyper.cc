@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "common/base/nearest.h"
-
 #include "pipeline/format/gguf/read/gguf_names.h"
 
 namespace quantfleet::pipeline {
