@@ -67,11 +67,11 @@ class HfOpener {
     beside_adapters_ = config.beside_adapters;
     QF_RETURN_IF_ERROR(OpenShards());
     if (left_out_ > 0)
-      model.notes.push_back(fmt::format(
-          "the model does more than text: {} tensors of its adapters and encoders are left out, "
-          "and "
-          "what is made of it takes text alone; --lora merges an adapter that has a folder",
-          left_out_));
+      model.notes.push_back(
+          fmt::format("the model does more than text: {} tensors of its adapters and encoders are "
+                      "left out, and "
+                      "what is made of it takes text; --lora merges an adapter that has a folder",
+                      left_out_));
     QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
     // An embedding model does without one, whatever its config.json says.
@@ -218,7 +218,8 @@ class HfOpener {
                              .dtype = type,
                              .rows = packed.rows,
                              .cols = packed.cols,
-                             .dims = 2,
+                             .dims = packed.matrices == 1 ? 2 : 3,
+                             .matrices = packed.matrices,
                              .packed = method.empty() ? codes.tensor.dtype_name : method});
     source_->places_.push_back({codes.shard, codes.tensor.offset,
                                 static_cast<uint64_t>(packed.rows * RowBytes(type, packed.cols)),
