@@ -78,7 +78,8 @@ TEST_P(EveryFamily, NamesEachTensorOnceInEachDialect) {
           << name;
       EXPECT_EQ(name.find('*'), std::string::npos);
       EXPECT_TRUE(name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight")) << name;
-      EXPECT_EQ(name.find("s.1.") != std::string::npos || name.find("blk.1.") == 0,
+      EXPECT_EQ(name.find("s.1.") != std::string::npos ||
+                    name.find("layer.1.") != std::string::npos || name.find("blk.1.") == 0,
                 layer == 1 || (expert == 1 && !StacksExperts(family, dialect, role)))
           << name;
     }
