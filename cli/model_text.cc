@@ -47,6 +47,11 @@ json::object HyperJson(const Hyperparameters& h) {
                    {"rope_scaling", kScalings[static_cast<size_t>(h.rope_scaling.kind)]},
                    {"tied_embeddings", h.tied_embeddings}};
   if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
+  if (h.experts > 0) {
+    out["experts"] = h.experts;
+    out["experts_used"] = h.experts_used;
+    out["expert_width"] = h.expert_width;
+  }
   return out;
 }
 
@@ -178,11 +183,14 @@ json::object DescribeModel(const ModelSource& source) {
   uint64_t bytes = 0;
   for (const SourceTensor& t : model.tensors) {
     json::array shape;
-    if (t.dims > 1) shape.push_back(t.rows);
+    if (t.dims > 2) shape.push_back(t.matrices);
+    if (t.dims > 1) shape.push_back(t.rows / t.matrices);
     shape.push_back(t.cols);
     const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
-    tensors.push_back(
-        {{"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}});
+    json::object tensor{
+        {"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}};
+    if (!t.packed.empty()) tensor["quantized"] = t.packed;
+    tensors.push_back(std::move(tensor));
     bytes += size;
   }
   for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,11 +17,12 @@
 
 namespace quantfleet::pipeline {
 
-// Whose words: Hugging Face's checkpoints (MLX, ONNX and OpenVINO use them too), or GGUF's.
-enum class Dialect { kHf, kGguf };
+// Whose words: Hugging Face's checkpoints (ONNX and OpenVINO use them too), GGUF's, or MLX's.
+enum class Dialect { kHf, kGguf, kMlx };
 
+// MLX's files are spelled as Hugging Face's where no third name is given.
 struct Spelled {
-  std::string_view hf, gguf;
+  std::string_view hf, gguf, mlx = {};
 };
 
 enum class Presence {
@@ -30,7 +32,9 @@ enum class Presence {
 
 struct FamilyTensor {
   Role role;
-  Spelled name;  // of a layer's tensor without the layer: "self_attn.q_proj.weight"
+  // Of a layer's tensor without the layer: "self_attn.q_proj.weight". An expert's has its number
+  // where the name has a star; one without a star holds all experts, one upon the other.
+  Spelled name;
   Presence presence = Presence::kAlways;
   // What Hugging Face's files leave out of each value, which all others have in it: Gemma's norms
   // are computed with w + 1.
@@ -57,11 +61,28 @@ enum class Norm {
 enum class Activation {
   kSilu,      // x * sigmoid(x)
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
+  kGeluErf,   // 0.5 x (1 + erf(x / sqrt(2)))
 };
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
 // "gelu" is what Gemma's early files call it.
 inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
+inline constexpr std::string_view kGeluErfNames[] = {"gelu"};
 inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
+
+// How a token's experts are chosen of the scores that the router gives them, and weighed.
+enum class Routing {
+  // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
+  // chosen weights are made to sum to 1, is the same.
+  kSoftmaxOfChosen,
+};
+
+// Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
+// architecture.
+struct ExpertsOf {
+  Routing routing = Routing::kSoftmaxOfChosen;
+  Spelled count, used;
+  Spelled width = {};  // no name: an expert is as wide as intermediate_size says
+};
 
 // How a layer's two parts join the residual stream.
 enum class Residual {
@@ -87,6 +108,10 @@ struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
   std::string_view model_type;  // "llama"; GenAI's type as well
   Window window = Window::kIgnored;
+  // Its checkpoints have each product's weight as base_layer beside adapters, and encoders of
+  // images and sound. Those are left out.
+  bool beside_adapters = false;
+  bool headless = false;  // it generates no text: it is an embedding model's
 };
 
 // Members of config.json that not every class has.
@@ -97,6 +122,7 @@ enum class ConfigMember {
   kSlidingWindow,
   kNoBiases,  // that there are none
   kNoRopeLayers,
+  kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
 // Which models of 80 layers llama.cpp takes for one of 70B when it mixes types.
@@ -113,9 +139,14 @@ struct Family {
   Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
   // Tensors that a checkpoint may have in place of those that they fuse.
   std::span<const FusedTensor> fused = {};
+  // Tensors that Hugging Face's files may have beside them, and that nobody runs.
+  std::span<const std::string_view> left_out = {};
   bool tied_by_default = false;  // what config.json means where it does not say
   bool writes_fused = false;     // the published files have them, and so have ours
 
+  // Every token of a text sees every other, norms stand behind each part and none before the
+  // output. Its models make embeddings alone.
+  bool encoder = false;
   Norm norm = Norm::kRms;
   // config.json's member, and GGUF's key below the architecture.
   Spelled epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
@@ -125,6 +156,7 @@ struct Family {
   std::span<const std::string_view> hidden_act = kSiluNames;
   Residual residual = Residual::kSequential;
   std::span<const FamilyScalar> scalars = {};
+  std::optional<ExpertsOf> experts = std::nullopt;
   bool scales_embedding_by_root = false;  // what it looks up times sqrt(hidden), as no file says
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
@@ -148,6 +180,8 @@ struct Family {
 
 // All families, each once.
 std::span<const Family* const> Families();
+// Those whose models may generate text: all but encoders.
+std::span<const Family* const> Decoders();
 // By Family::name; null: there is none.
 const Family* FindFamily(std::string_view name);
 // "phi3, llama and qwen2": those that have it, or all.
@@ -163,10 +197,16 @@ const FusedTensor* FindFused(const Family& family, Role role);
 // Whether rotary embedding turns the layer's q and k.
 bool TurnsLayer(const Family& family, int64_t layer);
 
+// Whether that dialect's files hold all experts of a layer in one tensor of the role.
+bool StacksExperts(const Family& family, Dialect dialect, Role role);
+
 // "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
-std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer);
-// The tensor of the role alone. `layer` is -1 for what is not of a layer. The family has the role.
-std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1);
+std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer,
+                            int expert = -1);
+// The tensor of the role alone. `layer` is -1 for what is not of a layer, `expert` for what is not
+// of an expert. The family has the role.
+std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1,
+                       int expert = -1);
 // The tensor that the family's files keep the role in: the fused one where they fuse.
 std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
 // What that dialect's files leave out of the role's values.

@@ -1,21 +1,22 @@
 // Phi-1, Phi-1.5 and Phi-2: one LayerNorm before attention and the feed-forward part, which run
 // side by side; biases everywhere, GELU without a gate, heads that turn in part.
 #include "pipeline/family/family.h"
+#include "pipeline/family/tensors.h"
 
 namespace quantfleet::pipeline {
 
 const Family& Phi2() {
   static constexpr HfClass kClasses[] = {{"PhiForCausalLM", "phi"}};
   static constexpr FamilyTensor kTensors[] = {
-      {Role::kTokenEmbedding, {"model.embed_tokens.weight", "token_embd.weight"}},
-      {Role::kAttnNorm, {"input_layernorm.weight", "attn_norm.weight"}},
+      tensors::kEmbedding,
+      tensors::kAttnNorm,
       {Role::kAttnNormBias, {"input_layernorm.bias", "attn_norm.bias"}},
-      {Role::kAttnQ, {"self_attn.q_proj.weight", "attn_q.weight"}},
-      {Role::kAttnK, {"self_attn.k_proj.weight", "attn_k.weight"}},
-      {Role::kAttnV, {"self_attn.v_proj.weight", "attn_v.weight"}},
-      {Role::kAttnQBias, {"self_attn.q_proj.bias", "attn_q.bias"}},
-      {Role::kAttnKBias, {"self_attn.k_proj.bias", "attn_k.bias"}},
-      {Role::kAttnVBias, {"self_attn.v_proj.bias", "attn_v.bias"}},
+      tensors::kQ,
+      tensors::kK,
+      tensors::kV,
+      tensors::kQBias,
+      tensors::kKBias,
+      tensors::kVBias,
       {Role::kAttnOutput, {"self_attn.dense.weight", "attn_output.weight"}},
       {Role::kAttnOutputBias, {"self_attn.dense.bias", "attn_output.bias"}},
       {Role::kFfnUp, {"mlp.fc1.weight", "ffn_up.weight"}},
@@ -24,12 +25,12 @@ const Family& Phi2() {
       {Role::kFfnDownBias, {"mlp.fc2.bias", "ffn_down.bias"}},
       {Role::kOutputNorm, {"model.final_layernorm.weight", "output_norm.weight"}},
       {Role::kOutputNormBias, {"model.final_layernorm.bias", "output_norm.bias"}},
-      {Role::kOutputHead, {"lm_head.weight", "output.weight"}},
+      tensors::kHead,
       {Role::kOutputHeadBias, {"lm_head.bias", "output.bias"}},
   };
   // As GGUF files have them that were made before Hugging Face's classes took q, k and v apart.
   static constexpr FusedTensor kFused[] = {
-      {kQkv, {"self_attn.qkv_proj.weight", "attn_qkv.weight"}},
+      tensors::kFusedQkv,
       {kQkvBias, {"self_attn.qkv_proj.bias", "attn_qkv.bias"}},
   };
   static constexpr ConfigMember kConfigMembers[] = {ConfigMember::kPartialRotaryFactor};

@@ -1,31 +1,17 @@
 // Qwen 2 and 2.5: Llama's shape with biases on q, k and v.
 #include "pipeline/family/family.h"
+#include "pipeline/family/tensors.h"
 
 namespace quantfleet::pipeline {
 
 const Family& Qwen2() {
   static constexpr HfClass kClasses[] = {{"Qwen2ForCausalLM", "qwen2"}};
   static constexpr FamilyTensor kTensors[] = {
-      {Role::kTokenEmbedding, {"model.embed_tokens.weight", "token_embd.weight"}},
-      {Role::kAttnNorm, {"input_layernorm.weight", "attn_norm.weight"}},
-      {Role::kAttnQ, {"self_attn.q_proj.weight", "attn_q.weight"}},
-      {Role::kAttnK, {"self_attn.k_proj.weight", "attn_k.weight"}},
-      {Role::kAttnV, {"self_attn.v_proj.weight", "attn_v.weight"}},
-      {Role::kAttnQBias, {"self_attn.q_proj.bias", "attn_q.bias"}},
-      {Role::kAttnKBias, {"self_attn.k_proj.bias", "attn_k.bias"}},
-      {Role::kAttnVBias, {"self_attn.v_proj.bias", "attn_v.bias"}},
-      {Role::kAttnOutput, {"self_attn.o_proj.weight", "attn_output.weight"}},
-      {Role::kFfnNorm, {"post_attention_layernorm.weight", "ffn_norm.weight"}},
-      {Role::kFfnGate, {"mlp.gate_proj.weight", "ffn_gate.weight"}},
-      {Role::kFfnUp, {"mlp.up_proj.weight", "ffn_up.weight"}},
-      {Role::kFfnDown, {"mlp.down_proj.weight", "ffn_down.weight"}},
-      {Role::kOutputNorm, {"model.norm.weight", "output_norm.weight"}},
-      {Role::kOutputHead, {"lm_head.weight", "output.weight"}},
-  };
-  static constexpr FusedTensor kFused[] = {
-      {kQkv, {"self_attn.qkv_proj.weight", "attn_qkv.weight"}},
-      {kGateUp, {"mlp.gate_up_proj.weight", "ffn_up.weight"}},  // GGUF's, as up alone
-  };
+      tensors::kEmbedding,  tensors::kAttnNorm,   tensors::kQ,     tensors::kK,
+      tensors::kV,          tensors::kQBias,      tensors::kKBias, tensors::kVBias,
+      tensors::kAttnOutput, tensors::kFfnNorm,    tensors::kGate,  tensors::kUp,
+      tensors::kDown,       tensors::kOutputNorm, tensors::kHead};
+  static constexpr FusedTensor kFused[] = {tensors::kFusedQkv, tensors::kFusedGateUp};
   static constexpr ConfigMember kConfigMembers[] = {ConfigMember::kHeadDim};
   static constexpr Family kFamily{
       .name = "qwen2",

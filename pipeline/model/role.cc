@@ -9,6 +9,11 @@ using enum Extent;
 
 constexpr std::array kTable{
     RoleInfo{Role::kTokenEmbedding, "token_embedding", kVocab, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kPositionEmbedding, "position_embedding", kContext, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kTokenTypes, "token_types", kTokenTypes, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kEmbeddingNorm, "embedding_norm", kOne, kHidden, /*of_layer=*/false, false,
+             Role::kEmbeddingNormBias},
+    RoleInfo{Role::kEmbeddingNormBias, "embedding_norm_bias", kOne, kHidden, /*of_layer=*/false},
     RoleInfo{Role::kOutputNorm, "output_norm", kOne, kHidden, /*of_layer=*/false, false,
              Role::kOutputNormBias},
     RoleInfo{Role::kOutputNormBias, "output_norm_bias", kOne, kHidden, /*of_layer=*/false},
@@ -28,12 +33,25 @@ constexpr std::array kTable{
     RoleInfo{Role::kAttnOutput, "attn_output", kHidden, kQueries, true, false,
              Role::kAttnOutputBias},
     RoleInfo{Role::kAttnOutputBias, "attn_output_bias", kOne, kHidden},
+    RoleInfo{Role::kAttnOutputNorm, "attn_output_norm", kOne, kHidden, true, false,
+             Role::kAttnOutputNormBias},
+    RoleInfo{Role::kAttnOutputNormBias, "attn_output_norm_bias", kOne, kHidden},
+    RoleInfo{Role::kLayerOutputNorm, "layer_output_norm", kOne, kHidden, true, false,
+             Role::kLayerOutputNormBias},
+    RoleInfo{Role::kLayerOutputNormBias, "layer_output_norm_bias", kOne, kHidden},
     RoleInfo{Role::kFfnNorm, "ffn_norm", kOne, kHidden},
     RoleInfo{Role::kFfnGate, "ffn_gate", kIntermediate, kHidden},
     RoleInfo{Role::kFfnUp, "ffn_up", kIntermediate, kHidden, true, false, Role::kFfnUpBias},
     RoleInfo{Role::kFfnUpBias, "ffn_up_bias", kOne, kIntermediate},
     RoleInfo{Role::kFfnDown, "ffn_down", kHidden, kIntermediate, true, false, Role::kFfnDownBias},
     RoleInfo{Role::kFfnDownBias, "ffn_down_bias", kOne, kHidden},
+    RoleInfo{Role::kFfnRouter, "ffn_router", kExperts, kHidden},
+    RoleInfo{Role::kFfnGateExpert, "ffn_gate_expert", kExpertWidth, kHidden, true, false,
+             std::nullopt, /*of_expert=*/true},
+    RoleInfo{Role::kFfnUpExpert, "ffn_up_expert", kExpertWidth, kHidden, true, false, std::nullopt,
+             /*of_expert=*/true},
+    RoleInfo{Role::kFfnDownExpert, "ffn_down_expert", kHidden, kExpertWidth, true, false,
+             std::nullopt, /*of_expert=*/true},
 };
 
 constexpr bool EachInItsPlace() {

@@ -14,6 +14,10 @@ namespace quantfleet::pipeline {
 // whether a source or a target fuses q, k, v (or gate, up) or not. The numbers are nowhere stored.
 enum class Role {
   kTokenEmbedding,
+  kPositionEmbedding,  // added to it, a row per position, and a row per type of token
+  kTokenTypes,
+  kEmbeddingNorm,  // of the sum
+  kEmbeddingNormBias,
   kOutputNorm,
   kOutputNormBias,
   kOutputHead,
@@ -30,24 +34,36 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
+  kAttnOutputNormBias,
+  kLayerOutputNorm,
+  kLayerOutputNormBias,
   kFfnNorm,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnRouter,      // a row of scores per expert
+  kFfnGateExpert,  // of each expert, as all roles of experts
+  kFfnUpExpert,
+  kFfnDownExpert,
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownBias) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
   kOne,           // as rows: a vector
   kVocab,         // vocab
+  kContext,       // context
+  kTokenTypes,    // token_types
   kHidden,        // hidden
   kIntermediate,  // intermediate
   kQueries,       // heads * head_dim
   kKeys,          // kv_heads * head_dim; of values too
   kHead,          // head_dim
+  kExperts,       // experts
+  kExpertWidth,   // expert_width
 };
 
 struct RoleInfo {
@@ -60,6 +76,7 @@ struct RoleInfo {
   bool rotated = false;
   // What is added to the product with it, or to the norm, where a family has that.
   std::optional<Role> bias = std::nullopt;
+  bool of_expert = false;  // a layer has one of each expert
 };
 
 const RoleInfo& Info(Role role);

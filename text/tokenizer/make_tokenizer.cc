@@ -95,6 +95,7 @@ absl::StatusOr<TokenizerStages> KeyedStages(const TokenizerData& data,
     return InvalidArgument("the tokenizer adds a BOS token but does not define one");
   TokenizerStages out;
   if (data.add_bos) out.before = {*data.bos};
+  if (data.add_eos && data.eos) out.after = {*data.eos};
   const bool spm = data.kind == TokenizerData::Kind::kSpm;
   Vocabulary vocabulary;
   for (const auto& [text, score, type] : data.tokens) {

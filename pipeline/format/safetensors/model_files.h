@@ -18,9 +18,17 @@
 namespace quantfleet::pipeline {
 
 struct ModelFile {
-  enum class Part { kConfiguration, kWeights, kIndex, kTokenizer, kGeneration, kAttachment };
+  enum class Part {
+    kConfiguration,
+    kWeights,
+    kIndex,
+    kTokenizer,
+    kGeneration,
+    kPooling,
+    kAttachment
+  };
   Part part;
-  std::string name;   // in the folder; may have a folder before it
+  std::string name;   // in the folder, or below it: "1_Pooling/config.json"
   uint64_t size = 0;  // bytes
 };
 std::string_view PartName(ModelFile::Part part);  // "weights"

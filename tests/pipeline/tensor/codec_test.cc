@@ -13,6 +13,7 @@
 #include "pipeline/tensor/codecs.h"
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/simd.h"
+#include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -126,7 +127,49 @@ TEST(Codec, DecodesTypesThatAreOnlyReadAsGgmlDoes) {
     EXPECT_NEAR(FindCodec(info.type)->dot(blocks.data(), ones.data(), n), sum, 1e-5 * size)
         << info.name;
   }
-  EXPECT_EQ(types, 9);
+  EXPECT_EQ(types, 17);
+}
+
+// A kernel makes room for so large codes and no larger ones.
+TEST(Codec, UnpackedCodesAreAsLargeAsTheTableSays) {
+  std::mt19937_64 random(9);
+  int types = 0;
+  for (const DTypeInfo& info : kDTypes) {
+    const bool unpacked =
+        info.integer_products && info.integer_products->layout == BlockLayout::kUnpacked;
+    ASSERT_EQ(info.codec->unpack != nullptr, unpacked) << info.name;
+    if (!unpacked) continue;
+    ++types;
+    Bytes bits(static_cast<size_t>(info.block_bytes));
+    int largest = 0;
+    for (int n = 0; n < 2000; ++n) {
+      for (std::byte& b : bits) b = static_cast<std::byte>(random());
+      UnpackedBlock block;
+      info.codec->unpack(bits.data(), block);
+      for (const int8_t code : block.codes) largest = std::max(largest, std::abs(int{code}));
+    }
+    EXPECT_EQ(largest, info.integer_products->largest_code) << info.name;
+  }
+  EXPECT_EQ(types, 11);
+}
+
+// Where the scale is NaN so is every value, also where the scale lies in four pieces: whoever reads
+// the tensor finds it.
+TEST(Codec, AScaleThatIsNaNIsFoundInTheValues) {
+  for (DType type : {DType::kIQ1_S, DType::kIQ1_M, DType::kIQ2_XXS, DType::kIQ2_XS, DType::kIQ2_S,
+                     DType::kIQ3_XXS, DType::kIQ3_S, DType::kQ2_0}) {
+    const DTypeInfo& info = Info(type);
+    Bytes block(static_cast<size_t>(info.block_bytes), std::byte{0x11});
+    if (type == DType::kIQ1_M) {
+      for (size_t i = 0; i < 4; ++i) block[49 + 2 * i] = i == 3 ? std::byte{0x71} : std::byte{0xf1};
+    } else {
+      block[0] = std::byte{0xff}, block[1] = std::byte{0x7f};
+    }
+    std::vector<float> values(static_cast<size_t>(info.block_elements));
+    FindCodec(type)->decode(block.data(), info.block_elements, values.data());
+    for (const float v : values) EXPECT_TRUE(std::isnan(v)) << info.name;
+    EXPECT_EQ(FindNonFinite(values.data(), info.block_elements), 0) << info.name;
+  }
 }
 
 TEST(Codec, TwinsGiveTheScalarBits) {

@@ -1,9 +1,11 @@
 #include "pipeline/format/gguf/write/gguf_keys.h"
 
+#include <algorithm>
 #include <string>
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/read/gguf_wordpiece.h"
 #include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
 
@@ -48,6 +50,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   integer("embedding_length", h.hidden);
   integer("block_count", h.layers);
   integer("feed_forward_length", h.intermediate);
+  if (family.experts) {
+    integer(family.experts->count.gguf, h.experts);
+    integer(family.experts->used.gguf, h.experts_used);
+    if (!family.experts->width.gguf.empty()) integer(family.experts->width.gguf, h.expert_width);
+  }
   integer("attention.head_count", h.heads);
   integer("attention.head_count_kv", h.kv_heads);
   integer("attention.key_length", h.head_dim);
@@ -57,6 +64,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
     out.AddF32(key(scalar.name.gguf), h.*scalar.value);
   if (family.gguf_states_window || h.sliding_window > 0)
     integer("attention.sliding_window", h.sliding_window);
+  if (family.encoder) {
+    out.AddBool(key("attention.causal"), false);
+    out.AddU32(kTokenTypesKey, static_cast<uint32_t>(h.token_types));
+    return;
+  }
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
   if (family.gguf_states_window || h.original_context != h.context)
@@ -70,7 +82,18 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
     out.AddF32(key("rope.scaling.attn_factor"), *h.rope_scaling.attention_factor);
 }
 
-void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
+void WriteEmbedding(const ModelDescription& model, GgufWriter& out) {
+  if (!model.embedding) return;
+  const EmbeddingUse& use = *model.embedding;
+  const auto* known = std::ranges::find_if(
+      kPoolingNumbers, [&](const auto& one) { return one.pooling == use.pooling; });
+  out.AddU32(fmt::format("{}.{}", model.family->name, kPoolingKey), known->number);
+  if (!use.dimensions.empty())
+    out.AddI32s(kDimensionsKey, std::vector<int32_t>(use.dimensions.begin(), use.dimensions.end()));
+  if (use.any_dimensions) out.AddBool(kAnyDimensionsKey, true);
+}
+
+void WriteTokens(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   std::vector<std::string> texts;
   std::vector<float> scores;
   std::vector<int32_t> types;
@@ -78,7 +101,9 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
   scores.reserve(t.tokens.size());
   types.reserve(t.tokens.size());
   for (const text::Token& token : t.tokens) {
-    texts.push_back(token.text);
+    texts.push_back(encoder && t.kind == text::TokenizerData::Kind::kWordPiece
+                        ? ToGgufWordPiece(token.text)
+                        : token.text);
     scores.push_back(token.score);
     types.push_back(static_cast<int32_t>(token.type));
   }
@@ -132,19 +157,23 @@ TurnEnds ChooseTurnEnds(const text::TokenizerData& t) {
   return out;
 }
 
-void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
+void WriteTokenizer(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   if (t.kind == text::TokenizerData::Kind::kNone) {
     out.AddText("tokenizer.ggml.model", "no_vocab");
     return;
   }
   out.AddText("tokenizer.ggml.model", GgmlModel(t.kind));
   out.AddText("tokenizer.ggml.pre", t.pre);
-  WriteTokens(t, out);
+  WriteTokens(t, encoder, out);
   const auto id = [&](std::string_view key, const std::optional<int32_t>& value) {
     if (value) out.AddU32(key, static_cast<uint32_t>(*value));
   };
   id("tokenizer.ggml.bos_token_id", t.bos);
   id("tokenizer.ggml.eos_token_id", t.eos);
+  if (encoder && t.kind == text::TokenizerData::Kind::kWordPiece) {
+    id(kClsKey, t.bos);
+    id(kSepKey, t.eos);
+  }
   const TurnEnds turn = ChooseTurnEnds(t);
   id("tokenizer.ggml.eot_token_id", turn.eot);
   id("tokenizer.ggml.eom_token_id", turn.eom);
@@ -171,7 +200,8 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
 void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
   WriteGeneral(model, recipe, out);
   WriteHyperparameters(model, out);
-  WriteTokenizer(model.tokenizer, out);
+  WriteEmbedding(model, out);
+  WriteTokenizer(model.tokenizer, model.family->encoder, out);
 }
 
 }  // namespace quantfleet::pipeline
