@@ -11,10 +11,13 @@ const Family& Phi2();
 const Family& Granite();
 const Family& Smollm3();
 const Family& Gemma();
+const Family& Gemma2();
+const Family& Gemma3();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(), &Llama(), &Qwen2(), &Qwen3(), &Phi2(), &Granite(), &Smollm3(), &Gemma(),
+      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Phi2(),
+      &Granite(), &Smollm3(), &Gemma(), &Gemma2(), &Gemma3(),
   };
   return families;
 }

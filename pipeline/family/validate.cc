@@ -187,6 +187,11 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   for (const FamilyScalar& scalar : family.scalars)
     QF_RETURN_IF_ERROR(Positive(scalar.name.hf, h.*scalar.value));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
+  QF_RETURN_IF_ERROR(InRange("sliding_window_pattern", h.full_every, 0, kMaxLayers));
+  if (h.full_every > 0 && family.full_every == 0)
+    return Internal("{} models have no layers with a window", family.name);
+  if (h.sliding_rope_theta != 0)
+    QF_RETURN_IF_ERROR(Positive("the rotary base of layers with a window", h.sliding_rope_theta));
   return ValidateRope(h);
 }
 

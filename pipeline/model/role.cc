@@ -28,12 +28,14 @@ constexpr std::array kTable{
     RoleInfo{Role::kAttnOutput, "attn_output", kHidden, kQueries, true, false,
              Role::kAttnOutputBias},
     RoleInfo{Role::kAttnOutputBias, "attn_output_bias", kOne, kHidden},
+    RoleInfo{Role::kAttnPostNorm, "attn_post_norm", kOne, kHidden},
     RoleInfo{Role::kFfnNorm, "ffn_norm", kOne, kHidden},
     RoleInfo{Role::kFfnGate, "ffn_gate", kIntermediate, kHidden},
     RoleInfo{Role::kFfnUp, "ffn_up", kIntermediate, kHidden, true, false, Role::kFfnUpBias},
     RoleInfo{Role::kFfnUpBias, "ffn_up_bias", kOne, kIntermediate},
     RoleInfo{Role::kFfnDown, "ffn_down", kHidden, kIntermediate, true, false, Role::kFfnDownBias},
     RoleInfo{Role::kFfnDownBias, "ffn_down_bias", kOne, kHidden},
+    RoleInfo{Role::kFfnPostNorm, "ffn_post_norm", kOne, kHidden},
 };
 
 constexpr bool EachInItsPlace() {

@@ -30,14 +30,16 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnPostNorm,  // of what attention adds
   kFfnNorm,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnPostNorm,  // of what the feed-forward part adds
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownBias) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnPostNorm) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {

@@ -27,6 +27,16 @@ bool IsDerivedTensor(std::string_view name) {
   return false;
 }
 
+// Of a checkpoint of a model that does more than text, the tensor's name in one of its text part
+// alone; empty: it is of another part. The prefix has changed its place with time.
+std::string TextName(std::string_view name) {
+  constexpr std::string_view kPart = "language_model.", kModel = "model.";
+  if (name.starts_with(kPart)) return std::string(name.substr(kPart.size()));
+  if (name.starts_with(kModel) && name.substr(kModel.size()).starts_with(kPart))
+    return fmt::format("{}{}", kModel, name.substr(kModel.size() + kPart.size()));
+  return name.starts_with("lm_head.") ? std::string(name) : "";
+}
+
 }  // namespace
 
 // Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText,
@@ -45,10 +55,16 @@ class HfOpener {
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? model_.name : model.published_name;
+    text_part_ = config.text_part;
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
     QF_RETURN_IF_ERROR(CompareTiedHead());
+    if (left_out_ > 0)
+      model.notes.push_back(fmt::format(
+          "the model does more than text: what belongs to its other parts ({} of its tensors) is "
+          "left out, and what is made of it takes text alone",
+          left_out_));
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
     QF_RETURN_IF_ERROR(ReadAttachments());
@@ -102,7 +118,16 @@ class HfOpener {
               it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
       seen_.emplace(tensor.name);
-      QF_RETURN_IF_ERROR(Take(tensor, path));
+      if (!text_part_) {
+        QF_RETURN_IF_ERROR(Take(tensor, path));
+        continue;
+      }
+      SafetensorsTensor text = tensor;
+      text.name = TextName(tensor.name);
+      if (text.name.empty())
+        ++left_out_;
+      else
+        QF_RETURN_IF_ERROR(Take(text, path));
     }
     source_->shards_.push_back(std::move(file));
     return absl::OkStatus();
@@ -237,6 +262,8 @@ class HfOpener {
     std::string path;
   };
   std::optional<Head> head_;  // of a checkpoint whose embedding is tied
+  bool text_part_ = false;    // of a model that does more (HfClass::text_part)
+  int64_t left_out_ = 0;      // tensors of its other parts
   std::string noted_;
   Sha256 contents_;
 };
