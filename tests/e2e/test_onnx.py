@@ -51,7 +51,7 @@ class Judged(OnnxTest):
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied", "qwen3",
                        "qwen3-tied", "phi15", "phi2", "granite", "granite-untied",
-                       "smollm3", "gemma", "gemma-mha"):
+                       "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", "gemma3-vision"):
             source = self.dir / family
             # ONNX Runtime rotates multiples of 16 dimensions, as the real Phi-4-mini has them.
             partial = {"partial_rotary_factor": 0.5, "rope_scaling": families.long_rope(8, 40)}
