@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, read_safetensors, refusal, run, run_json, write_safetensors
+from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, THOROUGH, read_safetensors, refusal, run, run_json, write_safetensors
 from hf_weights import gguf_rows, onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import STEPS, IrModel
@@ -19,6 +19,7 @@ import families  # noqa: E402
 
 # What stands for one another: an OpenVINO target, the GGUF of the same codes, the type of embedding and head.
 SAME = (("fp16", "f16", "f16"), ("int8", "q8_0", "q8_0"), ("int4", "q4_0", "q8_0"))
+LARGE = ("gemma3-vision",) if THOROUGH else ()
 # F16 rounds each product of code and scale, when the graph is taken at its word; of a float weight nothing.
 LIMITS = {"fp16": 1e-4, "int8": 0.002, "int4": 0.002}
 
@@ -94,7 +95,7 @@ class Judged(OpenVinoTest):
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi35-mini", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied",
                        "qwen3", "qwen3-tied", "phi2", "granite", "granite-untied",
-                       "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", "gemma3-vision"):
+                       "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", *LARGE):
             source = self.dir / family
             made = families.write(family, source)
             count = 120 if family.startswith(("gemma2", "gemma3")) else 60  # beyond their windows
