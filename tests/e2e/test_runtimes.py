@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 import runtime_table
-from harness import ROOT, THOROUGH, run
+from harness import ROOT, THOROUGH, refusal, run
 from judge import install_runtimes, runtimes
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
@@ -34,11 +34,14 @@ OTHERWISE = {("gemma", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm computes Gemma's GEL
                                                   "within them."),
              ("gemma3", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm rounds sqrt(hidden), by which Gemma 3's embedding is multiplied, to "
                                                      "BF16.")}
+# Formats that refuse a family: mixtures of experts.
+REFUSED = {"qwen3moe": ("onnx", "openvino")}
 # Their scores are capped, which ScaledDotProductAttention cannot do.
 WITHOUT_PAGED_ATTENTION = ("gemma2",)
 # Families as they are, but for what a runtime does not take: ONNX Runtime rotates multiples of 16 dimensions, as the real
 # Phi-4-mini has them.
-CONFIG = {"phi4-mini": {"partial_rotary_factor": 0.5, "rope_scaling": families.long_rope(8, 40)}}
+CONFIG = {preset: {"partial_rotary_factor": 0.5, "rope_scaling": families.long_rope(8, 40)}
+          for preset in ("phi4-mini", "phi4-mini-reasoning", "phi4-multimodal")}
 CONTEXT, LONG = 512, 8192  # of the engine; LONG is beyond the original context of every LongRoPE here
 
 
@@ -53,7 +56,7 @@ def diagonal():
         first.setdefault(make().architecture, preset)
     for at, preset in enumerate(first.values()):
         mine = [[t for t in SAME if runtime_of(t) == name] for name in runtimes]
-        yield preset, [targets[at % len(targets)] for targets in mine]
+        yield preset, [targets[at % len(targets)] for targets in mine]  # of which it may be refused some
 
 
 class Judged(unittest.TestCase):
@@ -125,13 +128,16 @@ class Judged(unittest.TestCase):
 
     def judge(self, preset, targets, generates):
         """{target: what its runtime said}; of "generates" too, if wanted."""
-        folders, family = self.made(preset, targets)
+        refused = [t for t in targets if runtime_of(t) in REFUSED.get(families.FAMILIES[preset]().architecture, ())]
+        folders, family = self.made(preset, [t for t in targets if t not in refused])
+        for target in refused:
+            self.assertIn("use a", refusal(self, self.dir / "refused", folders["source"][0], target))
         ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(TOKENS)]
         said = {}
         for target, (folder, gguf) in folders.items():
             with self.subTest(preset, target=target):
                 said[target] = self.compare(preset, target, folder, gguf, family, ids)
-        if generates:
+        if generates and "openvino:fp16" in folders:
             with self.subTest(preset, target="LLMPipeline"):
                 said["generates"] = self.generated(preset, *folders["openvino:fp16"], ids)
                 self.assertEqual(said["generates"]["PA"] is None, family.architecture in WITHOUT_PAGED_ATTENTION)
@@ -178,20 +184,24 @@ class Judged(unittest.TestCase):
         def cell(told):
             worst = [max(told[way][what] for way in ("whole", "parts", "single")) for what in ("max", "kl")]
             return f"{runtime_table.power(worst[0])}, {runtime_table.power(worst[1])}"
+
+        def missing(preset, name):
+            return "refused" if name in REFUSED.get(families.FAMILIES[preset]().architecture, ()) else "failed"
         parts = []
         for name in runtimes:
             columns = [t for t in SAME if runtime_of(t) == name] + (["source"] if name == "mlx" else [])
-            rows = {preset: [cell(told[t]) if t in told else "failed" for t in columns] for preset, told in said.items()}
+            rows = {preset: [cell(told[t]) if t in told else missing(preset, name) for t in columns]
+                    for preset, told in said.items()}
             if name == "openvino":
                 for preset, told in said.items():
                     right = told.get("generates", {})
-                    rows[preset] += ["failed" if not right else "{} of {}".format(*right[way]) if right[way] else "falls back"
+                    rows[preset] += [missing(preset, name) if not right else "{} of {}".format(*right[way]) if right[way] else "falls back"
                                      for way in ("SDPA", "PA")]
             package = " on ".join(f"{what} {version}" for what, version in self.versions[name].items())
             more = ["LLMPipeline, SDPA", "LLMPipeline, PA"] if name == "openvino" else []
             parts.append(f"**{package}**\n\n" + runtime_table.table("preset", columns + more, rows))
         own = [t for t in SAME if runtime_of(t) != "onnx"]
-        rows = {preset: [runtime_table.power(told[t]["own"]["kl"]) if t in told else "failed" for t in own]
+        rows = {preset: [runtime_table.power(told[t]["own"]["kl"]) if t in told else missing(preset, runtime_of(t)) for t in own]
                 for preset, told in said.items()}
         parts.append("**KL as the runtimes run the folders by default**\n\n" + runtime_table.table("preset", own, rows))
         parts.append("".join(f"{row[-1]}\n" for row in OTHERWISE.values()))
