@@ -97,6 +97,7 @@ absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
 absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
+  QF_RETURN_IF_ERROR(RefuseExperts("openvino", model));
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
   // time.
