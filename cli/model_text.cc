@@ -49,6 +49,11 @@ json::object HyperJson(const Hyperparameters& h) {
   if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
   if (h.full_every > 0) out["full_attention_every"] = h.full_every;
   if (h.sliding_rope_theta != 0) out["sliding_rope_theta"] = h.sliding_rope_theta;
+  if (h.experts > 0) {
+    out["experts"] = h.experts;
+    out["experts_used"] = h.experts_used;
+    out["expert_width"] = h.expert_width;
+  }
   return out;
 }
 
@@ -180,7 +185,8 @@ json::object DescribeModel(const ModelSource& source) {
   uint64_t bytes = 0;
   for (const SourceTensor& t : model.tensors) {
     json::array shape;
-    if (t.dims > 1) shape.push_back(t.rows);
+    if (t.dims > 2) shape.push_back(t.matrices);
+    if (t.dims > 1) shape.push_back(t.rows / t.matrices);
     shape.push_back(t.cols);
     const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
     tensors.push_back(

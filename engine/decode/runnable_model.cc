@@ -81,7 +81,7 @@ absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
                       MapWeights(
                           model.description, model.file.bytes(),
                           [&](size_t tensor) { return source->FileOffset(tensor); }, ChosenOps()));
-  model.weight_bytes = BytesPerToken(weights);
+  model.weight_bytes = BytesPerToken(weights, hyper);
   const MatrixOps* matrix_ops = options.float_activations ? nullptr : &ChosenMatrixOps();
   QF_ASSIGN_OR_RETURN(model.transformer, Transformer::Create(hyper, std::move(weights), context,
                                                              *model.pool, ChosenOps(), matrix_ops));

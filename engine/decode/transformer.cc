@@ -52,19 +52,28 @@ Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights
   for (std::vector<float>* b : {&x_, &normed_, &added_}) rows(*b, hyper.hidden);
   for (std::vector<float>* b : {&q_, &attended_}) rows(*b, hyper.heads * hyper.head_dim);
   for (std::vector<float>* b : {&k_, &v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
-  for (std::vector<float>* b : {&gate_, &up_}) rows(*b, hyper.intermediate);
+  if (hyper.experts > 0) {
+    MakeRoomForExperts(batch);
+  } else {
+    for (std::vector<float>* b : {&gate_, &up_}) rows(*b, hyper.intermediate);
+  }
   rows(angles_, hyper.rope_dims);
   if (sliding_rope_) rows(sliding_angles_, hyper.rope_dims);
   scratch_floats_ = ScratchFloats(hyper.head_dim);
   scratch_.resize(static_cast<size_t>(pool.threads() * scratch_floats_));
+  const int64_t places = batch * std::max<int64_t>(1, hyper.experts_used);
+  rows_.resize(static_cast<size_t>(places));
   if (matrix_ops == nullptr) return;
-  const int64_t widest = std::max({hyper.hidden, hyper.heads * hyper.head_dim, hyper.intermediate});
-  const int64_t width = (widest + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
-  codes_.resize(static_cast<size_t>(batch * width));
-  rows(code_scales_, width / kActivationBlock);
-  rows(code_sums_, width / kActivationBlock);
-  rows(code_half_sums_, width / kActivationBlock * 2);
-  rows_.resize(static_cast<size_t>(batch));
+  const auto units = [](int64_t width) {
+    return (width + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+  };
+  const int64_t widest = std::max(
+      {hyper.hidden, hyper.heads * hyper.head_dim, hyper.experts > 0 ? 0 : hyper.intermediate});
+  const int64_t codes = std::max(batch * units(widest), places * units(hyper.expert_width));
+  codes_.resize(static_cast<size_t>(codes));
+  code_scales_.resize(static_cast<size_t>(codes / kActivationBlock));
+  code_sums_.resize(code_scales_.size());
+  code_half_sums_.resize(2 * code_scales_.size());
 }
 
 absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
@@ -118,6 +127,24 @@ absl::Status Transformer::RunEach(
         QF_RETURN_IF_ERROR(visit(done + first + i,
                                  std::span(logits).subspan(static_cast<size_t>(i) * width, width)));
     }
+    done += batch;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::RunHidden(
+    KvCache& cache, std::span<const int32_t> tokens,
+    absl::FunctionRef<void(int64_t, std::span<const float>)> visit) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const auto width = static_cast<size_t>(hyper_.hidden);
+  const auto count = static_cast<int64_t>(tokens.size());
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    Normalize(weights_.outer, Role::kOutputNorm, x_.data(), normed_.data(), batch);
+    for (int64_t i = 0; i < batch; ++i)
+      visit(done + i, std::span(normed_).subspan(static_cast<size_t>(i) * width, width));
     done += batch;
   }
   return absl::OkStatus();
@@ -193,6 +220,10 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   // Parts that run side by side read the same norm.
   if (family_.residual == pipeline::Residual::kSequential)
     Normalize(w, Role::kFfnNorm, x_.data(), normed_.data(), batch);
+  if (family_.experts) {
+    RunExperts(layer, batch);
+    return Join(w, Role::kFfnPostNorm, batch);
+  }
   const bool gated = w.matrix(Role::kFfnGate).rows > 0;
   if (gated) {
     Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
@@ -222,9 +253,18 @@ void Transformer::Normalize(const LayerWeights& w, Role role, const float* x, fl
   engine::Normalize(ops_, norm, x, out, rows);
 }
 
-MultiplyRows Transformer::FindMultiply(const Matrix& w) const {
+MultiplyRows Transformer::FindMultiply(pipeline::DType type) const {
   if (matrix_ops_ == nullptr) return nullptr;
-  return apart_ ? matrix_ops_->multiply_apart(w.type) : matrix_ops_->multiply(w.type);
+  return apart_ ? matrix_ops_->multiply_apart(type) : matrix_ops_->multiply(type);
+}
+
+bool Transformer::AsIntegers(const Matrix& w) const {
+  return FindMultiply(w.type) != nullptr && TakesIntegers(w.type);
+}
+
+void Transformer::Prepare(int64_t cols, const float* x, int64_t batch, bool integers) {
+  if (integers) return Quantize(cols, x, batch);
+  for (int64_t t = 0; t < batch; ++t) rows_[t] = {x + t * cols, nullptr, nullptr, nullptr, nullptr};
 }
 
 void Transformer::Quantize(int64_t cols, const float* x, int64_t batch) {
@@ -243,48 +283,44 @@ void Transformer::Quantize(int64_t cols, const float* x, int64_t batch) {
 
 void Transformer::Multiply(std::initializer_list<Product> products, const float* x, int64_t batch) {
   int64_t rows = 0;
-  bool integers = false, floats = false;
+  bool integers = false;
   for (const Product& product : products) {
     rows += product.w->rows;
-    if (FindMultiply(*product.w) != nullptr)
-      (TakesIntegers(product.w->type) ? integers : floats) = true;
+    integers = integers || AsIntegers(*product.w);
   }
   const int64_t cols = products.begin()->w->cols;
-  if (integers)
-    Quantize(cols, x, batch);
-  else if (floats)
-    for (int64_t t = 0; t < batch; ++t)
-      rows_[t] = {x + t * cols, nullptr, nullptr, nullptr, nullptr};
+  Prepare(cols, x, batch, integers);
+  const std::span<const ActivationRow> taken = std::span(rows_).first(static_cast<size_t>(batch));
   // One loop over the rows of all: fewer meetings of the threads.
   pool_.ParallelFor(rows, Grain(cols * batch), [&](int64_t begin, int64_t end) {
     int64_t first = 0;
     for (const Product& product : products) {
       const int64_t from = std::max<int64_t>(begin - first, 0),
                     to = std::min(end - first, product.w->rows);
-      if (from < to) MultiplyRange(product, from, to, x, batch);
+      if (from < to) MultiplyRange(product, from, to, taken);
       first += product.w->rows;
     }
   });
 }
 
-void Transformer::MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x,
-                                int64_t batch) {
+void Transformer::MultiplyRange(const Product& product, int64_t begin, int64_t end,
+                                std::span<const ActivationRow> x) {
   const Matrix& w = *product.w;
-  if (const MultiplyRows multiply = FindMultiply(w); multiply != nullptr) {
-    multiply(w.row(begin), w.row_bytes, end - begin, w.cols,
-             std::span(rows_).first(static_cast<size_t>(batch)), product.y + begin, w.rows);
+  if (const MultiplyRows multiply = FindMultiply(w.type); multiply != nullptr) {
+    multiply(w.row(begin), w.row_bytes, end - begin, w.cols, x, product.y + begin, w.rows);
   } else {
-    MultiplyDecoded(product, begin, end, x, batch);
+    MultiplyDecoded(product, begin, end, x);
   }
   if (product.bias == nullptr || product.bias->empty()) return;
-  for (int64_t t = 0; t < batch; ++t) {
+  for (int64_t t = 0; t < static_cast<int64_t>(x.size()); ++t) {
     for (int64_t r = begin; r < end; ++r) product.y[t * w.rows + r] += (*product.bias)[r];
   }
 }
 
 void Transformer::MultiplyDecoded(const Product& product, int64_t begin, int64_t end,
-                                  const float* x, int64_t batch) {
+                                  std::span<const ActivationRow> x) {
   const Matrix& w = *product.w;
+  const auto batch = static_cast<int64_t>(x.size());
   // Many tokens share one decoding of the row; the sum is the same either way (vector_ops.h).
   const bool decode = batch > 1 && !w.is_f32();
   std::vector<float> decoded(decode ? static_cast<size_t>(w.cols) : 0);
@@ -295,8 +331,7 @@ void Transformer::MultiplyDecoded(const Product& product, int64_t begin, int64_t
       w.decode(row, w.cols, decoded.data());
       row = reinterpret_cast<const std::byte*>(decoded.data());
     }
-    for (int64_t t = 0; t < batch; ++t)
-      product.y[t * w.rows + r] = dot(row, x + t * w.cols, w.cols);
+    for (int64_t t = 0; t < batch; ++t) product.y[t * w.rows + r] = dot(row, x[t].values, w.cols);
   }
 }
 

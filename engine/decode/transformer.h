@@ -16,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "engine/decode/kv_cache.h"
 #include "engine/decode/rope.h"
+#include "engine/decode/routing.h"
 #include "engine/decode/weights.h"
 #include "engine/kernels/attention.h"
 #include "engine/kernels/matrix_ops.h"
@@ -55,6 +56,12 @@ class Transformer {
       KvCache& cache, std::span<const int32_t> tokens,
       absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
+  // Run, with what every token's hidden state is behind the output's norm (hidden values) in place
+  // of its logits.
+  absl::Status RunHidden(
+      KvCache& cache, std::span<const int32_t> tokens,
+      absl::FunctionRef<void(int64_t index, std::span<const float> state)> visit);
+
   struct Next {
     KvCache* cache;
     int32_t token;
@@ -70,6 +77,23 @@ class Transformer {
     const Matrix* w;
     const std::vector<float>* bias;  // null or empty: none
     float* y;
+  };
+
+  // The same of all experts' matrices, one upon the other; y has a row per place.
+  struct ExpertProduct {
+    const Matrix* w;
+    float* y;
+  };
+
+  // Of a pass through experts, by place: those of an expert stand together.
+  struct ExpertRoom {
+    std::vector<float> scores;        // of each row of the batch, by expert
+    std::vector<Choice> chosen;       // of each row, the best first
+    std::vector<int64_t> place;       // of each of these
+    std::vector<int64_t> first;       // an expert's first place; behind the last one their number
+    std::vector<int64_t> active;      // experts that somebody chose
+    std::vector<ActivationRow> rows;  // what is multiplied with, by place
+    std::vector<float> gate, up, down;
   };
 
   // Positions of a row's sequence that are attended to at once; `first`: those of the row's next
@@ -105,12 +129,21 @@ class Transformer {
   float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
   void Head(const float* x, int64_t batch, float* logits);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
-  MultiplyRows FindMultiply(const Matrix& w) const;  // null: the reference's way
+  MultiplyRows FindMultiply(pipeline::DType type) const;  // null: the reference's way
+  bool AsIntegers(const Matrix& w) const;                 // whether it is multiplied with integers
+  // Leaves the rows of x in rows_, as integers too where that is wanted.
+  void Prepare(int64_t cols, const float* x, int64_t batch, bool integers);
   void Quantize(int64_t cols, const float* x, int64_t batch);
-  void MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x,
-                     int64_t batch);
-  void MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x,
-                       int64_t batch);
+  void MultiplyRange(const Product& product, int64_t begin, int64_t end,
+                     std::span<const ActivationRow> x);
+  void MultiplyDecoded(const Product& product, int64_t begin, int64_t end,
+                       std::span<const ActivationRow> x);
+  // Leaves in added_ what the layer's experts make of normed_.
+  void RunExperts(int layer, int64_t batch);
+  void MakeRoomForExperts(int64_t batch);
+  int64_t PlaceRows(int64_t batch);  // how many places there are
+  void MultiplyExperts(std::initializer_list<ExpertProduct> products, int64_t rows, int64_t places);
+  void SumExperts(int64_t batch);
   // The norm that `role` names, of rows as long as its weight; `out` may be x.
   void Normalize(const LayerWeights& w, pipeline::Role role, const float* x, float* out,
                  int64_t rows) const;
@@ -135,6 +168,7 @@ class Transformer {
   std::vector<int8_t> codes_;
   std::vector<float> code_scales_, code_sums_, code_half_sums_;
   std::vector<ActivationRow> rows_;
+  ExpertRoom experts_;
   // Attention: each thread's room; the parts of rows that are attended to alone, and what came of
   // them.
   int64_t scratch_floats_ = 0;

@@ -50,7 +50,8 @@ class Mapper {
   absl::StatusOr<Matrix> MapPiece(const Piece& piece, int64_t rows, int64_t cols) const {
     const std::string_view name = TensorName(piece);
     const pipeline::DType type = model_.tensors[piece.tensor].dtype;
-    if (piece.rows != rows || piece.cols != cols) {
+    const int64_t experts = piece.expert < 0 ? 1 : model_.hyper.experts;
+    if (piece.rows * experts != rows || piece.cols != cols) {
       return InvalidArgument("tensor {}: {} is {} x {}, but the hyperparameters require {} x {}",
                              name, Name(piece.role), piece.rows, piece.cols, rows, cols);
     }
@@ -92,7 +93,8 @@ absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const ModelDescription&
     if (!Info(tensor.role).of_layer) continue;
     const bool optional = tensor.presence == pipeline::Presence::kOptional;
     if (optional && model.Find(tensor.role, layer) == nullptr) continue;
-    const auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
+    auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
+    if (Info(tensor.role).of_expert) rows *= model.hyper.experts;
     if (dims == 1) {
       QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, layer, cols));
     } else {
@@ -127,11 +129,14 @@ absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
 
 }  // namespace
 
-int64_t BytesPerToken(const Weights& weights) {
+int64_t BytesPerToken(const Weights& weights, const pipeline::Hyperparameters& hyper) {
   const auto bytes = [](const Matrix& m) { return m.rows * m.row_bytes; };
   int64_t total = weights.embedding.row_bytes + bytes(weights.head);
   for (const LayerWeights& w : weights.layers)
-    for (const Matrix& m : w.matrices) total += bytes(m);
+    for (const pipeline::RoleInfo& info : pipeline::Roles()) {
+      const int64_t all = bytes(w.matrix(info.role));
+      total += info.of_expert && all > 0 ? all / hyper.experts * hyper.experts_used : all;
+    }
   return total;
 }
 

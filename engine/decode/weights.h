@@ -26,6 +26,7 @@ struct Matrix {
 };
 
 // Of a layer, or of the model beside its layers, by role: what the model's family has there.
+// An expert's role has those of all experts, one upon the other.
 struct LayerWeights {
   std::array<Matrix, pipeline::kRoles> matrices;
   std::array<std::vector<float>, pipeline::kRoles> vectors;  // empty: none
@@ -47,8 +48,8 @@ struct Weights {
 };
 
 // Bytes of the file that one token's pass reads: every layer and the head, one row of the
-// embedding.
-int64_t BytesPerToken(const Weights& weights);
+// embedding; of experts those that a token goes through.
+int64_t BytesPerToken(const Weights& weights, const pipeline::Hyperparameters& hyper);
 
 // `file_offset` gives where a tensor of the description begins in `file`. Errors name the tensor
 // that reaches beyond the file, or whose type or shape the engine does not run.

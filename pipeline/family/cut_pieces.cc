@@ -25,14 +25,36 @@ class Cutter {
     for (size_t i = 0; i < used_.size(); ++i)
       if (!used_[i])
         return InvalidArgument(
-            "tensor '{}' does not belong to a {} model: is this another architecture?",
-            model_.tensors[i].name, family_.name);
+            "tensor '{}' does not belong to a {} model whose number of layers is {}{}, as its "
+            "configuration says: is this another architecture?",
+            model_.tensors[i].name, family_.name, model_.hyper.layers,
+            CountOfExperts(IsOfAnotherExpert(model_.tensors[i].name)));
     return absl::OkStatus();
   }
 
  private:
   bool Has(Role role, int layer) const {
     return by_name_.contains(TensorName(family_, dialect_, role, layer));
+  }
+
+  // What an expert's tensor, which is missing or has no place, is held against; nothing of others.
+  std::string CountOfExperts(bool of_expert) const {
+    if (!of_expert || !family_.experts) return "";
+    const Spelled& count = family_.experts->count;
+    return fmt::format(" ({} is {})", dialect_ == Dialect::kGguf ? count.gguf : count.hf,
+                       model_.hyper.experts);
+  }
+
+  // Whether the tensor is that of an expert behind the last one.
+  bool IsOfAnotherExpert(std::string_view name) const {
+    for (const FamilyTensor& tensor : family_.tensors) {
+      const size_t star = tensor.name.hf.find('*');
+      if (dialect_ == Dialect::kHf && star != std::string_view::npos &&
+          name.ends_with(tensor.name.hf.substr(star + 1)) &&
+          name.find(fmt::format(".{}", tensor.name.hf.substr(0, star))) != std::string_view::npos)
+        return true;
+    }
+    return false;
   }
 
   // On q, k and v, each by itself or in one tensor.
@@ -69,7 +91,7 @@ class Cutter {
   }
 
   absl::Status Cut(const PieceName& piece) {
-    const std::string own = TensorName(family_, dialect_, piece.role, piece.layer);
+    const std::string own = TensorName(family_, dialect_, piece.role, piece.layer, piece.expert);
     const FusedTensor* fused = Fused(piece);
     const std::string fused_name =
         fused == nullptr ? "" : LayerTensorName(family_, dialect_, fused->name, piece.layer);
@@ -78,8 +100,11 @@ class Cutter {
     if (!is_fused) it = by_name_.find(own);
     if (it == by_name_.end())
       return InvalidArgument(
-          "tensor '{}'{} is missing: the source is incomplete", own,
-          fused == nullptr || fused_name == own ? "" : fmt::format(" (or '{}')", fused_name));
+          "tensor '{}'{} is missing: the source is incomplete, or its number of layers is not "
+          "{}{}, "
+          "as its configuration says",
+          own, fused == nullptr || fused_name == own ? "" : fmt::format(" (or '{}')", fused_name),
+          model_.hyper.layers, CountOfExperts(piece.expert >= 0));
     used_[it->second] = true;
     const Shape shape = ShapeOf(model_.hyper, piece.role);
     model_.pieces.push_back({.role = piece.role,
@@ -88,9 +113,13 @@ class Cutter {
                              .cols = shape.cols,
                              .dims = shape.dims,
                              .tensor = it->second,
-                             .first_row = is_fused ? RowInFused(*fused, piece.role) : 0,
+                             .first_row = is_fused ? RowInFused(*fused, piece.role)
+                                          : StacksExperts(family_, dialect_, piece.role)
+                                              ? piece.expert * shape.rows
+                                              : 0,
                              .order = RowOrderOf(family_, dialect_, piece.role),
-                             .lacks = LackOf(family_, dialect_, piece.role)});
+                             .lacks = LackOf(family_, dialect_, piece.role),
+                             .expert = piece.expert});
     return absl::OkStatus();
   }
 

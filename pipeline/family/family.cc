@@ -9,7 +9,8 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::string_view In(Dialect dialect, const Spelled& spelled) {
-  return dialect == Dialect::kHf ? spelled.hf : spelled.gguf;
+  if (dialect == Dialect::kGguf) return spelled.gguf;
+  return dialect == Dialect::kMlx && !spelled.mlx.empty() ? spelled.mlx : spelled.hf;
 }
 
 }  // namespace
@@ -72,14 +73,27 @@ bool TurnsLayer(const Family& family, int64_t layer) {
   return family.unturned_every == 0 || (layer + 1) % family.unturned_every != 0;
 }
 
-std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer) {
-  return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, In(dialect, name));
+bool StacksExperts(const Family& family, Dialect dialect, Role role) {
+  const FamilyTensor* tensor = FindTensor(family, role);
+  return tensor != nullptr && Info(role).of_expert &&
+         In(dialect, tensor->name).find('*') == std::string_view::npos;
 }
 
-std::string TensorName(const Family& family, Dialect dialect, Role role, int layer) {
+std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer,
+                            int expert) {
+  const std::string_view own = In(dialect, name);
+  const size_t star = own.find('*');
+  const std::string of_expert =
+      star == std::string_view::npos
+          ? std::string(own)
+          : fmt::format("{}{}{}", own.substr(0, star), expert, own.substr(star + 1));
+  return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, of_expert);
+}
+
+std::string TensorName(const Family& family, Dialect dialect, Role role, int layer, int expert) {
   const FamilyTensor* tensor = FindTensor(family, role);
   if (tensor == nullptr) return "";
-  return Info(role).of_layer ? LayerTensorName(family, dialect, tensor->name, layer)
+  return Info(role).of_layer ? LayerTensorName(family, dialect, tensor->name, layer, expert)
                              : std::string(In(dialect, tensor->name));
 }
 
@@ -91,7 +105,7 @@ std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, 
 
 float LackOf(const Family& family, Dialect dialect, Role role) {
   const FamilyTensor* tensor = FindTensor(family, role);
-  return dialect == Dialect::kHf && tensor != nullptr ? tensor->hf_lacks : 0;
+  return dialect != Dialect::kGguf && tensor != nullptr ? tensor->hf_lacks : 0;
 }
 
 float EmbeddingScale(const Family& family, const Hyperparameters& hyper) {

@@ -18,11 +18,12 @@
 
 namespace quantfleet::pipeline {
 
-// Whose words: Hugging Face's checkpoints (MLX, ONNX and OpenVINO use them too), or GGUF's.
-enum class Dialect { kHf, kGguf };
+// Whose words: Hugging Face's checkpoints (ONNX and OpenVINO use them too), GGUF's, or MLX's.
+enum class Dialect { kHf, kGguf, kMlx };
 
+// MLX's files are spelled as Hugging Face's where no third name is given.
 struct Spelled {
-  std::string_view hf, gguf;
+  std::string_view hf, gguf, mlx = {};
 };
 
 enum class Presence {
@@ -32,7 +33,9 @@ enum class Presence {
 
 struct FamilyTensor {
   Role role;
-  Spelled name;  // of a layer's tensor without the layer: "self_attn.q_proj.weight"
+  // Of a layer's tensor without the layer: "self_attn.q_proj.weight". An expert's has its number
+  // where the name has a star; one without a star holds all experts, one upon the other.
+  Spelled name;
   Presence presence = Presence::kAlways;
   // What Hugging Face's files leave out of each value, which all others have in it: Gemma's norms
   // are computed with w + 1.
@@ -65,6 +68,21 @@ inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
 inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
 inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
 
+// How a token's experts are chosen of the scores that the router gives them, and weighed.
+enum class Routing {
+  // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
+  // chosen weights are made to sum to 1, is the same.
+  kSoftmaxOfChosen,
+};
+
+// Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
+// architecture.
+struct ExpertsOf {
+  Routing routing = Routing::kSoftmaxOfChosen;
+  Spelled count, used;
+  Spelled width = {};  // no name: an expert is as wide as intermediate_size says
+};
+
 // How a layer's two parts join the residual stream.
 enum class Residual {
   kSequential,  // x += attention(norm(x)), then x += feed_forward(other_norm(x))
@@ -90,6 +108,10 @@ struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
   std::string_view model_type;  // "llama"; GenAI's type as well
   Window window = Window::kIgnored;
+  // Its checkpoints have each product's weight as base_layer beside adapters, and encoders of
+  // images and sound. Those are left out.
+  bool beside_adapters = false;
+  bool headless = false;  // it generates no text: it is an embedding model's
   // Of a model that does more than text: config.json has the text part's members under
   // "text_config", tensors have a prefix, and those of the other parts are left out.
   bool text_part = false;
@@ -108,6 +130,7 @@ enum class ConfigMember {
   kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
   kWindowPattern,     // sliding_window_pattern and layer_types
   kLocalRopeTheta,
+  kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
 // Which models of 80 layers llama.cpp takes for one of 70B when it mixes types.
@@ -136,6 +159,7 @@ struct Family {
   std::span<const std::string_view> hidden_act = kSiluNames;
   Residual residual = Residual::kSequential;
   std::span<const FamilyScalar> scalars = {};
+  std::optional<ExpertsOf> experts = std::nullopt;
   bool scales_embedding_by_root = false;  // what it looks up times sqrt(hidden), as no file says
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
@@ -194,10 +218,16 @@ std::optional<int64_t> PeriodOf(const std::vector<bool>& layers, int64_t wanted)
 // Whether rotary embedding turns the layer's q and k.
 bool TurnsLayer(const Family& family, int64_t layer);
 
+// Whether that dialect's files hold all experts of a layer in one tensor of the role.
+bool StacksExperts(const Family& family, Dialect dialect, Role role);
+
 // "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
-std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer);
-// The tensor of the role alone. `layer` is -1 for what is not of a layer. The family has the role.
-std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1);
+std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer,
+                            int expert = -1);
+// The tensor of the role alone. `layer` is -1 for what is not of a layer, `expert` for what is not
+// of an expert. The family has the role.
+std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1,
+                       int expert = -1);
 // The tensor that the family's files keep the role in: the fused one where they fuse.
 std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
 // What that dialect's files leave out of the role's values.

@@ -7,6 +7,7 @@ const Family& Phi3();
 const Family& Llama();
 const Family& Qwen2();
 const Family& Qwen3();
+const Family& Qwen3Moe();
 const Family& Phi2();
 const Family& Granite();
 const Family& Smollm3();
@@ -16,7 +17,7 @@ const Family& Gemma3();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Phi2(),
+      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Qwen3Moe(), &Phi2(),
       &Granite(), &Smollm3(), &Gemma(), &Gemma2(), &Gemma3(),
   };
   return families;

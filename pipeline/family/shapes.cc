@@ -23,6 +23,10 @@ int64_t Length(const Hyperparameters& h, Extent extent) {
       return h.kv_heads * h.head_dim;
     case Extent::kHead:
       return h.head_dim;
+    case Extent::kExperts:
+      return h.experts;
+    case Extent::kExpertWidth:
+      return h.expert_width;
   }
   return 0;
 }
@@ -44,6 +48,10 @@ std::string_view Formula(Extent extent, bool alone) {
       return alone ? "num_key_value_heads * head_dim" : "(num_key_value_heads * head_dim)";
     case Extent::kHead:
       return "head_dim";
+    case Extent::kExperts:
+      return "the number of experts";
+    case Extent::kExpertWidth:
+      return "the width of an expert";
   }
   return "";
 }
@@ -67,7 +75,9 @@ std::vector<PieceName> CanonicalPieces(const Family& family, const Hyperparamete
   const auto add = [&](const FamilyTensor& tensor, int layer) {
     if (tensor.presence == Presence::kOptional && !optional) return;
     if (tensor.role == Role::kOutputHead && hyper.tied_embeddings) return;
-    pieces.push_back({tensor.role, layer});
+    if (!Info(tensor.role).of_expert) return pieces.push_back({tensor.role, layer});
+    for (int expert = 0; expert < static_cast<int>(hyper.experts); ++expert)
+      pieces.push_back({tensor.role, layer, expert});
   };
   // What the layers have stands together.
   const auto of_layer = [](const FamilyTensor& tensor) { return Info(tensor.role).of_layer; };

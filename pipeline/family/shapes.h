@@ -22,6 +22,7 @@ std::string ShapeFormula(Role role);
 struct PieceName {
   Role role;
   int layer;
+  int expert = -1;
   bool operator==(const PieceName&) const = default;
 };
 

@@ -17,6 +17,7 @@ constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 4096;
 constexpr int64_t kMaxVocab = int64_t{1} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
+constexpr int64_t kMaxExperts = 1024, kMaxExpertsInAll = int64_t{1} << 16;
 
 absl::Status InRange(std::string_view field, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return absl::OkStatus();
@@ -69,6 +70,26 @@ std::string ShapeText(int64_t rows, int64_t cols, int dims) {
   return dims == 1 ? fmt::format("[{}]", cols) : fmt::format("[{}, {}]", rows, cols);
 }
 
+std::string ShapeText(const SourceTensor& tensor) {
+  return tensor.dims == 3 ? fmt::format("[{}, {}, {}]", tensor.matrices,
+                                        tensor.rows / tensor.matrices, tensor.cols)
+                          : ShapeText(tensor.rows, tensor.cols, tensor.dims);
+}
+
+absl::Status ValidateExperts(const Family& family, const Hyperparameters& h) {
+  if (!family.experts) return absl::OkStatus();
+  const ExpertsOf& names = *family.experts;
+  QF_RETURN_IF_ERROR(InRange(names.count.hf, h.experts, 1, kMaxExperts));
+  if (h.experts * h.layers > kMaxExpertsInAll)
+    return InvalidArgument("{} is {} in {} layers; no more than {} experts in all are supported",
+                           names.count.hf, h.experts, h.layers, kMaxExpertsInAll);
+  if (h.experts_used < 1 || h.experts_used > h.experts)
+    return InvalidArgument("{} is {}; it must be between 1 and {} ({})", names.used.hf,
+                           h.experts_used, names.count.hf, h.experts);
+  return InRange(names.width.hf.empty() ? "intermediate_size" : names.width.hf, h.expert_width, 1,
+                 kMaxWidth);
+}
+
 // The piece's own shape, and its place inside its tensor.
 absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
   if (piece.tensor >= model.tensors.size())
@@ -80,24 +101,34 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
     return InvalidArgument("{} of tensor '{}' is {}, but {} requires {}", Name(piece.role),
                            tensor.name, ShapeText(piece.rows, piece.cols, piece.dims),
                            ShapeFormula(piece.role), ShapeText(want.rows, want.cols, want.dims));
+  if (piece.expert >= 0 && tensor.dims == 3 &&
+      (tensor.matrices != model.hyper.experts || tensor.rows / tensor.matrices != piece.rows))
+    return InvalidArgument(
+        "tensor '{}' holds {} experts of {}, but the hyperparameters require {} of {} ({})",
+        tensor.name, tensor.matrices,
+        ShapeText(tensor.rows / tensor.matrices, tensor.cols, piece.dims), model.hyper.experts,
+        ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
   const bool fits =
-      piece.dims == tensor.dims && piece.first_row >= 0 &&
+      (piece.dims == tensor.dims || (piece.expert >= 0 && tensor.dims == 3)) &&
+      piece.first_row >= 0 &&
       (piece.dims == 1 ? piece.first_row <= tensor.cols - piece.cols
                        : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
   if (!fits)
     return InvalidArgument(
         "tensor '{}' has the shape {}, which does not match {} with the shape {} ({})", tensor.name,
-        ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
-        ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
+        ShapeText(tensor), Name(piece.role), ShapeText(piece.rows, piece.cols, piece.dims),
+        ShapeFormula(piece.role));
   if (piece.order == RowOrder::kInterleaved && !Info(piece.role).rotated)
     return Internal("{} of tensor '{}' cannot be interleaved", Name(piece.role), tensor.name);
   return absl::OkStatus();
 }
 
 absl::Status ValidateTensor(const SourceTensor& tensor) {
-  const bool sane = tensor.cols >= 1 && tensor.cols <= kMaxWidth * kMaxHeads && tensor.rows >= 1 &&
-                    tensor.rows <= kMaxWidth * kMaxHeads &&
-                    (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1));
+  const bool sane =
+      tensor.cols >= 1 && tensor.cols <= kMaxWidth * kMaxHeads && tensor.rows >= 1 &&
+      tensor.rows <= kMaxWidth * kMaxHeads &&
+      (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1) ||
+       (tensor.dims == 3 && tensor.matrices >= 1 && tensor.rows % tensor.matrices == 0));
   if (!sane)
     return InvalidArgument(
         "tensor '{}' has an invalid shape for a weight: {} rows of {}, {} dimensions", tensor.name,
@@ -114,7 +145,7 @@ absl::Status ValidateTensor(const SourceTensor& tensor) {
 std::string Formulas(const ModelDescription& model, size_t tensor) {
   std::string text;
   for (const Piece& piece : model.pieces)
-    if (piece.tensor == tensor)
+    if (piece.tensor == tensor && piece.expert <= 0)
       text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", Name(piece.role),
                           ShapeFormula(piece.role));
   return text;
@@ -142,8 +173,7 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
       return InvalidArgument(
           "tensor '{}' has the shape {}, but the hyperparameters require {} instead of {}: it "
           "contains {}",
-          tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole,
-          Formulas(model, i));
+          tensor.name, ShapeText(tensor), covered[i], whole, Formulas(model, i));
   }
   return absl::OkStatus();
 }
@@ -153,6 +183,17 @@ bool HasOptional(const ModelDescription& model) {
   return std::ranges::any_of(model.pieces, [&](const Piece& piece) {
     return piece.layer == 0 && IsOptional(*model.family, piece.role);
   });
+}
+
+absl::Status ValidateEmbedding(const ModelDescription& model) {
+  if (!model.embedding) return absl::OkStatus();
+  if (model.embedding->pooling == Pooling::kCls)
+    return InvalidArgument(
+        "a {} model's first token sees nothing of the text behind it: it cannot be pooled by 'cls'",
+        model.family->name);
+  for (const int64_t length : model.embedding->dimensions)
+    QF_RETURN_IF_ERROR(InRange("a length of embeddings", length, 1, model.hyper.hidden));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -192,6 +233,7 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
     return Internal("{} models have no layers with a window", family.name);
   if (h.sliding_rope_theta != 0)
     QF_RETURN_IF_ERROR(Positive("the rotary base of layers with a window", h.sliding_rope_theta));
+  QF_RETURN_IF_ERROR(ValidateExperts(family, h));
   return ValidateRope(h);
 }
 
@@ -237,6 +279,7 @@ absl::Status Validate(const ModelDescription& model) {
   if (model.family == nullptr) return Internal("a model without a family");
   const Family& family = *model.family;
   QF_RETURN_IF_ERROR(ValidateHyperparameters(family, model.hyper));
+  QF_RETURN_IF_ERROR(ValidateEmbedding(model));
   QF_RETURN_IF_ERROR(ValidateTokenizer(model.tokenizer, model.hyper.vocab));
   for (const SourceTensor& tensor : model.tensors) QF_RETURN_IF_ERROR(ValidateTensor(tensor));
 
@@ -244,9 +287,10 @@ absl::Status Validate(const ModelDescription& model) {
   const std::vector<PieceName> want = CanonicalPieces(family, model.hyper, HasOptional(model));
   for (size_t i = 0; i < want.size(); ++i) {
     if (i >= model.pieces.size() ||
-        PieceName{model.pieces[i].role, model.pieces[i].layer} != want[i])
-      return InvalidArgument("{}{} is missing or not in its place", Name(want[i].role),
-                             want[i].layer < 0 ? "" : fmt::format(" of layer {}", want[i].layer));
+        PieceName{model.pieces[i].role, model.pieces[i].layer, model.pieces[i].expert} != want[i])
+      return InvalidArgument("{}{}{} is missing or not in its place", Name(want[i].role),
+                             want[i].layer < 0 ? "" : fmt::format(" of layer {}", want[i].layer),
+                             want[i].expert < 0 ? "" : fmt::format(", expert {}", want[i].expert));
     QF_RETURN_IF_ERROR(ValidatePiece(model, model.pieces[i]));
   }
   if (model.pieces.size() > want.size())

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/model/embedding_use.h"
 #include "pipeline/model/role.h"
 #include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
@@ -26,8 +27,11 @@ enum class RowOrder { kHf, kInterleaved };
 struct SourceTensor {
   std::string name;  // as the source spells it, for messages
   DType dtype;
-  int64_t rows, cols;  // a 1-D tensor has rows 1
-  int dims;            // 1 or 2
+  int64_t rows, cols;    // a 1-D tensor has rows 1, a 3-D tensor those of all its matrices
+  int dims;              // 1 to 3
+  int64_t matrices = 1;  // of a 3-D tensor, one upon the other
+  // How its file has it quantized ("gptq") where the source makes `dtype` of that; else empty.
+  std::string packed = {};
 };
 
 struct Piece {
@@ -40,6 +44,7 @@ struct Piece {
                       // counts columns
   RowOrder order = RowOrder::kHf;
   float lacks = 0;  // what the tensor's values have to be increased by, to be those computed with
+  int expert = -1;  // -1: not of an expert
 };
 
 struct RopeScaling {
@@ -61,6 +66,9 @@ struct Hyperparameters {
   int64_t full_every = 0;
   // By which sliding layers turn, without the scaling of the others; 0: they turn as the others do.
   float sliding_rope_theta = 0;
+  // Of families whose feed-forward parts are experts; otherwise 0. Each token goes through
+  // experts_used of a layer's experts, which widen it to expert_width.
+  int64_t experts = 0, experts_used = 0, expert_width = 0;
   float norm_epsilon = 1e-5f, rope_theta = 10000.f;
   RopeScaling rope_scaling = {};
   bool tied_embeddings = false;
@@ -91,16 +99,21 @@ struct ModelDescription {
   Hyperparameters hyper;
   text::TokenizerData tokenizer;
   SamplingDefaults sampling;
+  std::optional<EmbeddingUse> embedding;  // nullopt: the model generates text
   std::vector<SourceTensor> tensors;
   std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in the
-                              // family's order, norm, head
+                              // family's order and of an expert's role all experts, norm, head
 
+  // Of an expert's role the first expert's.
   const Piece* Find(Role role, int layer = -1) const;
   int64_t Parameters() const;
 
   // What a source's files say that nobody would expect, for people.
   std::vector<std::string> notes = {};
 };
+
+// Whether its file has it as codes.
+bool IsQuantized(const SourceTensor& tensor);
 
 // A sentence for people about what quantizing further costs; empty where all weights are floats.
 std::string QuantizedNote(const ModelDescription& model);

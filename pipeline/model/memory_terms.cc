@@ -46,8 +46,10 @@ v1::Memory EngineMemory(const Hyperparameters& hyper, uint64_t weights) {
 
 v1::Memory RuntimeMemory(const Hyperparameters& hyper, uint64_t weights, DType kv_type,
                          bool window_only) {
+  const int64_t wide =
+      hyper.experts > 0 ? hyper.experts_used * hyper.expert_width : hyper.intermediate;
   const EngineBuffers buffers{
-      .fixed = static_cast<uint64_t>(4 * (hyper.vocab + 8 * hyper.hidden + 3 * hyper.intermediate)),
+      .fixed = static_cast<uint64_t>(4 * (hyper.vocab + 8 * hyper.hidden + 3 * wide)),
       .per_token = static_cast<uint64_t>(4 * hyper.heads)};
   return MemoryWith(hyper, weights, std::array{kv_type}, window_only ? hyper.sliding_window : 0,
                     buffers);

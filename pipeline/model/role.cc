@@ -36,6 +36,13 @@ constexpr std::array kTable{
     RoleInfo{Role::kFfnDown, "ffn_down", kHidden, kIntermediate, true, false, Role::kFfnDownBias},
     RoleInfo{Role::kFfnDownBias, "ffn_down_bias", kOne, kHidden},
     RoleInfo{Role::kFfnPostNorm, "ffn_post_norm", kOne, kHidden},
+    RoleInfo{Role::kFfnRouter, "ffn_router", kExperts, kHidden},
+    RoleInfo{Role::kFfnGateExpert, "ffn_gate_expert", kExpertWidth, kHidden, true, false,
+             std::nullopt, /*of_expert=*/true},
+    RoleInfo{Role::kFfnUpExpert, "ffn_up_expert", kExpertWidth, kHidden, true, false, std::nullopt,
+             /*of_expert=*/true},
+    RoleInfo{Role::kFfnDownExpert, "ffn_down_expert", kHidden, kExpertWidth, true, false,
+             std::nullopt, /*of_expert=*/true},
 };
 
 constexpr bool EachInItsPlace() {

@@ -37,9 +37,13 @@ enum class Role {
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
-  kFfnPostNorm,  // of what the feed-forward part adds
+  kFfnPostNorm,    // of what the feed-forward part adds
+  kFfnRouter,      // a row of scores per expert
+  kFfnGateExpert,  // of each expert, as all roles of experts
+  kFfnUpExpert,
+  kFfnDownExpert,
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnPostNorm) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
@@ -50,6 +54,8 @@ enum class Extent {
   kQueries,       // heads * head_dim
   kKeys,          // kv_heads * head_dim; of values too
   kHead,          // head_dim
+  kExperts,       // experts
+  kExpertWidth,   // expert_width
 };
 
 struct RoleInfo {
@@ -62,6 +68,7 @@ struct RoleInfo {
   bool rotated = false;
   // What is added to the product with it, or to the norm, where a family has that.
   std::optional<Role> bias = std::nullopt;
+  bool of_expert = false;  // a layer has one of each expert
 };
 
 const RoleInfo& Info(Role role);

@@ -48,13 +48,19 @@ int64_t CacheBytes(const Hyperparameters& hyper, DType type, int64_t tokens) {
 EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   constexpr int64_t kJudged = 16, kThreads = 4;  // rows of logits, threads of a usual device
   const int64_t heads = hyper.heads * hyper.head_dim, kv_heads = hyper.kv_heads * hyper.head_dim;
-  const int64_t widest = std::max({hyper.hidden, heads, hyper.intermediate});
+  // Experts take the place of a feed-forward part: each row of a batch has room in each of those
+  // that it goes through, for their scores, and for what is multiplied with.
+  const bool mixture = hyper.experts > 0;
+  const int64_t wide = mixture ? 0 : hyper.intermediate;
+  const int64_t expert_row =
+      4 * hyper.experts + hyper.experts_used * (4 * (2 * hyper.expert_width + hyper.hidden) + 96);
+  const int64_t widest = std::max({hyper.hidden, heads, wide});
+  const int64_t codes = std::max(widest, hyper.experts_used * hyper.expert_width);
   // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and
   // three sums for 32 of them.
   const int64_t angles = hyper.sliding_rope_theta != 0 ? 2 * hyper.rope_dims : hyper.rope_dims;
-  const int64_t row =
-      4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + angles) +
-      widest * 3 / 2;
+  const int64_t row = 4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * wide + angles) +
+                      codes * 3 / 2 + (mixture ? expert_row : 0);
   // Of each thread: attention's tiles, a panel of 16 rows of weights, and its stack.
   const int64_t thread = 4 * (176 * (hyper.head_dim + 31) + 4096) + 22 * widest + (64 << 10);
   // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this

@@ -42,6 +42,15 @@ DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t la
   return recipe.body;
 }
 
+// Beside so many experts llama-quantize gives k and v, which are small there, more bits.
+constexpr int64_t kFewExperts = 8;
+std::optional<DType> TypeBesideExperts(const Recipe& recipe, const TargetTensor& tensor) {
+  if (tensor.Has(Role::kAttnV) || tensor.Has(Role::kAttnK)) return DType::kQ8_0;
+  const bool mixed = recipe.body == DType::kQ4_K && recipe.mix != Mix::kUniform;
+  if (tensor.Has(Role::kAttnOutput) && mixed) return DType::kQ5_K;
+  return std::nullopt;
+}
+
 // Takes the option from where `rest` begins, if it stands there.
 bool Take(std::string_view option, std::string_view& rest) {
   if (!rest.starts_with(option)) return false;
@@ -98,7 +107,7 @@ DType FallBack(DType type, int64_t cols) {
 
 DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor,
                      bool has_importance) const {
-  if (tensor.dims == 1) return DType::kF32;
+  if (tensor.dims == 1 || tensor.Has(Role::kFfnRouter)) return DType::kF32;
   return FallBack(AskedFor(model, tensor, has_importance), tensor.cols);
 }
 
@@ -114,28 +123,35 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
   if (changes.pure) return body;
   if (is_head) return head;
   if (is_embedding && embedding) return *embedding;
+  if (as_llama_cpp && model.hyper.experts == kFewExperts && !IsFloat(body))
+    if (const std::optional<DType> type = TypeBesideExperts(*this, tensor)) return *type;
   // A tensor that fuses q, k and v is as sensitive as v.
   if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
-  if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);
+  if (tensor.Has(Role::kFfnDown) || tensor.Has(Role::kFfnDownExpert))
+    return TypeOfDown(model, *this, tensor.layer, has_importance);
   return body;
 }
 
 const std::vector<Recipe>& Recipes() {
-  static const std::vector<Recipe> recipes{
-      {"f32", DType::kF32, DType::kF32},
-      {"f16", DType::kF16, DType::kF16},
-      {"bf16", DType::kBF16, DType::kBF16},
-      {"q8_0", DType::kQ8_0, DType::kQ8_0},
-      {"q6_k", DType::kQ6_K, DType::kQ6_K},
-      {"q5_k_m", DType::kQ5_K, DType::kQ6_K, Mix::kMedium},
-      {"q5_k_s", DType::kQ5_K, DType::kQ6_K, Mix::kSmall},
-      {"q5_1", DType::kQ5_1, DType::kQ6_K},
-      {"q5_0", DType::kQ5_0, DType::kQ6_K},
-      {"q4_k_m", DType::kQ4_K, DType::kQ6_K, Mix::kMedium},
-      {"q4_k_s", DType::kQ4_K, DType::kQ6_K, Mix::kSmall},
-      {"q4_1", DType::kQ4_1, DType::kQ6_K},
-      {"q4_0", DType::kQ4_0, DType::kQ6_K},
-  };
+  static const std::vector<Recipe> recipes = [] {
+    std::vector<Recipe> all{
+        {"f32", DType::kF32, DType::kF32},
+        {"f16", DType::kF16, DType::kF16},
+        {"bf16", DType::kBF16, DType::kBF16},
+        {"q8_0", DType::kQ8_0, DType::kQ8_0},
+        {"q6_k", DType::kQ6_K, DType::kQ6_K},
+        {"q5_k_m", DType::kQ5_K, DType::kQ6_K, Mix::kMedium},
+        {"q5_k_s", DType::kQ5_K, DType::kQ6_K, Mix::kSmall},
+        {"q5_1", DType::kQ5_1, DType::kQ6_K},
+        {"q5_0", DType::kQ5_0, DType::kQ6_K},
+        {"q4_k_m", DType::kQ4_K, DType::kQ6_K, Mix::kMedium},
+        {"q4_k_s", DType::kQ4_K, DType::kQ6_K, Mix::kSmall},
+        {"q4_1", DType::kQ4_1, DType::kQ6_K},
+        {"q4_0", DType::kQ4_0, DType::kQ6_K},
+    };
+    for (Recipe& recipe : all) recipe.as_llama_cpp = true;
+    return all;
+  }();
   return recipes;
 }
 

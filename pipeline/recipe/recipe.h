@@ -44,6 +44,8 @@ struct Recipe {
   bool exact =
       false;  // of ONNX: products with activations in F32, which ONNX Runtime takes long for
 
+  bool as_llama_cpp = false;  // one of llama-quantize's own: also where a model has few experts
+
   bool as_is = false;  // the source's own bytes: none of the types counts
 
   // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D

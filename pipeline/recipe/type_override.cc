@@ -9,9 +9,10 @@ constexpr size_t kMaxPatternBytes = 256;
 constexpr int64_t kPatternMemory = int64_t{1} << 20;  // of a compiled pattern and its automaton
 constexpr std::string_view kRolePrefix = "role:";
 
-constexpr Role kMatrices[] = {Role::kTokenEmbedding, Role::kOutputHead, Role::kAttnQ,
-                              Role::kAttnK,          Role::kAttnV,      Role::kAttnOutput,
-                              Role::kFfnGate,        Role::kFfnUp,      Role::kFfnDown};
+constexpr Role kMatrices[] = {Role::kTokenEmbedding, Role::kOutputHead,  Role::kAttnQ,
+                              Role::kAttnK,          Role::kAttnV,       Role::kAttnOutput,
+                              Role::kFfnGate,        Role::kFfnUp,       Role::kFfnDown,
+                              Role::kFfnGateExpert,  Role::kFfnUpExpert, Role::kFfnDownExpert};
 
 }  // namespace
 

@@ -175,6 +175,7 @@ int64_t SlabRows(const ModelDescription& model, const Plan& plan,
 }  // namespace
 
 int64_t PermutedHeadRows(const ModelDescription& model, const Plan& plan, uint32_t piece) {
+  if (!Info(model.pieces[piece].role).rotated) return 1;
   for (const TargetPlan& target : plan.targets)
     for (const PlacedPiece& placed : target.layout.pieces)
       if (placed.piece == piece && placed.order != model.pieces[piece].order)

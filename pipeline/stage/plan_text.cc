@@ -12,8 +12,9 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::string ShapeText(const PlannedTensor& tensor) {
-  return tensor.dims == 1 ? fmt::format("{}", tensor.cols)
-                          : fmt::format("{} x {}", tensor.rows, tensor.cols);
+  if (tensor.dims == 1) return fmt::format("{}", tensor.cols);
+  const std::string matrix = fmt::format("{} x {}", tensor.rows / tensor.matrices, tensor.cols);
+  return tensor.dims == 2 ? matrix : fmt::format("{} x {}", tensor.matrices, matrix);
 }
 
 std::string Percent(double share) {
@@ -87,6 +88,7 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     if (!HoldsCodes(placed.part)) continue;  // counted with its codes
     tensor.rows = piece.dims == 1 ? 1 : tensor.rows + piece.rows;
     tensor.cols = piece.dims == 1 ? tensor.cols + piece.cols : piece.cols;
+    if (piece.expert >= 0) tensor.dims = 3, tensor.matrices = piece.expert + 1;
     errors[index].Add(model, placed);
     tensor.expected_error = errors[index].root();
     tensor.weighed =

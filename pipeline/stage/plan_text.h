@@ -13,12 +13,13 @@ namespace quantfleet::pipeline {
 // One tensor of the output, its pieces together.
 struct PlannedTensor {
   std::string name;
-  int64_t rows, cols;
+  int64_t rows, cols;  // of a 3-D tensor the rows of all its matrices
   int dims;
   DType dtype;
   uint64_t bytes;         // without padding
   double expected_error;  // relative (ExpectedError), its pieces together
   bool weighed;           // importance decides between codes
+  int64_t matrices = 1;   // of a 3-D tensor: experts
 };
 std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
                                      const TargetPlan& target);

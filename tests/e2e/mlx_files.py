@@ -83,9 +83,9 @@ class MlxFolder:
         group, bits = self.quantization(path)
         if dtype != "U32" or group not in (32, 64, 128):
             raise ValueError(f"{path} has scales for groups of {group} and is {dtype}")
-        cols = shape[1] * 32 // bits
+        cols = shape[-1] * 32 // bits
         for part in (".scales", ".biases"):
-            if self.tensors[path + part][:2] != ("F16", [shape[0], cols // group]):
+            if self.tensors[path + part][:2] != ("F16", [*shape[:-1], cols // group]):
                 raise ValueError(f"{path}{part} is {self.tensors[path + part][:2]}")
         scales, biases = (halves(self.tensors[path + part][2]) for part in (".scales", ".biases"))
         words, per_word = struct.unpack(f"<{len(data) // 4}I", data), 32 // bits

@@ -30,6 +30,9 @@ MODELS = {
     "qwen2": ("qwen2", dict(hidden=256, intermediate=512, layers=8)),
     "qwen2-tied": ("qwen2", dict(hidden=224, intermediate=256, layers=8, tied=1)),
     "qwen3": ("qwen3", dict(hidden=256, intermediate=512, layers=9, head_dim=128)),
+    # With eight experts llama.cpp chooses other types; neither's experts have layers of their own to count.
+    "qwen3moe": ("qwen3moe", dict(hidden=256, layers=9, head_dim=128, experts=5, expert_width=256)),
+    "qwen3moe-8": ("qwen3moe", dict(hidden=256, layers=9, head_dim=128, experts=8, expert_width=96)),
     "granite": ("granite", dict(hidden=256, intermediate=512, layers=8, tied=1)),
     "phi2": ("phi2", dict(hidden=256, intermediate=512, layers=9)),
     "gemma2": ("gemma2", dict(hidden=256, intermediate=512, layers=9)),
@@ -41,7 +44,7 @@ MODELS = {
 
 # The rules for a 70B model are one line of q4_k_m's; the judge takes ten seconds for each of these.
 LARGE_RECIPES = ["q4_k_s", "q4_k_m", "q5_k_m"] if THOROUGH else ["q4_k_m"]
-WEIGHED = ["phi3", "phi3-odd", "llama-tied", "qwen2"] if THOROUGH else ["phi3", "phi3-odd"]
+WEIGHED = ["phi3", "phi3-odd", "qwen3moe", "llama-tied", "qwen2"] if THOROUGH else ["phi3", "phi3-odd", "qwen3moe"]
 
 
 def make_model(folder, name, **more):
@@ -54,10 +57,13 @@ def importance_entries(source, rng, skip=()):
     """Sums of squares for every matrix of our F32 file, as unlike as calibration's: from 0 to very many."""
     entries = {}
     for name, (_, dims, _) in read_gguf(source)[1].items():
-        if len(dims) == 2 and not any(re.search(s, name) for s in skip):
-            count = rng.choice((1, 7, 512, 4096))
-            entries[name] = ([0.0 if rng.random() < 0.02 else count * math.exp(rng.gauss(-3, 2))
-                              for _ in range(dims[0])], [count])
+        if len(dims) > 1 and not any(re.search(s, name) for s in skip):
+            # Of a tensor of experts each has its own, and one of them was never chosen.
+            counts = [rng.choice((1, 7, 512, 4096)) for _ in range(dims[2] if len(dims) == 3 else 1)]
+            if len(counts) > 1:
+                counts[1] = 0
+            entries[name] = ([0.0 if rng.random() < 0.02 else (count or 1) * math.exp(rng.gauss(-3, 2))
+                              for count in counts for _ in range(dims[0])], counts)
     return entries
 
 

@@ -122,9 +122,12 @@ std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
     if (!tensor.ends_with(kSums)) continue;
     const std::string base = tensor.substr(0, tensor.size() - kSums.size());
     const auto counts = tensors.find(base + ".counts");
-    if (counts == tensors.end() || counts->second.size() != 1) return std::nullopt;
-    const float n = counts->second[0];
-    for (const float sum : sums) means[base].push_back(n > 0 ? sum / n : 1.f);
+    if (counts == tensors.end() || counts->second.empty()) return std::nullopt;
+    const size_t each = sums.size() / counts->second.size();  // one count per expert
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const float n = counts->second[i / each];
+      means[base].push_back(n > 0 ? sums[i] / n : 1.f);
+    }
   }
   return means;
 }

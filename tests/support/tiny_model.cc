@@ -41,10 +41,15 @@ std::vector<Weight> Weights(const Family& family, const TinyModelOptions& o) {
   h.heads = o.heads, h.kv_heads = o.kv_heads;
   h.head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
   h.tied_embeddings = IsTied(family, o);
+  h.experts = o.experts, h.experts_used = o.experts_used;
+  h.expert_width =
+      family.experts && family.experts->width.hf.empty() ? o.intermediate : o.expert_width;
   std::vector<Weight> weights;
-  for (const auto& [role, layer] : CanonicalPieces(family, h, /*optional=*/false)) {
+  for (const auto& [role, layer, expert] : CanonicalPieces(family, h, /*optional=*/false)) {
     const pipeline::Shape shape = ShapeOf(h, role);
-    std::string name = HoldingTensorName(family, pipeline::Dialect::kHf, role, layer);
+    std::string name = Info(role).of_expert
+                           ? TensorName(family, pipeline::Dialect::kHf, role, layer, expert)
+                           : HoldingTensorName(family, pipeline::Dialect::kHf, role, layer);
     if (!weights.empty() && weights.back().name == name) {
       weights.back().rows += shape.rows;
     } else {
@@ -195,6 +200,12 @@ std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
   double scalar = 0.4;  // each another
   for (const pipeline::FamilyScalar& s : as.scalars)
     text += fmt::format(", \"{}\": {}", s.name.hf, scalar), scalar += 0.3;
+  if (as.experts) {
+    text += fmt::format(", \"{}\": {}, \"{}\": {}, \"norm_topk_prob\": true", as.experts->count.hf,
+                        o.experts, as.experts->used.hf, o.experts_used);
+    if (!as.experts->width.hf.empty())
+      text += fmt::format(", \"{}\": {}", as.experts->width.hf, o.expert_width);
+  }
   if (as.full_every > 0) text += ", \"sliding_window\": 8";
   const int64_t head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
   const bool has_defaults = hf.config_defaults != "{}";  // which are of published sizes

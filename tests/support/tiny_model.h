@@ -16,8 +16,9 @@ namespace quantfleet::testing {
 
 struct TinyModelOptions {
   int64_t hidden = 64, intermediate = 96, layers = 2, heads = 4, kv_heads = 2;
-  int64_t head_dim = 0;  // 0: hidden / heads
-  int64_t vocab = 320;   // at least 300
+  int64_t head_dim = 0;                                       // 0: hidden / heads
+  int64_t experts = 6, experts_used = 2, expert_width = 128;  // of families that have experts
+  int64_t vocab = 320;                                        // at least 300
   int64_t context = 256;
   pipeline::DType dtype = pipeline::DType::kBF16;  // F32, F16, BF16
   int shards = 1;

@@ -26,7 +26,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"},
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"},
+           "qwen3moe": {"head_norms", "experts"}, "phi2": {"phi_names"},
            "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"},
            "gemma2": {"norms_less_one", "post_norms"}, "gemma3": {"norms_less_one", "post_norms", "head_norms"}}
 
@@ -52,6 +53,8 @@ class Family:
     merges_as_pairs: bool = False
     more_merges: tuple = ()  # beyond those that a text gives
     part: str = ""     # the member of config.json that has the text's members, of a model that does more
+    adapters: bool = False   # each product's weight is a base_layer, with adapters and encoders beside it
+    experts: int = 0   # of a layer; their own width, and how many a token goes through, are in the config
     # Found out while writing.
     vocab: int = 0
     ids: dict = field(default_factory=dict)  # of the added tokens, by text
@@ -130,6 +133,13 @@ def qwen3(**config):
             "use_sliding_window": False, "bos_token_id": 151643, "eos_token_id": "<|im_end|>", **config}
 
 
+def qwen3moe(experts, **config):
+    """Of Qwen3-30B-A3B."""
+    return qwen3(architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", decoder_sparse_step=1, mlp_only_layers=[],
+                 moe_intermediate_size=96, norm_topk_prob=True, num_experts=experts, num_experts_per_tok=2,
+                 output_router_logits=False, router_aux_loss_coef=0.001, **config)
+
+
 PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
 PHI2_TOKENIZER = {"tokenizer_class": "CodeGenTokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
                   "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
@@ -199,6 +209,24 @@ GEMMA_TOKENIZER = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "
                    "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
+PHI4_ADDED = special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
+                     "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>")
+PHI4_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
+                  "eos_token": "<|im_end|>", "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}
+PHI4_MINI_ADDED = special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 + \
+    special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>")
+PHI4_MINI_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "add_bos_token": False,
+                       "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+                       "unk_token": "<|endoftext|>"}
+
+
+def phi4_mini(**config):
+    return Family("phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
+                                    eos_token_id="<|endoftext|>", **config),
+                  hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
+                  added=PHI4_MINI_ADDED, tokenizer_config=PHI4_MINI_TOKENIZER)
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -215,21 +243,19 @@ FAMILIES = {
         "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384,
                      sliding_window=None, rope_scaling=None, rope_theta=250000, bos_token_id=100257,
                      eos_token_id="<|endoftext|>"),
+        kv_heads=1, pre="dbrx", split=("Removed", True), added=PHI4_ADDED, tokenizer_config=PHI4_TOKENIZER),
+    # -plus has the same config.json.
+    "phi4-reasoning": lambda: Family(
+        "phi3", phi3(max_position_embeddings=32768, original_max_position_embeddings=32768, sliding_window=None,
+                     rope_scaling=None, rope_theta=500000, bos_token_id=100257, eos_token_id="<|im_end|>"),
         kv_heads=1, pre="dbrx", split=("Removed", True),
-        added=special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
-                      "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
-                          "bos_token": "<|endoftext|>", "eos_token": "<|im_end|>",
-                          "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
-    "phi4-mini": lambda: Family(
-        "phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
-                          eos_token_id="<|endoftext|>"),
-        hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
-        added=special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 +
-              special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
-                          "add_bos_token": False, "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
-                          "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}),
+        added=PHI4_ADDED[:-1] + special("<nothink>", "<think>", "</think>", "<|dummy_85|>"),
+        tokenizer_config=PHI4_TOKENIZER),
+    "phi4-mini": phi4_mini,
+    "phi4-mini-reasoning": phi4_mini,
+    "phi4-multimodal": lambda: replace(phi4_mini(
+        architectures=["Phi4MMForCausalLM"], model_type="phi4mm", vision_lora={"r": 4, "lora_alpha": 8},
+        speech_lora={"r": 4, "lora_alpha": 8}, embd_layer={}, audio_processor={}), adapters=True),
     "llama2": lambda: Family(
         "llama", llama(max_position_embeddings=4096, rope_theta=10000.0, rope_scaling=None, bos_token_id=1,
                        eos_token_id=2), tokenizer_config=LLAMA2_TOKENIZER, pad_to=1),
@@ -263,6 +289,9 @@ FAMILIES = {
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "qwen3-tied": lambda: Family(
         "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
+        tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "qwen3moe": lambda: Family(
+        "qwen3moe", qwen3moe(6), kv_heads=2, head_dim=64, experts=6, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
@@ -326,6 +355,17 @@ def phi_tensors(f):
     yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
+def expert_tensors(f, router, prefix, names, part):
+    """Scores far apart: a token whose experts change with a rounding is no measure of anything."""
+    fan, width = 1 / math.sqrt(f.hidden), f.config.get("moe_intermediate_size", f.intermediate)
+    gate, up, down = names
+    yield router, (f.experts, f.hidden), 4 * fan
+    for e in range(f.experts):
+        yield f"{prefix}{e}.{gate}.weight", (width, f.hidden), 1.5 * fan
+        yield f"{prefix}{e}.{up}.weight", (width, f.hidden), 1.5 * fan
+        yield f"{prefix}{e}.{down}.weight", (f.hidden, width), part / math.sqrt(width)
+
+
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
     if f.has("phi_names"):
@@ -360,6 +400,9 @@ def tensors(f):
         yield p + "post_attention_layernorm.weight", (f.hidden,), 2.0 if f.has("post_norms") else 0.1
         if f.has("post_norms"):
             yield p + "pre_feedforward_layernorm.weight", (f.hidden,), 0.1
+        if f.has("experts"):
+            yield from expert_tensors(f, p + "mlp.gate.weight", p + "mlp.experts.", ("gate_proj", "up_proj", "down_proj"), part)
+            continue
         if f.has("fused"):
             yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
         else:
@@ -401,13 +444,29 @@ def write_safetensors(path, named):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, _, data in named))
 
 
+def beside_adapters(f):
+    """As Phi-4-multimodal's files have them."""
+    for name, shape, deviation in tensors(f):
+        if not name.endswith("_proj.weight"):
+            yield name, shape, deviation
+            continue
+        module = name.removesuffix(".weight")
+        yield module + ".base_layer.weight", shape, deviation
+        for of in ("speech", "vision"):
+            yield f"{module}.lora_A.{of}.weight", (4, shape[1]), 1.0
+            yield f"{module}.lora_B.{of}.weight", (shape[0], 4), 1.0
+    yield "model.embed_tokens_extend.image_embed.img_projection.0.weight", (f.hidden, 8), 1.0
+    yield "model.embed_tokens_extend.audio_embed.encoder.conv.weight", (4, 3, 2, 2), 1.0
+
+
 def write_weights(f, folder, dtypes, shards, seed):
     """Tensors take the types of `dtypes` in turn. Their values are drawn from a few thousand normal ones: as good for a
     test as if each were its own, and much sooner made."""
     rng = random.Random(seed)
     normal = [rng.gauss(0, 1) for _ in range(4096)]
     named = []
-    for i, (name, shape, deviation) in enumerate(text_and_more(f) if f.part else tensors(f)):
+    of = beside_adapters if f.adapters else text_and_more if f.part else tensors
+    for i, (name, shape, deviation) in enumerate(of(f)):
         mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)

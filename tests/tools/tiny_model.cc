@@ -4,7 +4,8 @@
 //
 // FAMILY is one of pipeline/family: phi3, llama, qwen2.
 //
-// Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed
+// Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed experts
+// experts_used expert_width
 // (tests/support/tiny_model.h).
 
 #include "tests/support/tiny_model.h"
@@ -35,11 +36,17 @@ bool Set(TinyModelOptions& options, std::string_view text) {
   const char* end = text.data() + text.size();
   if (equals == text.size() || std::from_chars(text.data() + equals + 1, end, value).ptr != end)
     return false;
-  const std::map<std::string_view, int64_t*> fields{
-      {"hidden", &options.hidden},     {"intermediate", &options.intermediate},
-      {"layers", &options.layers},     {"heads", &options.heads},
-      {"kv_heads", &options.kv_heads}, {"head_dim", &options.head_dim},
-      {"vocab", &options.vocab},       {"context", &options.context}};
+  const std::map<std::string_view, int64_t*> fields{{"hidden", &options.hidden},
+                                                    {"intermediate", &options.intermediate},
+                                                    {"layers", &options.layers},
+                                                    {"heads", &options.heads},
+                                                    {"kv_heads", &options.kv_heads},
+                                                    {"head_dim", &options.head_dim},
+                                                    {"vocab", &options.vocab},
+                                                    {"context", &options.context},
+                                                    {"experts", &options.experts},
+                                                    {"experts_used", &options.experts_used},
+                                                    {"expert_width", &options.expert_width}};
   if (const auto field = fields.find(key); field != fields.end()) {
     *field->second = value;
     return true;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pipeline/family/family.h"
+
 namespace quantfleet::pipeline {
 
 std::vector<OutputTensor> FusePieces(
@@ -20,10 +22,18 @@ std::vector<OutputTensor> FusePieces(
                          piece.layer});
     OutputTensor& tensor = tensors.back();
     tensor.pieces.push_back(i);
-    tensor.roles.push_back(piece.role);
+    if (tensor.roles.empty() || tensor.roles.back() != piece.role)
+      tensor.roles.push_back(piece.role);
+    if (piece.expert >= 0) tensor.dims = 3, tensor.matrices = piece.expert + 1;
     (piece.dims == 1 ? tensor.cols : tensor.rows) += piece.dims == 1 ? piece.cols : piece.rows;
   }
   return tensors;
+}
+
+std::vector<int64_t> OutputTensor::shape() const {
+  if (dims == 1) return {cols};
+  if (dims == 2) return {rows, cols};
+  return {matrices, rows / matrices, cols};
 }
 
 absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype,
@@ -43,6 +53,13 @@ absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DT
   return InvalidArgument(
       "tensor '{}': its rows of {} elements cannot be divided into groups of {}: {}", tensor.name,
       tensor.cols, Info(dtype).block_elements, instead);
+}
+
+absl::Status RefuseExperts(std::string_view format, const ModelDescription& model) {
+  if (!model.family->experts) return absl::OkStatus();
+  return Unimplemented(
+      "{} targets do not support mixtures of experts such as {}: use a gguf or an mlx target",
+      format, model.family->name);
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {

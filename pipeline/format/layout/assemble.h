@@ -16,10 +16,15 @@ namespace quantfleet::pipeline {
 struct OutputTensor {
   std::string name;
   std::vector<uint32_t> pieces;  // never empty
-  int64_t rows, cols;            // of all pieces; 1-D: rows 1, cols their elements together
+  int64_t rows, cols;            // of all pieces; 1-D: rows 1, cols their elements together; 3-D:
+                                 // the rows of all experts
   int dims;
   int layer;
-  std::vector<Role> roles = {};
+  std::vector<Role> roles = {};  // each once
+  int64_t matrices = 1;          // of a 3-D tensor: experts
+
+  // "[8, 96, 64]": as files say it.
+  std::vector<int64_t> shape() const;
 
   // As recipes see it; lives as long as this.
   TargetTensor Seen() const {
@@ -36,6 +41,9 @@ std::vector<OutputTensor> FusePieces(
 absl::Status CheckGroups(
     std::string_view format, const OutputTensor& tensor, DType dtype,
     const std::function<bool(DType)>& holds = [](DType) { return true; });
+
+// UNIMPLEMENTED where the model's feed-forward parts are experts, which `format` does not hold yet.
+absl::Status RefuseExperts(std::string_view format, const ModelDescription& model);
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
 struct PlannedFile {

@@ -93,6 +93,11 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
     case ConfigMember::kLocalRopeTheta:
       if (h.sliding_rope_theta != 0) config["rope_local_base_freq"] = Plain(h.sliding_rope_theta);
       break;
+    case ConfigMember::kExpertsInAllLayers:
+      config["decoder_sparse_step"] = 1;
+      config["mlp_only_layers"] = json::array();
+      config["norm_topk_prob"] = true;
+      break;
   }
 }
 
@@ -118,6 +123,12 @@ json::object ConfigJson(const ModelDescription& model, std::string_view float_ty
                       {"torch_dtype", float_type}};
   for (const ConfigMember member : model.family->config_members)
     Add(member, *model.family, h, config);
+  if (model.family->experts) {
+    const ExpertsOf& names = *model.family->experts;
+    config[names.count.hf] = h.experts;
+    config[names.used.hf] = h.experts_used;
+    if (!names.width.hf.empty()) config[names.width.hf] = h.expert_width;
+  }
   for (const FamilyScalar& scalar : model.family->scalars)
     config[scalar.name.hf] = Plain(h.*scalar.value);
   const auto token = [&](const char* key, const std::optional<int32_t>& id) {

@@ -66,7 +66,7 @@ class MlxPlanner {
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
     tensors_ = FusePieces(model_, [this](Role role, int layer) {
-      return HoldingTensorName(*model_.family, Dialect::kHf, role, layer);
+      return HoldingTensorName(*model_.family, Dialect::kMlx, role, layer);
     });
     for (const OutputTensor& tensor : tensors_) {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
@@ -95,7 +95,7 @@ class MlxPlanner {
   DType FloatType() const { return recipe_.body == DType::kBF16 ? DType::kBF16 : DType::kF16; }
 
   absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) const {
-    if (tensor.dims == 1) return FloatType();
+    if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return FloatType();
     const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
     if (!HasPart(asked, Part::kBiases))
@@ -111,9 +111,8 @@ class MlxPlanner {
     const auto stored = [&](std::string name, std::string_view type, int64_t cols, Part part) {
       const auto bytes =
           static_cast<uint64_t>(tensor.rows * PartRowBytes(part, dtype, tensor.cols));
-      std::vector<int64_t> shape;
-      if (tensor.dims > 1) shape.push_back(tensor.rows);
-      shape.push_back(cols);
+      std::vector<int64_t> shape = tensor.shape();
+      shape.back() = cols;
       return ShardTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
     };
     if (IsFloat(dtype))
@@ -199,7 +198,7 @@ class MlxPlanner {
                      .padding = 0,
                      .tensor = t.of->name,
                      .part = t.part,
-                     .lacks = LackOf(*model_.family, Dialect::kHf, piece.role)});
+                     .lacks = LackOf(*model_.family, Dialect::kMlx, piece.role)});
       at += static_cast<uint64_t>(piece.rows * PartRowBytes(t.part, t.dtype, piece.cols));
     }
   }
@@ -237,14 +236,14 @@ const TargetFormat kMlxFormat = {
             .list = StoredMlxTensors,
             .name_of =
                 [](const ModelDescription& model, Role role, int layer) {
-                  return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
+                  return HoldingTensorName(*model.family, Dialect::kMlx, role, layer);
                 },
             .cut = ".weight",
             .codes = ".weight",
             .scales = ".scales",
             .zeros = ".biases",
             .with_zeros = GroupZero::kBias,
-            .values = Dialect::kHf,
+            .values = Dialect::kMlx,
             .unsigned_have_middle = false,
         },
 };

@@ -64,6 +64,7 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
+  QF_RETURN_IF_ERROR(RefuseExperts("onnx", model));
   if (FindTensor(*model.family, Role::kAttnPostNorm) != nullptr)
     return Unimplemented("onnx targets do not support {} models yet: use a gguf or mlx target",
                          model.family->name);

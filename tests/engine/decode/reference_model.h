@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numbers>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -73,6 +75,10 @@ class ReferenceBuilder {
     model_.description.family = pipeline::FindFamily(options.family);
     model_.description.hyper = options.hyper;
     if (FindTensor(*model_.description.family, Role::kOutputHead) == nullptr) options_.tied = true;
+    if (model_.description.family->experts) {
+      Hyperparameters& h = model_.description.hyper;
+      h.experts = 6, h.experts_used = 2, h.expert_width = 64;
+    }
     model_.description.hyper.tied_embeddings = options_.tied;
     // Whatever scalars the family has, each another.
     Hyperparameters& h = model_.description.hyper;
@@ -92,18 +98,22 @@ class ReferenceBuilder {
     const Family& family = *model_.description.family;
     model_.layers.resize(static_cast<size_t>(h.layers));
     std::vector<Part> fused;
-    for (const auto& [role, layer] : CanonicalPieces(family, h, /*optional=*/false)) {
+    for (const auto& [role, layer, expert] : CanonicalPieces(family, h, /*optional=*/false)) {
       const pipeline::Shape shape = ShapeOf(h, role);
       if (shape.dims == 1) {
         At(layer).vectors[role] = Vector(role, layer, shape.cols);
         continue;
       }
-      // A fused tensor is done with its last part.
+      // A fused tensor is done with its last part, and one of experts with the last of them.
       fused.push_back({role, shape.rows});
+      if (expert >= 0 && expert + 1 < h.experts) continue;
       const pipeline::FusedTensor* holds = family.writes_fused ? FindFused(family, role) : nullptr;
       if (holds != nullptr && holds->roles.back() != role) continue;
       const std::vector<Rows> rows = Matrices(fused, layer, shape.cols, Spread(role));
-      for (size_t i = 0; i < rows.size(); ++i) At(layer).matrices[fused[i].first] = rows[i];
+      for (size_t i = 0; i < rows.size(); ++i) {
+        Rows& all = At(layer).matrices[fused[i].first];
+        all.insert(all.end(), rows[i].begin(), rows[i].end());
+      }
       fused.clear();
     }
     if (options_.tied) At(-1).matrices[Role::kOutputHead] = At(-1)[Role::kTokenEmbedding];
@@ -155,21 +165,35 @@ class ReferenceBuilder {
     std::vector<Rows> result;
     Bytes bytes;
     int64_t first_row = 0;
+    int expert = Info(parts.front().first).of_expert ? 0 : -1;
+    const DType dtype = TypeOf(parts.front().first);
     const size_t tensor = model_.description.tensors.size();
     for (const auto& [role, rows] : parts) {
       result.push_back(Part1(role, rows, cols, spread, bytes));
       model_.description.pieces.push_back(
-          {role, layer, rows, cols, 2, tensor, first_row,
-           Interleaved(role) ? pipeline::RowOrder::kInterleaved : pipeline::RowOrder::kHf});
+          {.role = role,
+           .layer = layer,
+           .rows = rows,
+           .cols = cols,
+           .dims = 2,
+           .tensor = tensor,
+           .first_row = first_row,
+           .order = Interleaved(role) ? pipeline::RowOrder::kInterleaved : pipeline::RowOrder::kHf,
+           .expert = expert});
       first_row += rows;
+      if (expert >= 0) ++expert;
     }
-    AddTensor(options_.dtype, first_row, cols, 2, bytes);
+    AddTensor(dtype, first_row, cols, expert < 0 ? 2 : 3, bytes);
+    if (expert >= 0) model_.description.tensors.back().matrices = expert;
     return result;
   }
 
+  // As files have it: a router is never quantized.
+  DType TypeOf(Role role) const { return role == Role::kFfnRouter ? DType::kF32 : options_.dtype; }
+
   Rows Part1(Role role, int64_t rows, int64_t cols, double spread, Bytes& bytes) {
-    const pipeline::Codec& codec = *pipeline::FindCodec(options_.dtype);
-    const auto row_bytes = static_cast<size_t>(RowBytes(options_.dtype, cols));
+    const pipeline::Codec& codec = *pipeline::FindCodec(TypeOf(role));
+    const auto row_bytes = static_cast<size_t>(RowBytes(TypeOf(role), cols));
     Rows values(static_cast<size_t>(rows));
     Bytes encoded(row_bytes * values.size());
     std::normal_distribution<float> normal(0, static_cast<float>(spread));
@@ -288,6 +312,31 @@ inline std::vector<double> FeedForward(const Family& family, const ReferenceWeig
   return Linear(l, Role::kFfnDown, Role::kFfnDownBias, up);
 }
 
+// Weighs and adds what the best experts make of x.
+inline std::vector<double> Experts(const Family& family, const ReferenceWeights& l,
+                                   const Hyperparameters& h, const std::vector<double>& x) {
+  const std::vector<double> scores = Times(l[Role::kFfnRouter], x);
+  std::vector<size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return scores[e]; });
+  order.resize(static_cast<size_t>(h.experts_used));
+  double total = 0;
+  for (const size_t e : order) total += std::exp(scores[e]);
+  const auto of = [&](Role role, size_t e, int64_t rows) {
+    const auto begin = l[role].begin() + static_cast<std::ptrdiff_t>(e) * rows;
+    return Rows(begin, begin + rows);
+  };
+  std::vector<double> sum(x.size(), 0);
+  for (const size_t e : order) {
+    std::vector<double> up = Times(of(Role::kFfnUpExpert, e, h.expert_width), x);
+    const std::vector<double> gate = Times(of(Role::kFfnGateExpert, e, h.expert_width), x);
+    for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
+    AddTo(sum,
+          Scaled(std::exp(scores[e]) / total, Times(of(Role::kFfnDownExpert, e, h.hidden), up)));
+  }
+  return sum;
+}
+
 inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
                          const ReferenceRope& rope, size_t at) {
   const size_t half = static_cast<size_t>(h.rope_dims) / 2, dim = static_cast<size_t>(h.head_dim);
@@ -369,7 +418,8 @@ inline void RunReferenceLayer(const Family& family, int64_t layer, const Referen
                                       ? norms[t]
                                       : RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.norm_epsilon);
     AddTo(xs[t], Scaled(h.residual_scale, PostNorm(l, Role::kFfnPostNorm, h.norm_epsilon,
-                                                   FeedForward(family, l, n))));
+                                                   family.experts ? Experts(family, l, h, n)
+                                                                  : FeedForward(family, l, n))));
   }
 }
 

@@ -3,6 +3,8 @@
 #include "engine/decode/transformer.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -169,9 +171,12 @@ TEST(Transformer, Llama3AndLinearScaling) {
   ExpectNear(RunAll(model, ids), ReferenceLogits(model, {std::vector<double>(8, 4.0)}, ids));
 }
 
-TEST(Transformer, BatchesAndThreadsDoNotChangeABit) {
+class EachKindOfLayer : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Transformer, EachKindOfLayer, ::testing::Values("phi3", "qwen3moe"));
+
+TEST_P(EachKindOfLayer, BatchesAndThreadsDoNotChangeABit) {
   for (DType dtype : kTypes) {
-    ReferenceOptions options{.dtype = dtype};
+    ReferenceOptions options{.family = GetParam(), .dtype = dtype};
     // Wide enough that loops are worth a second thread.
     options.hyper.hidden = 256, options.hyper.intermediate = 512, options.hyper.head_dim = 64;
     options.hyper.rope_dims = 64, options.hyper.layers = 1, options.hyper.vocab = 300;
@@ -268,7 +273,7 @@ TEST(Transformer, WantsAndReset) {
 
 // Sequences of unlike lengths, one token each in a pass: the very bits that each would get alone,
 // whatever the products are made with.
-TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
+TEST_P(EachKindOfLayer, SequencesThatSharePassesGetWhatTheyGetAlone) {
   constexpr size_t kSequences = 7, kSteps = 5;
   std::vector<const MatrixOps*> sets = AllMatrixOps();
   sets.push_back(nullptr);
@@ -277,7 +282,7 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
       const DType kv_type = dtype == DType::kQ8_0 || dtype == DType::kF16 ? dtype : DType::kF32;
       SCOPED_TRACE(
           fmt::format("{} {}", Info(dtype).name, matrix_ops ? matrix_ops->name : "floats"));
-      const ReferenceModel model = ReferenceBuilder({.dtype = dtype}).Build();
+      const ReferenceModel model = ReferenceBuilder({.family = GetParam(), .dtype = dtype}).Build();
       const auto& hyper = model.description.hyper;
       ThreadPool pool(2);
       auto transformer =
@@ -415,6 +420,61 @@ TEST(Transformer, CachesOfFewerBitsAreCloseToFloats) {
           << Info(kv_type).name;
     }
   }
+}
+
+// The pages of experts that nobody chooses cannot be read at all here.
+TEST(Transformer, ReadsTheChosenExpertsAlone) {
+  ReferenceModel model = ReferenceBuilder({.family = "qwen3moe"}).Build();
+  const auto& hyper = model.description.hyper;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* room =
+      mmap(nullptr, model.file.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(room, MAP_FAILED);
+  const std::span file(static_cast<std::byte*>(room), model.file.size());
+  std::ranges::copy(model.file, file.begin());
+  size_t closed = 0;
+  for (const pipeline::Piece& piece : model.description.pieces) {
+    // Without scores all are equal, and the first ones are taken.
+    const auto row_bytes = static_cast<size_t>(piece.cols) * sizeof(float);
+    const size_t begin =
+        model.offsets[piece.tensor] + static_cast<size_t>(piece.first_row) * row_bytes;
+    if (piece.role == Role::kFfnRouter)
+      std::ranges::fill(file.subspan(begin, static_cast<size_t>(piece.rows) * row_bytes),
+                        std::byte{0});
+    if (piece.expert != hyper.experts_used) continue;
+    // From the first one that is not chosen to the last one, whole pages.
+    const size_t bytes =
+        static_cast<size_t>((hyper.experts - piece.expert) * piece.rows) * row_bytes;
+    const size_t first = (begin + page - 1) / page * page, last = (begin + bytes) / page * page;
+    ASSERT_LT(first, last);
+    closed += last - first;
+    ASSERT_EQ(mprotect(file.data() + first, last - first, PROT_NONE), 0);
+  }
+  EXPECT_GT(closed, file.size() / 4);
+  for (const MatrixOps* matrix_ops : {&ChosenMatrixOps(), static_cast<const MatrixOps*>(nullptr)}) {
+    ThreadPool pool(2);
+    auto weights = MapWeights(
+        model.description, file, [&](size_t t) { return model.offsets[t]; }, ChosenOps());
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    auto transformer =
+        *Transformer::Create(hyper, *std::move(weights), 64, pool, ChosenOps(), matrix_ops);
+    const auto cache = *KvCache::Create(hyper, DType::kF32, 64);
+    std::vector<float> logits;
+    EXPECT_TRUE(transformer->Run(*cache, RandomIds(20, hyper.vocab), Want::kLast, logits).ok());
+    EXPECT_TRUE(transformer->Run(*cache, RandomIds(1, hyper.vocab), Want::kLast, logits).ok());
+    EXPECT_EQ(logits.size(), static_cast<size_t>(hyper.vocab));
+  }
+  munmap(room, file.size());
+}
+
+TEST(Weights, ReadByATokenAreThoseOfItsExperts) {
+  const ReferenceModel model =
+      ReferenceBuilder({.family = "qwen3moe", .dtype = DType::kF32}).Build();
+  const auto& h = model.description.hyper;
+  const int64_t attention = h.hidden * h.head_dim * (2 * h.heads + 2 * h.kv_heads);
+  const int64_t experts = h.experts * h.hidden + h.experts_used * 3 * h.hidden * h.expert_width;
+  EXPECT_EQ(BytesPerToken(*model.Map(ChosenOps()), h),
+            4 * (h.layers * (attention + experts) + (h.vocab + 1) * h.hidden));
 }
 
 TEST(Weights, WhatLiesOutsideTheFileIsRefused) {

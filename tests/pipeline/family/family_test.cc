@@ -20,6 +20,7 @@ INSTANTIATE_TEST_SUITE_P(All, EveryFamily, ::testing::ValuesIn(Families()),
 Hyperparameters TwoLayers() {
   Hyperparameters h;
   h.layers = 2;
+  h.experts = 3;
   return h;
 }
 
@@ -28,13 +29,18 @@ TEST_P(EveryFamily, IsFoundByItsName) { EXPECT_EQ(FindFamily(GetParam()->name), 
 TEST_P(EveryFamily, HasAClassThatIsOnlyItsOwn) {
   ASSERT_FALSE(GetParam()->classes.empty());
   std::multiset<std::string_view> names, types;
-  for (const Family* family : Families())
+  for (const Family* family : Families()) {
+    std::set<std::string_view> own;  // a class without a head has its type in common with another
     for (const HfClass& known : family->classes) {
       names.insert(known.name);
-      types.insert(known.model_type);
+      own.insert(known.model_type);
     }
+    types.insert(own.begin(), own.end());
+  }
   for (const HfClass& known : GetParam()->classes) {
-    EXPECT_TRUE(known.name.ends_with(known.text_part ? "ForConditionalGeneration" : "ForCausalLM"))
+    EXPECT_TRUE(known.name.ends_with(known.headless    ? "Model"
+                                     : known.text_part ? "ForConditionalGeneration"
+                                                       : "ForCausalLM"))
         << known.name;
     EXPECT_EQ(names.count(known.name), 1u) << known.name;
     EXPECT_EQ(types.count(known.model_type), 1u) << known.model_type;
@@ -44,8 +50,16 @@ TEST_P(EveryFamily, HasAClassThatIsOnlyItsOwn) {
 // What every reader and runner relies on.
 TEST_P(EveryFamily, HasWhatNoDecoderDoesWithout) {
   const Family& family = *GetParam();
-  for (const Role role : {Role::kTokenEmbedding, Role::kAttnQ, Role::kAttnK, Role::kAttnV,
-                          Role::kAttnOutput, Role::kFfnUp, Role::kFfnDown, Role::kOutputNorm}) {
+  std::vector roles = {Role::kTokenEmbedding, Role::kAttnQ,      Role::kAttnK,
+                       Role::kAttnV,          Role::kAttnOutput, Role::kOutputNorm};
+  if (family.experts) {
+    for (const Role role :
+         {Role::kFfnRouter, Role::kFfnGateExpert, Role::kFfnUpExpert, Role::kFfnDownExpert})
+      roles.push_back(role);
+  } else {
+    roles.insert(roles.end(), {Role::kFfnUp, Role::kFfnDown});
+  }
+  for (const Role role : roles) {
     const FamilyTensor* tensor = FindTensor(family, role);
     ASSERT_NE(tensor, nullptr) << Name(role);
     EXPECT_EQ(tensor->presence, Presence::kAlways) << Name(role);
@@ -53,15 +67,21 @@ TEST_P(EveryFamily, HasWhatNoDecoderDoesWithout) {
   }
 }
 
-TEST_P(EveryFamily, NamesEachTensorOnceInBothDialects) {
+TEST_P(EveryFamily, NamesEachTensorOnceInEachDialect) {
   const Family& family = *GetParam();
-  for (const Dialect dialect : {Dialect::kHf, Dialect::kGguf}) {
+  for (const Dialect dialect : {Dialect::kHf, Dialect::kGguf, Dialect::kMlx}) {
     std::set<std::string> names;
-    for (const auto& [role, layer] : CanonicalPieces(family, TwoLayers(), /*optional=*/true)) {
-      const std::string name = TensorName(family, dialect, role, layer);
-      EXPECT_TRUE(names.insert(name).second) << name;
+    for (const auto& [role, layer, expert] :
+         CanonicalPieces(family, TwoLayers(), /*optional=*/true)) {
+      const std::string name = TensorName(family, dialect, role, layer, expert);
+      // Experts that are one upon the other share a name.
+      EXPECT_EQ(names.insert(name).second, expert <= 0 || !StacksExperts(family, dialect, role))
+          << name;
+      EXPECT_EQ(name.find('*'), std::string::npos);
       EXPECT_TRUE(name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight")) << name;
-      EXPECT_EQ(name.find(".1.") != std::string::npos, layer == 1) << name;
+      EXPECT_EQ(name.find("s.1.") != std::string::npos || name.find("blk.1.") == 0,
+                layer == 1 || (expert == 1 && !StacksExperts(family, dialect, role)))
+          << name;
     }
   }
 }
@@ -72,12 +92,15 @@ TEST_P(EveryFamily, ListsItsTensorsInTheOrderOfTheModel) {
   const std::vector<PieceName> pieces = CanonicalPieces(family, TwoLayers(), true);
   const auto of_layer = static_cast<size_t>(std::ranges::count_if(
       family.tensors, [](const FamilyTensor& tensor) { return Info(tensor.role).of_layer; }));
-  EXPECT_EQ(pieces.size(), family.tensors.size() + of_layer) << "two layers";
+  const auto of_experts = static_cast<size_t>(std::ranges::count_if(
+      family.tensors, [](const FamilyTensor& tensor) { return Info(tensor.role).of_expert; }));
+  EXPECT_EQ(pieces.size(), family.tensors.size() + of_layer + 2 * 2 * of_experts)
+      << "two layers, and two more of each expert's in each";
   EXPECT_EQ(pieces.front(), (PieceName{Role::kTokenEmbedding, -1}));
   EXPECT_EQ(std::ranges::count(pieces, PieceName{Role::kOutputHead, -1}),
             FindTensor(family, Role::kOutputHead) != nullptr ? 1 : 0);
   int last = -1;
-  for (const auto& [role, layer] : pieces) {
+  for (const auto& [role, layer, expert] : pieces) {
     EXPECT_EQ(layer >= 0, Info(role).of_layer) << Name(role);
     if (layer >= 0) {
       EXPECT_GE(layer, last);

@@ -281,7 +281,9 @@ TEST(HfConfig, KnowsTheFourClasses) {
   EXPECT_EQ(by_type->family->name, "qwen2");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})),
                kUnimplemented, "'PhiMoEForCausalLM'",
-               "Phi3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
+               "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["Llama9ForCausalLM"])"}})),
+               kUnimplemented, "is LlamaForCausalLM;");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "absent"}})),
                kInvalidArgument, "neither");
 }
@@ -388,10 +390,41 @@ TEST(HfConfig, MistralsContextEndsAtItsWindow) {
   EXPECT_EQ(c->hyper.sliding_window, 0);
 }
 
+TEST(HfConfig, Experts) {
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  const auto parse = [](const Members& change) {
+    Members all{{"architectures", R"(["Qwen3MoeForCausalLM"])"},
+                {"num_experts", "8"},
+                {"num_experts_per_tok", "2"},
+                {"moe_intermediate_size", "48"},
+                {"decoder_sparse_step", "1"},
+                {"mlp_only_layers", "[]"},
+                {"norm_topk_prob", "true"}};
+    all.insert(all.end(), change.begin(), change.end());
+    return ParseHfConfig(Config(all));
+  };
+  const auto c = parse({});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "qwen3moe");
+  EXPECT_EQ(c->hyper.experts, 8);
+  EXPECT_EQ(c->hyper.experts_used, 2);
+  EXPECT_EQ(c->hyper.expert_width, 48);
+  EXPECT_EQ(c->hyper.intermediate, 96);
+  EXPECT_OK(parse({{"decoder_sparse_step", "absent"}, {"mlp_only_layers", "absent"}}));
+  EXPECT_ERROR(parse({{"decoder_sparse_step", "2"}}), kUnimplemented, "decoder_sparse_step is 2");
+  EXPECT_ERROR(parse({{"mlp_only_layers", "[0, 3]"}}), kUnimplemented, "mlp_only_layers", "2");
+  // Hugging Face's default.
+  EXPECT_ERROR(parse({{"norm_topk_prob", "absent"}}), kUnimplemented, "norm_topk_prob");
+  EXPECT_ERROR(parse({{"num_experts_per_tok", "9"}}), kInvalidArgument, "num_experts_per_tok is 9",
+               "8");
+  EXPECT_ERROR(parse({{"num_experts", "absent"}}), kInvalidArgument, "num_experts");
+  EXPECT_ERROR(parse({{"num_experts", "4611686018427387904"}}), kInvalidArgument, "num_experts is");
+}
+
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
-  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented,
-               "quantized");
+  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"quant_method": "hqq"})"}})),
+               kUnimplemented, "quantization_config", "'hqq'");
   EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented,
                "use_sliding_window");
 }

@@ -48,28 +48,34 @@ class ImportanceReader {
     return absl::OkStatus();
   }
 
-  // Means of `cols` columns; empty where the file does not name the tensor.
+  // Means of a matrix's `cols` columns, of the one at `index` where a tensor holds `matrices`;
+  // empty where the file does not name the tensor.
   absl::StatusOr<std::vector<float>> Means(const std::string& tensor, int64_t cols,
-                                           bool is_embedding) const {
+                                           bool is_embedding, int64_t index,
+                                           int64_t matrices) const {
     const GgufTensor* sums = file_.FindTensor(tensor + std::string(kSums));
     const GgufTensor* counts = file_.FindTensor(tensor + std::string(kCounts));
     if (sums == nullptr || counts == nullptr) return std::vector<float>();
     if (sums->dtype != DType::kF32 || counts->dtype != DType::kF32)
       return InvalidArgument("{}: '{}' and its counts must be F32", file_.name(), sums->name);
-    const auto length = static_cast<uint64_t>(cols) * sizeof(float);
+    const auto each = static_cast<uint64_t>(cols) * sizeof(float),
+               count_of = static_cast<uint64_t>(matrices), at = static_cast<uint64_t>(index);
+    const uint64_t length = each * count_of;
     // A looked-up embedding has no columns to multiply with: old files hold something else there.
     if (is_embedding && sums->size != length) return std::vector<float>();
-    if (sums->size != length || counts->size != sizeof(float))
+    if (sums->size != length || counts->size != count_of * sizeof(float))
       return InvalidArgument(
-          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 "
-          "count: "
-          "was the "
-          "file made from another model?",
-          file_.name(), sums->name, sums->size / sizeof(float), counts->size / sizeof(float), cols);
+          "{}: '{}' has {} values and {} counts, but the model's tensor has {}{} columns and needs "
+          "{} count{}: was the file made from another model?",
+          file_.name(), sums->name, sums->size / sizeof(float), counts->size / sizeof(float),
+          matrices == 1 ? "" : fmt::format("{} x ", matrices), cols, matrices,
+          matrices == 1 ? "" : "s");
     std::vector<float> means(static_cast<size_t>(cols));
     float count = 0;
-    QF_RETURN_IF_ERROR(data_.ReadAt(sums->offset, std::as_writable_bytes(std::span(means))));
-    QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset, std::as_writable_bytes(std::span(&count, 1))));
+    QF_RETURN_IF_ERROR(
+        data_.ReadAt(sums->offset + at * each, std::as_writable_bytes(std::span(means))));
+    QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset + at * sizeof(float),
+                                    std::as_writable_bytes(std::span(&count, 1))));
     if (!(count >= 0 && count <= static_cast<float>(uint64_t{1} << 53)))
       return InvalidArgument("{}: '{}' is {}, which is not a valid count", file_.name(),
                              counts->name, count);
@@ -117,7 +123,10 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
     const std::string tensor =
         HoldingTensorName(*model.family, Dialect::kGguf, piece.role, piece.layer);
     const bool is_embedding = piece.role == Role::kTokenEmbedding;
-    QF_ASSIGN_OR_RETURN(columns, reader.Means(tensor, piece.cols, is_embedding));
+    const bool stacked = StacksExperts(*model.family, Dialect::kGguf, piece.role);
+    QF_ASSIGN_OR_RETURN(columns,
+                        reader.Means(tensor, piece.cols, is_embedding, stacked ? piece.expert : 0,
+                                     stacked ? model.hyper.experts : 1));
     any = any || !columns.empty();
   }
   if (!any)

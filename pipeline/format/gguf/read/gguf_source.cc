@@ -1,5 +1,6 @@
 #include "pipeline/format/gguf/read/gguf_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/digest.h"
@@ -78,6 +79,7 @@ absl::Status GgufSource::Describe() {
   description_.name = description_.published_name.empty() ? shards_.paths.front().stem().string()
                                                           : description_.published_name;
   QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, *description_.family));
+  QF_ASSIGN_OR_RETURN(description_.embedding, ReadEmbedding(file, *description_.family));
   QF_RETURN_IF_ERROR(ReadRopeFactors(file));
   QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
   QF_ASSIGN_OR_RETURN(description_.sampling, ReadSampling(file));
@@ -115,10 +117,11 @@ absl::Status GgufSource::TakeTensors(const GgufFile& file) {
   };
   for (const GgufTensor& tensor : file.tensors()) {
     if (!IsWeight(tensor)) continue;
-    if (tensor.dims[2] != 1 || tensor.dims[3] != 1)
+    const bool experts = description_.family->experts.has_value();
+    if ((tensor.dims[2] != 1 && !experts) || tensor.dims[3] != 1)
       return InvalidArgument(
-          "{}: tensor '{}' has {} dimensions; weights of a {} model must have 1 or 2",
-          name_of(tensor), tensor.name, tensor.n_dims, description_.family->name);
+          "{}: tensor '{}' has {} dimensions; weights of a {} model must have {}", name_of(tensor),
+          tensor.name, tensor.n_dims, description_.family->name, experts ? "1 to 3" : "1 or 2");
     const bool flat = tensor.n_dims == 1;
     if (flat && !IsFloat(tensor.dtype))
       return InvalidArgument(
@@ -126,9 +129,10 @@ absl::Status GgufSource::TakeTensors(const GgufFile& file) {
           name_of(tensor), tensor.name, Info(tensor.dtype).name);
     description_.tensors.push_back({.name = tensor.name,
                                     .dtype = tensor.dtype,
-                                    .rows = flat ? 1 : tensor.dims[1],
+                                    .rows = flat ? 1 : tensor.dims[1] * tensor.dims[2],
                                     .cols = tensor.dims[0],
-                                    .dims = flat ? 1 : 2});
+                                    .dims = std::min(static_cast<int>(tensor.n_dims), 3),
+                                    .matrices = tensor.dims[2]});
     places_.push_back({tensor.shard, tensor.offset, tensor.size});
   }
   const std::string head = TensorName(*description_.family, Dialect::kGguf, Role::kOutputHead);

@@ -49,6 +49,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   integer("embedding_length", h.hidden);
   integer("block_count", h.layers);
   integer("feed_forward_length", h.intermediate);
+  if (family.experts) {
+    integer(family.experts->count.gguf, h.experts);
+    integer(family.experts->used.gguf, h.experts_used);
+    if (!family.experts->width.gguf.empty()) integer(family.experts->width.gguf, h.expert_width);
+  }
   integer("attention.head_count", h.heads);
   integer("attention.head_count_kv", h.kv_heads);
   integer("attention.key_length", h.head_dim);
@@ -75,6 +80,17 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   // LongRoPE and llama3 need no type: their factors are tensors.
   if (h.rope_scaling.kind == RopeScaling::Kind::kLongRope && h.rope_scaling.attention_factor)
     out.AddF32(key("rope.scaling.attn_factor"), *h.rope_scaling.attention_factor);
+}
+
+void WriteEmbedding(const ModelDescription& model, GgufWriter& out) {
+  if (!model.embedding) return;
+  const EmbeddingUse& use = *model.embedding;
+  const auto* known = std::ranges::find_if(
+      kPoolingNumbers, [&](const auto& one) { return one.pooling == use.pooling; });
+  out.AddU32(fmt::format("{}.{}", model.family->name, kPoolingKey), known->number);
+  if (!use.dimensions.empty())
+    out.AddI32s(kDimensionsKey, std::vector<int32_t>(use.dimensions.begin(), use.dimensions.end()));
+  if (use.any_dimensions) out.AddBool(kAnyDimensionsKey, true);
 }
 
 void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
@@ -178,6 +194,7 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
 void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
   WriteGeneral(model, recipe, out);
   WriteHyperparameters(model, out);
+  WriteEmbedding(model, out);
   WriteTokenizer(model.tokenizer, out);
 }
 

@@ -67,7 +67,7 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
   }
   for (GgufTensor& tensor : tensors)
     tensor.offset = writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols,
-                                     tensor.is.dims);
+                                     tensor.is.dims, tensor.is.matrices);
 
   std::string header = writer.Header();
   const uint64_t data_at = header.size();
@@ -120,6 +120,7 @@ const TargetFormat kGgufFormat = {
     .group_options = false,  // its types are ggml's own, with names of their own
     .exact_option = false,
     .as_is = true,
+    .embeds = true,
     .plan =
         [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
           if (recipe.as_is) return PlanAsIs(source, recipe, has_importance);

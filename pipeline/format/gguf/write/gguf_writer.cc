@@ -73,13 +73,14 @@ void GgufWriter::AddI32s(std::string_view key, std::span<const int32_t> values) 
 }
 
 uint64_t GgufWriter::AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols,
-                               int dims) {
+                               int dims, int64_t matrices) {
   const uint64_t offset = data_size_;
   ++tensor_count_;
   PutText(tensors_, name);
   Put(tensors_, static_cast<uint32_t>(dims));
   Put(tensors_, cols);
-  if (dims == 2) Put(tensors_, rows);
+  if (dims > 1) Put(tensors_, rows / matrices);
+  if (dims > 2) Put(tensors_, matrices);
   Put(tensors_, Info(dtype).ggml->type);
   Put(tensors_, offset);
   data_size_ = RoundUp(offset + static_cast<uint64_t>(rows * RowBytes(dtype, cols)), kAlignment);

@@ -25,9 +25,10 @@ class GgufWriter {
   void AddF32s(std::string_view key, std::span<const float> values);
   void AddI32s(std::string_view key, std::span<const int32_t> values);
 
-  // Rows of cols elements (a 1-D tensor: dims 1, rows 1) of one of ggml's types. Returns the
-  // tensor's offset from where the data begin.
-  uint64_t AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols, int dims);
+  // Rows of cols elements (a 1-D tensor: dims 1, rows 1; a 3-D one: the rows of all its matrices)
+  // of one of ggml's types. Returns the tensor's offset from where the data begin.
+  uint64_t AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols, int dims,
+                     int64_t matrices = 1);
 
   std::string Header() const;                        // padded to the alignment: data follow at once
   uint64_t data_size() const { return data_size_; }  // padding of the last tensor included
