@@ -108,14 +108,14 @@ struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
   std::string_view model_type;  // "llama"; GenAI's type as well
   Window window = Window::kIgnored;
-  // Of a model that does more than text: config.json has the text part's members under
-  // "text_config", tensors have a prefix, and those of the other parts are left out.
-  bool text_part = false;
-  std::string_view config_defaults = "{}";  // what a config.json means that does not say
   // Its checkpoints have each product's weight as base_layer beside adapters, and encoders of
   // images and sound. Those are left out.
   bool beside_adapters = false;
   bool headless = false;  // it generates no text: it is an embedding model's
+  // Of a model that does more than text: config.json has the text part's members under
+  // "text_config", tensors have a prefix, and those of the other parts are left out.
+  bool text_part = false;
+  std::string_view config_defaults = "{}";  // what a config.json means that does not say
 };
 
 // Members of config.json that not every class has.

@@ -7,15 +7,10 @@ namespace quantfleet::pipeline {
 
 const Family& Phi3() {
   static constexpr HfClass kClasses[] = {
-      {.name = "Phi3ForCausalLM", .model_type = "phi3", .window = Window::kInAttention},
-      {.name = "Phi4MMForCausalLM",
-       .model_type = "phi4mm",
-       .window = Window::kInAttention,
-       .beside_adapters = true},
-      {.name = "Phi4MultimodalForCausalLM",
-       .model_type = "phi4_multimodal",
-       .window = Window::kInAttention,
-       .beside_adapters = true}};
+      {"Phi3ForCausalLM", "phi3", Window::kInAttention},
+      {"Phi4MMForCausalLM", "phi4mm", Window::kInAttention, /*beside_adapters=*/true},
+      {"Phi4MultimodalForCausalLM", "phi4_multimodal", Window::kInAttention,
+       /*beside_adapters=*/true}};
   static constexpr FamilyTensor kTensors[] = {
       tensors::kEmbedding, tensors::kAttnNorm,   tensors::kQ,          tensors::kK,
       tensors::kV,         tensors::kAttnOutput, tensors::kFfnNorm,    tensors::kGate,
