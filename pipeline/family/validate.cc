@@ -237,6 +237,11 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   if (family.encoder)
     QF_RETURN_IF_ERROR(InRange("type_vocab_size", h.token_types, 1, kMaxTokenTypes));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
+  QF_RETURN_IF_ERROR(InRange("sliding_window_pattern", h.full_every, 0, kMaxLayers));
+  if (h.full_every > 0 && family.full_every == 0)
+    return Internal("{} models have no layers with a window", family.name);
+  if (h.sliding_rope_theta != 0)
+    QF_RETURN_IF_ERROR(Positive("the rotary base of layers with a window", h.sliding_rope_theta));
   QF_RETURN_IF_ERROR(ValidateExperts(family, h));
   return ValidateRope(h);
 }

@@ -34,6 +34,7 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnPostNorm,    // of what attention adds
   kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
   kAttnOutputNormBias,
   kLayerOutputNorm,
@@ -44,6 +45,7 @@ enum class Role {
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnPostNorm,    // of what the feed-forward part adds
   kFfnRouter,      // a row of scores per expert
   kFfnGateExpert,  // of each expert, as all roles of experts
   kFfnUpExpert,
