@@ -72,7 +72,13 @@ enum class Routing {
   // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
   // chosen weights are made to sum to 1, is the same.
   kSoftmaxOfChosen,
+  // Two, the second as if the first were not there. Each is weighed by softmax over those whose
+  // scores come near its own (kSparseMixerReach), so that the two weights need not sum to 1.
+  kSparseMixer,
 };
+// How far below the best a score may be, in units of the greater of its size and the best, to count
+// in the weight of the best: twice the noise that routers were trained with.
+inline constexpr float kRouterNoise = 0.01f, kSparseMixerReach = 2 * kRouterNoise;
 
 // Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
 // architecture.
@@ -116,6 +122,7 @@ enum class ConfigMember {
   kSlidingWindow,
   kNoBiases,  // that there are none
   kNoRopeLayers,
+  kPhimoe,              // biases on attention and the head, and the router's noise
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -161,6 +168,7 @@ struct Family {
   std::span<const ConfigMember> config_members = {};  // in the order in which they are written
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
+  bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;

@@ -36,6 +36,7 @@ enum class Role {
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnNormBias,
   kFfnRouter,      // a row of scores per expert
   kFfnGateExpert,  // of each expert, as all roles of experts
   kFfnUpExpert,

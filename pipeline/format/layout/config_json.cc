@@ -74,6 +74,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
       config["no_rope_layer_interval"] = family.unturned_every;
       break;
     }
+    case ConfigMember::kPhimoe:
+      config["attention_bias"] = config["lm_head_bias"] = true;
+      config["router_jitter_noise"] = Plain(kRouterNoise);
+      break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;
       config["mlp_only_layers"] = json::array();
