@@ -26,7 +26,10 @@ Verdict OfEngine(const absl::Status& status) {
 
 }  // namespace
 
-Tried<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate) const {
+namespace {
+
+// Tokens that it generates in a second.
+Tried<double> SpeedOfWords(engine::Engine& engine) {
   engine::GenerateRequest request;
   request.prompt = kHealthPrompt;
   request.max_tokens = kHealthTokens;
@@ -35,13 +38,31 @@ Tried<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate
   if (!said.ok()) return OfEngine(said.status());
   if (said->tokens.empty() && said->finish_reason != "stop")
     return Setback(Reason::kHealthFailed, "the model generated no text");
+  return said->generation_seconds > 0
+             ? static_cast<double>(said->tokens.size()) / said->generation_seconds
+             : 0;
+}
+
+// Tokens that it reads in a second.
+Tried<double> SpeedOfEmbedding(engine::Engine& engine) {
+  const absl::StatusOr<engine::GenerateResult> made =
+      engine.Embed({{{.text = std::string(kHealthPrompt)}}});
+  if (!made.ok()) return OfEngine(made.status());
+  return made->prompt_seconds > 0 ? static_cast<double>(made->prompt_tokens) / made->prompt_seconds
+                                  : 0;
+}
+
+}  // namespace
+
+Tried<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate) const {
   Health health;
-  if (said->generation_seconds > 0)
-    health.tokens_per_second = static_cast<double>(said->tokens.size()) / said->generation_seconds;
+  QF_TRY(health.tokens_per_second,
+         engine.embedding() != nullptr ? SpeedOfEmbedding(engine) : SpeedOfWords(engine));
   std::vector<engine::Golden> goldens;
   for (const v1::GoldenPrompt& golden : gate.golden)
     goldens.push_back({{golden.prompt().begin(), golden.prompt().end()},
-                       {golden.answer().begin(), golden.answer().end()}});
+                       {golden.answer().begin(), golden.answer().end()},
+                       {golden.vector().begin(), golden.vector().end()}});
   const absl::StatusOr<double> agreement = engine::GoldenAgreement(engine, goldens);
   if (!agreement.ok()) return OfEngine(agreement.status());
   health.golden_agreement = *agreement;
@@ -65,7 +86,8 @@ Tried<EngineHost::Started> EngineHost::Start(const std::string& model, const Ins
   std::shared_ptr<engine::Engine> loaded = *std::move(engine);
   QF_TRY(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_SETBACK(gate.Check(health));
-  health.note = ChatTemplateOf(*loaded, server_.plain_chat()).Warning();
+  if (loaded->embedding() == nullptr)
+    health.note = ChatTemplateOf(*loaded, server_.plain_chat()).Warning();
   Started started{std::move(health), loaded};
   server_.SetModel(model, std::move(loaded));
   return started;

@@ -8,6 +8,7 @@
 #include "common/base/outside_text.h"
 #include "common/trust/name.h"
 #include "pipeline/artifact/entry_file.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::agent {
@@ -23,16 +24,20 @@ fs::path MainFile(const Installed& installed) {
   return entry.empty() ? installed.files : installed.files / entry;
 }
 
-// Tokens that an answer says it has made; -1: it says nothing about that.
-Tried<int64_t> TokensOf(const std::string& body) {
+// Tokens that an answer says it has made, or of embeddings has read; -1: it says nothing about
+// that.
+Tried<int64_t> TokensOf(const std::string& body, bool embeds) {
   const absl::StatusOr<json::object> object = ParseJsonObject(body, "the runtime's answer");
-  const json::value* choices = object.ok() ? object->if_contains("choices") : nullptr;
+  const json::value* choices =
+      object.ok() ? object->if_contains(embeds ? "data" : "choices") : nullptr;
   if (!choices || !choices->is_array() || choices->get_array().empty())
     return Setback(Reason::kHealthFailed, "the runtime's answer does not follow OpenAI's API: {}",
                    CutText(body, 200));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
-      usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
+      usage && usage->is_object()
+          ? usage->get_object().if_contains(embeds ? "prompt_tokens" : "completion_tokens")
+          : nullptr;
   return tokens && tokens->is_int64() ? tokens->get_int64() : -1;
 }
 
@@ -86,18 +91,17 @@ RuntimeOrder ModelHosts::OrderFor(const std::string& model, const Installed& ins
   return order;
 }
 
-ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::string& model,
-                                      int tokens, Duration most, std::stop_token stop) const {
+ModelHosts::Said ModelHosts::Ask(const std::string& address, const std::string& model, bool embeds,
+                                 int tokens, Duration most, std::stop_token stop) const {
   const json::string prompt(kHealthPrompt.data(), kHealthPrompt.size());
   const auto ask = [&](const char* path, const char* key, const json::value& text) {
-    const json::object request{{"model", json::string_view(model)},
-                               {key, text},
-                               {"max_tokens", tokens},
-                               {"temperature", 0}};
+    json::object request{{"model", json::string_view(model)}, {key, text}};
+    if (!embeds) request["max_tokens"] = tokens, request["temperature"] = 0;
     const Duration began = world_.clock.Monotonic();
     auto answer = AskHttp(address, path, json::serialize(request), most, stop);
     return Said{std::move(answer), std::max(world_.clock.Monotonic() - began, Duration(1))};
   };
+  if (embeds) return ask("/v1/embeddings", "input", prompt);
   Said said = ask("/v1/completions", "prompt", prompt);
   if (said.answer.ok() && said.answer->status == 404)
     said = ask("/v1/chat/completions", "messages",
@@ -105,24 +109,30 @@ ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::str
   return said;
 }
 
-Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
+bool ModelHosts::Embeds(const std::string& model) const {
+  std::lock_guard lock(mutex_);
+  return embedding_models_.contains(model);
+}
+
+Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime, bool embeds,
                                 HealthGate gate, std::stop_token stop) const {
   const std::string address = runtime.upstream()->address();
   if (address.empty())
     return Setback(Reason::kHealthFailed, "the program ended as soon as it was ready");
   const auto [answer, took] =
-      SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
-  QF_RETURN_IF_SETBACK(OfAnswer(answer.status()).Within("generating a few words"));
+      Ask(address, model, embeds, kHealthTokens, runtime.start_timeout(), stop);
+  QF_RETURN_IF_SETBACK(OfAnswer(answer.status())
+                           .Within(embeds ? "embedding a few words" : "generating a few words"));
   if (answer->status != 200)
     return Setback(Reason::kHealthFailed,
                    "the runtime answered the test prompt with HTTP status {}: {}", answer->status,
                    CutText(answer->body, 200));
-  QF_TRY(const int64_t tokens, TokensOf(answer->body));
+  QF_TRY(const int64_t tokens, TokensOf(answer->body, embeds));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
     return Setback(
         Reason::kHealthFailed,
-        "the class has a minimum speed, but the runtime's answers have no usage.completion_tokens "
-        "to measure it");
+        "the class has a minimum speed, but the runtime's answers have no usage.{} to measure it",
+        embeds ? "prompt_tokens" : "completion_tokens");
   Health health;
   health.memory_available_bytes = engine_.MemoryAvailable();
   health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) /
@@ -139,9 +149,11 @@ Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runt
 Tried<Health> ModelHosts::Start(const std::string& model, const Installed& installed,
                                 const HealthGate& gate, std::stop_token stop) {
   QF_RETURN_IF_SETBACK(MayRun(installed.runtime));
+  const bool embeds =
+      pipeline::KindOf(installed.manifest) == pipeline::ArtifactKind::kEmbeddingModel;
   if (!installed.runtime) {
     QF_TRY(const EngineHost::Started started, engine_.Start(model, installed, gate));
-    Replace(model, nullptr);
+    Replace(model, nullptr, embeds);
     const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context,
                                        installed.kv_type);
     std::lock_guard lock(mutex_);
@@ -170,15 +182,17 @@ Tried<Health> ModelHosts::Start(const std::string& model, const Installed& insta
           .log = [this, model](std::string_view line) { world_.log(model, line); },
           .on_given_up = world_.on_given_up});
   QF_RETURN_IF_SETBACK(runtime->AwaitReady(stop));
-  QF_TRY(const Health health, Prove(model, *runtime, gate, stop));
+  QF_TRY(const Health health, Prove(model, *runtime, embeds, gate, stop));
   server_.SetModel(model, runtime->upstream());
-  Replace(model, std::move(runtime));
+  Replace(model, std::move(runtime), embeds);
   return health;
 }
 
-void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
+void ModelHosts::Replace(const std::string& model, SupervisorPtr next, bool embeds) {
   {
     std::lock_guard lock(mutex_);
+    embedding_models_.erase(model);
+    if (embeds) embedding_models_.insert(model);
     std::swap(runtimes_[model], next);
     if (!runtimes_[model]) runtimes_.erase(model);
     embedded_.erase(model);
@@ -189,7 +203,7 @@ void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
 
 void ModelHosts::Stop(const std::string& model) {
   server_.RemoveModel(model);
-  Replace(model, nullptr);
+  Replace(model, nullptr, false);
 }
 
 uint64_t ModelHosts::MemoryFor(const std::string& model) const {
@@ -222,7 +236,7 @@ Verdict ModelHosts::StillHealthy(const std::string& model, const HealthGate& gat
   QF_RETURN_IF_SETBACK(gate.CheckMemory(engine_.MemoryAvailable()));
   // At the endpoint, as clients do.
   const absl::StatusOr<HttpAnswer> answer =
-      SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
+      Ask(server_.endpoint(), model, Embeds(model), 1, kSoakAnswer, stop).answer;
   if (absl::IsCancelled(answer.status())) return OfAnswer(answer.status());
   if (!answer.ok())
     return Setback(Reason::kHealthFailed, "the test prompt failed: {}", Message(answer.status()));

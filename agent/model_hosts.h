@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "agent/engine_host.h"
 #include "agent/external/ask_http.h"
@@ -61,14 +62,17 @@ class ModelHosts final : public ModelHost {
     absl::StatusOr<HttpAnswer> answer;
     Duration took;
   };
-  // Asks for a few words there, as a chat if the server has no completions.
-  Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
-                std::stop_token stop) const;
-  // Lets it say a few words and checks the result against the gate.
-  Tried<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
-                      std::stop_token stop) const;
-  // Puts `next` (nullptr: nothing) in place of the model's runtime and ends the old one.
-  void Replace(const std::string& model, SupervisorPtr next);
+  // Asks for a few words there, as a chat if the server has no completions; an embedding model for
+  // the vector of some.
+  Said Ask(const std::string& address, const std::string& model, bool embeds, int tokens,
+           Duration most, std::stop_token stop) const;
+  // Asks it and checks the result against the gate.
+  Tried<Health> Prove(const std::string& model, const Supervisor& runtime, bool embeds,
+                      HealthGate gate, std::stop_token stop) const;
+  bool Embeds(const std::string& model) const;
+  // Puts `next` (nullptr: nothing) in place of the model's runtime and ends the old one. `embeds`:
+  // what answers from now on is an embedding model.
+  void Replace(const std::string& model, SupervisorPtr next, bool embeds);
 
   EngineHost engine_;
   CompletionServer& server_;
@@ -81,6 +85,7 @@ class ModelHosts final : public ModelHost {
     std::weak_ptr<engine::Engine> engine;
   };
   std::map<std::string, Embedded> embedded_;
+  std::set<std::string> embedding_models_;  // of those that run
   uint64_t sockets_made_ = 0;
 };
 

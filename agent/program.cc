@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agent/embed_command.h"
 #include "agent/fleet_commands.h"
 #include "agent/model_commands.h"
 #include "agent/prompt_command.h"
@@ -22,6 +23,7 @@ int RunProgram(int argc, char** argv, const std::string& version) {
   Action action;
   AddFleetCommands(app, action, {version, argv});
   AddModelCommands(app, action);
+  AddEmbedCommand(app, action);
   AddPromptCommand(app, action);
   AddServeCommand(app, action, version);
   try {

@@ -38,7 +38,9 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(auto engine, engine::Engine::Load(options.model, options.engine));
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(options.server, clock, random));
   const std::string name = options.name.empty() ? NameOf(options.model) : options.name;
-  const std::string warning = ChatTemplateOf(*engine, options.server.plain_chat).Warning();
+  const std::string warning = engine->embedding() != nullptr
+                                  ? ""
+                                  : ChatTemplateOf(*engine, options.server.plain_chat).Warning();
   if (!warning.empty()) fmt::print(stderr, "quantfleet-agent: warning: {}\n", Shown(warning));
   server->SetModel(name, std::move(engine));
   fmt::print("{} answers on {}\n", name, EndpointUrl(server->endpoint()));

@@ -14,6 +14,7 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/format/safetensors/lora_source.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/stage/plan.h"
@@ -27,6 +28,7 @@ using namespace quantfleet::pipeline;
 
 struct QuantizeOptions {
   std::string source, out, imatrix;
+  std::vector<std::string> lora;
   TargetWords words;
   uint64_t memory_mib = 512;
   int threads = 0;
@@ -123,8 +125,8 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
 // Whether the target has every quantized tensor in the type that it has already.
 bool KeepsTypes(const ModelDescription& model, const TargetPlan& target) {
   return std::ranges::all_of(target.layout.pieces, [&](const PlacedPiece& placed) {
-    const DType from = model.tensors[model.pieces[placed.piece].tensor].dtype;
-    return IsFloat(from) || from == placed.dtype;
+    const SourceTensor& from = model.tensors[model.pieces[placed.piece].tensor];
+    return !IsQuantized(from) || from.dtype == placed.dtype;
   });
 }
 
@@ -137,8 +139,14 @@ absl::Status Quantize(const QuantizeOptions& options) {
                       ReadTargets(RealFileSystem(), options.words));
   QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.source));
   PrintFiles(files);
+  std::vector<LoraChoice> adapters;
+  for (const std::string& text : options.lora) {
+    QF_ASSIGN_OR_RETURN(LoraChoice choice, ParseLoraChoice(text));
+    adapters.push_back(std::move(choice));
+  }
+  QF_ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> base, OpenModel(RealFileSystem(), files));
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
-                      OpenModel(RealFileSystem(), files));
+                      LoraSource::Merge(RealFileSystem(), std::move(base), adapters));
   WarnOf(source->description());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
@@ -237,6 +245,13 @@ void AddQuantizeCommand(CLI::App& app) {
       ->type_name("SRC")
       ->required();
   AddTargetOptions(*command, *options);
+  command
+      ->add_option("--lora", options->lora,
+                   "Merge a LoRA adapter into the model: its folder, and what its scale is "
+                   "multiplied by [1]; may be repeated")
+      ->type_name("DIR[:SCALE]")
+      ->allow_extra_args(false)
+      ->check(Parses(ParseLoraChoice));
   CLI::Option* out =
       command
           ->add_option("--out", options->out, "Folder for the results, with a subfolder per target")

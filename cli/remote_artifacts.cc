@@ -27,7 +27,13 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
                        : "")},
       {"weights",
        dequantized ? "its dequantized codes (another runtime runs the artifact)" : "as sealed"}};
-  if (evaluation.tokens() == 0) {
+  if (evaluation.vectors() > 0) {
+    rows.front().second =
+        fmt::format("{} vectors, compared with {}, by {}", evaluation.vectors(),
+                    Printable(evaluation.reference()), Printable(evaluation.engine()));
+    rows.emplace_back("cosine", fmt::format("{:.5f} on average, at least {:.5f}",
+                                            evaluation.mean_cosine(), evaluation.least_cosine()));
+  } else if (evaluation.tokens() == 0) {
     rows.front().second =
         "golden prompts only: the evaluation text is not of this model's kind (give the daemon one "
         "that is: `quantfleetd --evaluation-text FILE`)";

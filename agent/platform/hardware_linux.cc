@@ -13,6 +13,7 @@
 
 #include "agent/platform/hardware.h"
 #include "common/base/digest.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
@@ -106,6 +107,7 @@ class LinuxHardware final : public Hardware {
     facts.add_runtimes("embedded");
     for (const pipeline::DType type : pipeline::kCacheTypes)
       facts.add_kv_types(std::string(pipeline::Info(type).name));
+    facts.add_model_kinds(std::string(pipeline::kEmbeddingKind));
     FindPower(&facts);
     FindLink(&facts);
     FindRuntimes(&facts);

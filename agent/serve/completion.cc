@@ -69,6 +69,17 @@ void Connect(Generation& generation, const http::ExchangePtr& exchange,
 
 }  // namespace
 
+void Enqueue(const http::ExchangePtr& exchange, const std::shared_ptr<Generation>& generation,
+             const CompletionWorld& world) {
+  const absl::Status submitted = world.queue.Submit(generation);
+  if (!submitted.ok()) return exchange->Reply(ErrorReply(submitted));
+  // Weak: a client that stays connected does not keep alive what has ended.
+  exchange->OnLeft([running = std::weak_ptr(generation), &cancelled = world.cancelled] {
+    const auto one = running.lock();
+    if (one && !one->cancelled.exchange(true)) ++cancelled;
+  });
+}
+
 void Complete(const http::ExchangePtr& exchange, Endpoint endpoint, const CompletionWorld& world) {
   const auto wanted = ParseCompletionRequest(endpoint, exchange->request().body);
   if (!wanted.ok()) return exchange->Reply(ErrorReply(wanted.status()));
@@ -81,13 +92,7 @@ void Complete(const http::ExchangePtr& exchange, Endpoint endpoint, const Comple
   const std::shared_ptr<Generation> generation = *std::move(prepared);
   Connect(*generation, exchange, std::make_shared<Answer>(exchange, std::move(head), *wanted),
           wanted->stream);
-  const absl::Status submitted = world.queue.Submit(generation);
-  if (!submitted.ok()) return exchange->Reply(ErrorReply(submitted));
-  // Weak: a client that stays connected does not keep alive what has ended.
-  exchange->OnLeft([running = std::weak_ptr(generation), &cancelled = world.cancelled] {
-    const auto one = running.lock();
-    if (one && !one->cancelled.exchange(true)) ++cancelled;
-  });
+  Enqueue(exchange, generation, world);
 }
 
 }  // namespace quantfleet::agent

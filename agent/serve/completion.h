@@ -21,6 +21,10 @@ struct CompletionWorld {
   std::atomic<uint64_t>& cancelled;  // counts generations whose client left
 };
 
+// Puts the generation into the queue, or replies why it cannot be there; who leaves cancels it.
+void Enqueue(const http::ExchangePtr& exchange, const std::shared_ptr<Generation>& generation,
+             const CompletionWorld& world);
+
 // Called on the server's thread, the only one that uses `world.random`.
 void Complete(const http::ExchangePtr& exchange, Endpoint endpoint, const CompletionWorld& world);
 

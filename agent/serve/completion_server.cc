@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/serve/completion.h"
+#include "agent/serve/embeddings.h"
 #include "agent/serve/forward.h"
 #include "agent/serve/listen_address.h"
 #include "agent/serve/reply.h"
@@ -25,7 +26,7 @@ http::Response Missing(http::Router::Missing what) {
                                "this path does not support that method"});
   return ErrorReply(ApiError{404, "invalid_request_error", "not_found",
                              "not found; the paths are /v1/completions, /v1/chat/completions, "
-                             "/v1/models, /health and /metrics"});
+                             "/v1/embeddings, /v1/models, /health and /metrics"});
 }
 
 http::Response Refuse(const http::Refusal& refusal, const CompletionServer::Options& options) {
@@ -107,6 +108,8 @@ std::vector<http::Route> CompletionServer::Impl::Routes() {
        http::Page([this](const http::Request& request) { return Model(request); })},
       {"POST", "/v1/completions", complete(Endpoint::kCompletions)},
       {"POST", "/v1/chat/completions", complete(Endpoint::kChatCompletions)},
+      {"POST", "/v1/embeddings",
+       [world](const http::ExchangePtr& exchange) { Embed(exchange, world); }},
   };
 }
 
@@ -148,7 +151,7 @@ bool CompletionServer::Impl::Before(const http::ExchangePtr& exchange) {
 http::Response CompletionServer::Impl::Model(const http::Request& request) const {
   const auto found = models.Find(std::string(request.path().substr(kModels.size())));
   if (!found.ok()) return ErrorReply(found.status());
-  return MakeReply(200, RenderModel({found->name, found->created}));
+  return MakeReply(200, RenderModel(ModelTable::Served(*found)));
 }
 
 absl::Status CompletionServer::Impl::Listen() {

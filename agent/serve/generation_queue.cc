@@ -108,7 +108,9 @@ void GenerationQueue::AdmitOne(std::shared_ptr<Generation> generation) {
   };
   absl::StatusOr<std::unique_ptr<engine::Continuation>> begun;
   try {
-    begun = one.generation->engine->Begin(std::move(request));
+    engine::Engine& engine = *one.generation->engine;
+    begun = one.generation->embed ? engine.BeginEmbedding(*std::move(one.generation->embed))
+                                  : engine.Begin(std::move(request));
   } catch (const std::exception& error) {
     begun = Internal("the engine failed: {}", error.what());
   }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -19,7 +20,8 @@ namespace quantfleet::agent {
 
 struct Generation {
   std::shared_ptr<engine::Engine> engine;
-  engine::GenerateRequest request;  // its on_text is the queue's
+  engine::GenerateRequest request;              // its on_text is the queue's
+  std::optional<engine::EmbedRequest> embed{};  // in place of the request
   // Both are called on the queue's thread.
   std::function<void(std::string_view piece, std::span<const engine::TokenProbability> tokens)>
       on_text;

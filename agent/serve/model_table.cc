@@ -19,6 +19,15 @@ absl::StatusOr<ModelTable::Found> ModelTable::Find(const std::string& name) cons
   return NotFound("model \"{}\" is not running here", name);
 }
 
+ServedModel ModelTable::Served(const Found& model) {
+  ServedModel served{model.name, model.created};
+  if (model.engine == nullptr) return served;
+  const bool embeds = model.engine->embedding() != nullptr;
+  served.capability = embeds ? "embedding" : "completion";
+  if (embeds) served.dimensions = model.engine->dimensions();
+  return served;
+}
+
 std::vector<std::string> ModelTable::Names() const {
   std::lock_guard lock(mutex_);
   std::vector<std::string> names;
@@ -29,7 +38,7 @@ std::vector<std::string> ModelTable::Names() const {
 std::vector<ServedModel> ModelTable::List() const {
   std::lock_guard lock(mutex_);
   std::vector<ServedModel> list;
-  for (const auto& [name, model] : models_) list.push_back({name, model.created});
+  for (const auto& [name, model] : models_) list.push_back(Served(model));
   return list;
 }
 

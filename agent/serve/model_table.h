@@ -28,6 +28,7 @@ class ModelTable {
     std::shared_ptr<Upstream> upstream;
     std::shared_ptr<const text::ChatTemplate> chat;  // the engine's
   };
+  static ServedModel Served(const Found& model);
   // An empty name means the only model there is. UNAVAILABLE: there is none yet; NOT_FOUND: there
   // is none of that name.
   absl::StatusOr<Found> Find(const std::string& name) const;

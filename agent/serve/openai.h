@@ -64,7 +64,9 @@ std::string RenderError(const ApiError& error);
 
 struct ServedModel {
   std::string name;
-  int64_t created = 0;  // when it was taken into service, Unix seconds
+  int64_t created = 0;               // when it was taken into service, Unix seconds
+  std::string_view capability = {};  // "completion", "embedding"; empty: another server knows
+  int64_t dimensions = 0;            // of its embeddings; 0: it makes none
 };
 std::string RenderModel(const ServedModel& model);
 std::string RenderModels(std::span<const ServedModel> models);

@@ -101,10 +101,14 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
 }
 
 json::object ModelObject(const ServedModel& model) {
-  return {{"id", View(model.name)},
-          {"object", "model"},
-          {"created", model.created},
-          {"owned_by", "quantfleet"}};
+  json::object object{{"id", View(model.name)},
+                      {"object", "model"},
+                      {"created", model.created},
+                      {"owned_by", "quantfleet"}};
+  // Beyond OpenAI's API, as llama.cpp's server has it.
+  if (!model.capability.empty()) object["capabilities"] = json::array{View(model.capability)};
+  if (model.dimensions > 0) object["dimensions"] = model.dimensions;
+  return object;
 }
 
 }  // namespace

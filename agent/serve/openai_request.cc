@@ -2,47 +2,16 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <charconv>
 
 #include "agent/serve/openai.h"
-#include "common/base/utf8.h"
+#include "agent/serve/openai_fields.h"
 #include "text/template/chat_values.h"
 
 namespace quantfleet::agent {
 namespace {
 
-namespace json = boost::json;
-
 constexpr size_t kMaxStops = 16, kMaxStopBytes = 256, kMaxMessages = 1024;
 constexpr int64_t kMaxLogprobs = 20;  // as OpenAI's
-
-std::string ToString(const json::string& text) { return {text.data(), text.size()}; }
-
-// nullptr when the field is absent or null.
-const json::value* Find(const json::object& object, const char* name) {
-  const json::value* value = object.if_contains(name);
-  return value && !value->is_null() ? value : nullptr;
-}
-
-absl::Status ReadText(const json::object& object, const char* name, std::string* out) {
-  const json::value* value = Find(object, name);
-  if (!value) return absl::OkStatus();
-  if (!value->is_string()) return InvalidArgument("{} must be a string", name);
-  *out = ToString(value->get_string());
-  return absl::OkStatus();
-}
-
-absl::Status ReadInteger(const json::object& object, const char* name, int64_t least,
-                         int64_t* out) {
-  const json::value* value = Find(object, name);
-  if (!value) return absl::OkStatus();
-  boost::system::error_code error;
-  const auto number = value->is_number() ? value->to_number<int64_t>(error) : 0;
-  if (!value->is_number() || error || number < least)
-    return InvalidArgument("{} must be an integer of at least {}", name, least);
-  *out = number;
-  return absl::OkStatus();
-}
 
 absl::Status ReadFloat(const json::object& object, const char* name, double least, double most,
                        std::optional<float>* out) {
@@ -53,14 +22,6 @@ absl::Status ReadFloat(const json::object& object, const char* name, double leas
   if (!value->is_number() || error || !(number >= least && number <= most))
     return InvalidArgument("{} must be a number from {} to {}", name, least, most);
   *out = static_cast<float>(number);
-  return absl::OkStatus();
-}
-
-absl::Status ReadBool(const json::object& object, const char* name, bool* out) {
-  const json::value* value = Find(object, name);
-  if (!value) return absl::OkStatus();
-  if (!value->is_bool()) return InvalidArgument("{} must be true or false", name);
-  *out = value->get_bool();
   return absl::OkStatus();
 }
 
@@ -189,26 +150,6 @@ absl::Status ReadSampling(const json::object& object, CompletionRequest* request
   return absl::OkStatus();
 }
 
-// Where a JSON string escapes half of a character beyond U+FFFF, as clients do that cut text
-// carelessly; nullopt: nowhere.
-std::optional<size_t> FindHalfSurrogate(std::string_view text) {
-  const auto unit = [text](size_t at) {  // of "\\uXXXX" there; 0 where there is none
-    unsigned value = 0;
-    if (at + 6 > text.size() || text.substr(at, 2) != "\\u") return 0u;
-    const char* const end = text.data() + at + 6;
-    return std::from_chars(end - 4, end, value, 16).ptr == end ? value : 0u;
-  };
-  for (size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at)) {
-    const unsigned first = unit(at);
-    const bool leads = first >= 0xd800 && first < 0xdc00;
-    const unsigned second = leads ? unit(at + 6) : 0;
-    if (leads && (second < 0xdc00 || second > 0xdfff)) return at;
-    if (first >= 0xdc00 && first <= 0xdfff) return at;
-    at += leads ? 12 : 2;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string ModelIn(std::string_view text) {
@@ -221,35 +162,19 @@ std::string ModelIn(std::string_view text) {
 }
 
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view text) {
-  if (const size_t whole = WholeUtf8Length(text); whole < text.size())
-    return InvalidArgument("the body is not valid UTF-8: byte {} does not begin a character",
-                           whole);
-  boost::system::error_code error;
-  json::parse_options options;
-  options.max_depth = 32;  // schemas of tools are deep
-  const json::value parsed = json::parse({text.data(), text.size()}, error, {}, options);
-  const std::optional<size_t> half = error ? FindHalfSurrogate(text) : std::nullopt;
-  if (half)
-    return InvalidArgument(
-        "byte {} of the body begins a \\u escape that is half of a surrogate pair: send both "
-        "halves, or \\ufffd",
-        *half);
-  if (error) return InvalidArgument("the body is not valid JSON: {}", error.message());
-  const json::object* object = parsed.if_object();
-  if (!object) return InvalidArgument("the body must be a JSON object");
-
+  QF_ASSIGN_OR_RETURN(const json::object object, ParseBody(text));
   CompletionRequest request;
-  QF_RETURN_IF_ERROR(RefuseUnsupported(endpoint, *object));
-  QF_RETURN_IF_ERROR(ReadText(*object, "model", &request.model));
-  QF_RETURN_IF_ERROR(endpoint == Endpoint::kCompletions ? ReadPrompt(*object, &request.prompt)
-                                                        : ReadChat(*object, &request.chat));
-  QF_RETURN_IF_ERROR(ReadInteger(*object, "max_tokens", 1, &request.max_tokens));
-  QF_RETURN_IF_ERROR(ReadInteger(*object, "max_completion_tokens", 1, &request.max_tokens));
-  QF_RETURN_IF_ERROR(ReadSampling(*object, &request));
-  QF_RETURN_IF_ERROR(ReadStops(*object, &request.stop));
-  QF_RETURN_IF_ERROR(ReadLogprobs(endpoint, *object, &request.top_logprobs));
-  QF_RETURN_IF_ERROR(ReadBool(*object, "stream", &request.stream));
-  if (const json::value* stream_options = Find(*object, "stream_options")) {
+  QF_RETURN_IF_ERROR(RefuseUnsupported(endpoint, object));
+  QF_RETURN_IF_ERROR(ReadText(object, "model", &request.model));
+  QF_RETURN_IF_ERROR(endpoint == Endpoint::kCompletions ? ReadPrompt(object, &request.prompt)
+                                                        : ReadChat(object, &request.chat));
+  QF_RETURN_IF_ERROR(ReadInteger(object, "max_tokens", 1, &request.max_tokens));
+  QF_RETURN_IF_ERROR(ReadInteger(object, "max_completion_tokens", 1, &request.max_tokens));
+  QF_RETURN_IF_ERROR(ReadSampling(object, &request));
+  QF_RETURN_IF_ERROR(ReadStops(object, &request.stop));
+  QF_RETURN_IF_ERROR(ReadLogprobs(endpoint, object, &request.top_logprobs));
+  QF_RETURN_IF_ERROR(ReadBool(object, "stream", &request.stream));
+  if (const json::value* stream_options = Find(object, "stream_options")) {
     if (!stream_options->is_object()) return InvalidArgument("stream_options must be an object");
     QF_RETURN_IF_ERROR(
         ReadBool(stream_options->get_object(), "include_usage", &request.include_usage));

@@ -9,6 +9,10 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
                                                               Random& random, AnswerHead* head) {
   QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
   if (!found.engine) return Unavailable("model \"{}\" is being replaced: try again", found.name);
+  if (found.engine->embedding() != nullptr)
+    return InvalidArgument(
+        "model \"{}\" is an embedding model, which generates no text: use POST /v1/embeddings",
+        found.name);
   const bool chat = head->endpoint == Endpoint::kChatCompletions;
   head->id = random.Id(chat ? "chatcmpl-" : "cmpl-", 12);
   head->model = found.name;

@@ -178,6 +178,10 @@ std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
                                             const v1::EvaluationStatement* evaluation) {
   if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
   if (evaluation == nullptr) return "it was not measured, but the class has quality limits";
+  if (evaluation->vectors() > 0)
+    return "it is an embedding model, which has no likelihoods for the class's quality limits: "
+           "give "
+           "it to a class without them";
   if (evaluation->tokens() == 0)
     return "its quality was not measured, because the evaluation text is not of the model's kind";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();

@@ -113,6 +113,7 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckText("facts.link", facts.link(), kMaxText));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes_found", facts.runtimes_found()));
   QF_RETURN_IF_ERROR(CheckWords("facts.kv_types", facts.kv_types()));
+  QF_RETURN_IF_ERROR(CheckWords("facts.model_kinds", facts.model_kinds()));
   if (!std::isfinite(facts.kernel_gops()) || facts.kernel_gops() < 0)
     return InvalidArgument("facts.kernel_gops must be a number of at least 0");
   if (!std::isfinite(facts.memory_bandwidth_gbps()) || facts.memory_bandwidth_gbps() < 0)

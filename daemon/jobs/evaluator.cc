@@ -7,6 +7,7 @@
 #include "common/base/fail_point.h"
 #include "daemon/jobs/evaluation_text.h"
 #include "engine/measure/comparison.h"
+#include "engine/measure/embedding_comparison.h"
 #include "engine/measure/golden.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/manifest.h"
@@ -118,7 +119,8 @@ struct Evaluator::Reference {
   std::unique_ptr<engine::Engine> engine;
   uint64_t context = 0;  // of the engine
   std::string_view recipe;
-  std::vector<int32_t> tokens;  // of the text; none: it is not of the model's kind
+  std::vector<int32_t> tokens;                 // of the text; none: it is not of the model's kind
+  std::vector<std::vector<int32_t>> passages;  // of the text, for an embedding model alone
 };
 
 absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source,
@@ -144,6 +146,11 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
   QF_ASSIGN_OR_RETURN(reference.file,
                       WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
   QF_RETURN_IF_ERROR(LoadReference(reference, 0));
+  if (reference.engine->embedding() != nullptr) {
+    QF_ASSIGN_OR_RETURN(reference.passages,
+                        engine::PassagesOf(*reference.engine, options_.text, options_.tokens));
+    return reference;
+  }
   QF_ASSIGN_OR_RETURN(reference.tokens,
                       TokensOf(*reference.engine, options_.text, options_.tokens));
   QF_ASSIGN_OR_RETURN(const engine::EvalResult read,
@@ -228,6 +235,14 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
         engine::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
     Fill(statement, compared);
   }
+  if (!reference.passages.empty()) {
+    QF_ASSIGN_OR_RETURN(
+        const engine::EmbeddingComparison compared,
+        engine::CompareEmbeddings(*reference.engine, *engine, reference.passages, stop));
+    statement.set_vectors(static_cast<uint64_t>(compared.vectors));
+    statement.set_mean_cosine(compared.mean_cosine);
+    statement.set_least_cosine(compared.least_cosine);
+  }
   for (const std::string& prompt : options_.prompts) {
     if (stop.stop_requested()) return Cancelled("stopped while evaluating golden prompts");
     QF_ASSIGN_OR_RETURN(const engine::Golden golden,
@@ -235,6 +250,7 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
     v1::GoldenPrompt& out = *statement.add_golden();
     out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
     out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
+    out.mutable_vector()->Add(golden.vector.begin(), golden.vector.end());
   }
   const bool as_sealed = manifest.target().format() == pipeline::kEngineFormat;
   statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED

@@ -6,6 +6,9 @@
 // A text on which the source itself does far worse than a guess is not of the model's kind, and is
 // left out: the evaluation then has golden answers, and no tokens.
 //
+// Of an embedding model, the vectors of the text's passages are compared with the reference's, and
+// golden prompts have vectors in place of answers.
+//
 // Needs room for plain copies in its scratch folder: the reference, and one artifact at a time; for
 // one that is not GGUF, also the same model in F32. Stateless between calls; one call at a time.
 #pragma once

@@ -61,6 +61,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
                       artifact.name());
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
+    one.kind = pipeline::KindOf(manifest);
     one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());

@@ -120,6 +120,14 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& 
                     fmt::format("{} has no tokenizer, and what answers text on a device needs one: "
                                 "push the model with its tokenizer's files",
                                 artifact.name())};
+  // Whatever runs it, an agent that does not know the kind refuses the manifest.
+  const auto& kinds = device.facts().model_kinds();
+  if (offered.kind == pipeline::ArtifactKind::kEmbeddingModel &&
+      std::ranges::find(kinds, pipeline::kEmbeddingKind) == kinds.end())
+    return Obstacle{RolloutDevice::AGENT_TOO_OLD,
+                    fmt::format("{} is an embedding model, which the device's agent ({}) does not "
+                                "run: update the agent",
+                                artifact.name(), device.agent_version())};
   for (const v1::Outgrown& outgrown : device.outgrown())
     if (!outgrown.forgotten() && outgrown.model() == model &&
         outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daemon/fleet/device_class.h"
+#include "pipeline/artifact/kind.h"
 #include "quantfleet/v1/manifest.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
@@ -19,6 +20,7 @@ struct OfferedArtifact {
   v1::Memory memory = {};  // what running it takes
   std::vector<std::string> instruction_sets;
   std::vector<v1::EvaluationStatement> evaluations = {};  // the oldest first
+  pipeline::ArtifactKind kind = pipeline::ArtifactKind::kModel;
 };
 
 // QUEUED with the artifact that the class wants and the smaller ones that the device may step down

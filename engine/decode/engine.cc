@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include "engine/decode/embedding_engine.h"
 #include "engine/decode/gguf_continuation.h"
 #include "engine/decode/load_chat.h"
 #include "engine/decode/runnable_model.h"
@@ -30,12 +31,17 @@ class GgufEngine final : public Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path,
                                                       const EngineOptions& options) {
     QF_ASSIGN_OR_RETURN(RunnableModel model, RunnableModel::Load(path, options));
-    std::unique_ptr<GgufEngine> engine(new GgufEngine(std::move(model)));
+    std::unique_ptr<text::Tokenizer> tokenizer;
     if (options.text) {
-      const pipeline::ModelDescription& description = engine->model_.description;
-      QF_ASSIGN_OR_RETURN(engine->tokenizer_,
-                          text::MakeTokenizer(description.tokenizer, description.name));
+      const pipeline::ModelDescription& description = model.description;
+      QF_ASSIGN_OR_RETURN(tokenizer, text::MakeTokenizer(description.tokenizer, description.name));
     }
+    if (model.description.embedding) {
+      model.description.tokenizer = {};
+      return MakeEmbeddingEngine(std::move(model), std::move(tokenizer));
+    }
+    std::unique_ptr<GgufEngine> engine(new GgufEngine(std::move(model)));
+    engine->tokenizer_ = std::move(tokenizer);
     engine->chat_template_ = std::move(engine->model_.description.tokenizer.chat_template);
     engine->tool_template_ = ToolTemplateOf(engine->model_.description.tokenizer);
     engine->control_tokens_ = ControlTokensOf(engine->model_.description.tokenizer);
@@ -237,6 +243,19 @@ absl::StatusOr<GenerateResult> Engine::Generate(const GenerateRequest& request) 
   Continuation* const all[] = {one.get()};
   while (!one->done()) Step(all);
   return one->Take();
+}
+
+absl::StatusOr<GenerateResult> Engine::Embed(const EmbedRequest& request) {
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<Continuation> one, BeginEmbedding(request));
+  Continuation* const all[] = {one.get()};
+  while (!one->done()) Step(all);
+  return one->Take();
+}
+
+absl::StatusOr<std::unique_ptr<Continuation>> Engine::BeginEmbedding(EmbedRequest) {
+  return InvalidArgument(
+      "this model generates text and makes no embeddings: use an embedding model, or "
+      "POST /v1/completions");
 }
 
 absl::Status Engine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) {

@@ -14,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "pipeline/model/embedding_use.h"
 #include "pipeline/tensor/dtype.h"
 #include "text/template/conversation.h"
 #include "text/tokenizer/tokenizer.h"
@@ -64,6 +65,15 @@ struct GenerateRequest {
   std::function<bool(std::string_view piece, std::span<const TokenProbability> tokens)> on_text{};
 };
 
+// Texts, or their token ids, that are to become vectors.
+struct EmbedRequest {
+  struct Input {
+    std::string text;
+    std::vector<int32_t> ids{};  // in place of the text, and with what begins and ends one
+  };
+  std::vector<Input> inputs;
+};
+
 struct GenerateResult {
   std::string text;
   std::vector<int32_t> tokens;
@@ -71,18 +81,20 @@ struct GenerateResult {
       probabilities;  // where asked for; not of tokens that only made a stop string
   int64_t prompt_tokens = 0;
   std::string finish_reason;  // "stop", "length", "cancelled"
+  // Of an EmbedRequest alone, in its order: vectors of length 1, dimensions() floats each.
+  std::vector<std::vector<float>> embeddings;
   double prompt_seconds = 0, generation_seconds = 0;
 };
 
-// A generation under way. Belongs to its engine, which must outlive it, and is moved on by its Step
-// alone.
+// A generation, or an embedding of texts, under way. Belongs to its engine, which must outlive it,
+// and is moved on by its Step alone.
 class Continuation {
  public:
   virtual ~Continuation() = default;
   // Tokens that its KV cache has room for; the memory is taken by the first step.
   virtual int64_t places() const = 0;
   virtual bool done() const = 0;
-  // What came of it, or has come of it so far.
+  // What came of it, or of a generation has come so far.
   virtual absl::StatusOr<GenerateResult> Take() = 0;
 };
 
@@ -91,7 +103,8 @@ struct EvalResult {
   double mean_nll = 0;  // over every token that is judged but the first of all, given all before it
 };
 
-// Thread-safe; Generate, Step and Evaluate run one at a time and wait for each other.
+// Thread-safe; Generate, Step and Evaluate run one at a time and wait for each other. A model
+// either generates text or embeds it; what is the other's is INVALID_ARGUMENT.
 class Engine {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& gguf,
@@ -102,10 +115,22 @@ class Engine {
   // name.
   virtual absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text,
                                                         bool add_bos) const = 0;
+  // The same with what begins and ends a text that is whole, as an embedding model reads it.
+  virtual absl::StatusOr<std::vector<int32_t>> TokenizeWhole(std::string_view text) const {
+    return Tokenize(text, /*add_bos=*/true);
+  }
   // Begin, and steps until it is done.
   absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request);
   // OUT_OF_RANGE: the prompt exceeds the context.
   virtual absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) = 0;
+  // BeginEmbedding, and steps until it is done.
+  absl::StatusOr<GenerateResult> Embed(const EmbedRequest& request);
+  // OUT_OF_RANGE: an input exceeds the context. INVALID_ARGUMENT names the input that is empty or
+  // has an id outside the vocabulary.
+  virtual absl::StatusOr<std::unique_ptr<Continuation>> BeginEmbedding(EmbedRequest request);
+  // Of an embedding model; nullptr: it generates text.
+  virtual const pipeline::EmbeddingUse* embedding() const { return nullptr; }
+  virtual int64_t dimensions() const { return 0; }  // of its vectors
   // Moves every one that is not done: by a token, or one of those that still have prompt by a part
   // of that. They share the pass over the weights, and each gets the tokens that it would get
   // alone.

@@ -30,6 +30,8 @@ struct RunnableModel {
   // counts for nothing. It stays so until the model is loaded again.
   absl::Status Whole() const;
 
+  int64_t context() const { return transformer->context(); }
+
   // For a sequence of so many tokens.
   absl::StatusOr<std::unique_ptr<KvCache>> MakeCache(int64_t tokens) const {
     return KvCache::Create(description.hyper, kv_type, tokens);

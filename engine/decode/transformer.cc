@@ -123,6 +123,24 @@ absl::Status Transformer::RunEach(
   return absl::OkStatus();
 }
 
+absl::Status Transformer::RunHidden(
+    KvCache& cache, std::span<const int32_t> tokens,
+    absl::FunctionRef<void(int64_t, std::span<const float>)> visit) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const auto width = static_cast<size_t>(hyper_.hidden);
+  const auto count = static_cast<int64_t>(tokens.size());
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    Normalize(weights_.outer, Role::kOutputNorm, x_.data(), normed_.data(), batch);
+    for (int64_t i = 0; i < batch; ++i)
+      visit(done + i, std::span(normed_).subspan(static_cast<size_t>(i) * width, width));
+    done += batch;
+  }
+  return absl::OkStatus();
+}
+
 void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens) {
   apart_ = false;
   const auto batch = static_cast<int64_t>(tokens.size());

@@ -54,6 +54,12 @@ class Transformer {
       KvCache& cache, std::span<const int32_t> tokens,
       absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
+  // Run, with what every token's hidden state is behind the output's norm (hidden values) in place
+  // of its logits.
+  absl::Status RunHidden(
+      KvCache& cache, std::span<const int32_t> tokens,
+      absl::FunctionRef<void(int64_t index, std::span<const float> state)> visit);
+
   struct Next {
     KvCache* cache;
     int32_t token;

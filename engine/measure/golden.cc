@@ -3,11 +3,38 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/decode/embedding.h"
 #include "engine/decode/likeliest.h"
 
 namespace quantfleet::engine {
 
+namespace {
+
+absl::StatusOr<Golden> MakeGoldenVector(Engine& engine, std::string_view prompt) {
+  Golden golden;
+  QF_ASSIGN_OR_RETURN(golden.prompt, engine.TokenizeWhole(prompt));
+  QF_ASSIGN_OR_RETURN(GenerateResult made, engine.Embed({{{.text = {}, .ids = golden.prompt}}}));
+  golden.vector = std::move(made.embeddings.at(0));
+  return golden;
+}
+
+absl::StatusOr<double> VectorAgreement(Engine& engine, std::span<const Golden> goldens) {
+  int64_t agreed = 0, all = 0;
+  for (const Golden& golden : goldens) {
+    if (golden.vector.empty()) continue;
+    if (golden.prompt.empty()) return InvalidArgument("a golden prompt has no tokens");
+    QF_ASSIGN_OR_RETURN(const GenerateResult made,
+                        engine.Embed({{{.text = {}, .ids = golden.prompt}}}));
+    agreed += Cosine(made.embeddings.at(0), golden.vector) >= kSameVector;
+    ++all;
+  }
+  return all == 0 ? 1.0 : static_cast<double>(agreed) / static_cast<double>(all);
+}
+
+}  // namespace
+
 absl::StatusOr<Golden> MakeGolden(Engine& engine, std::string_view prompt, int64_t most_tokens) {
+  if (engine.embedding() != nullptr) return MakeGoldenVector(engine, prompt);
   Golden golden;
   QF_ASSIGN_OR_RETURN(golden.prompt, engine.Tokenize(prompt, /*add_bos=*/true));
   if (golden.prompt.empty()) return InvalidArgument("a golden prompt has no tokens");
@@ -25,6 +52,7 @@ absl::StatusOr<Golden> MakeGolden(Engine& engine, std::string_view prompt, int64
 }
 
 absl::StatusOr<double> GoldenAgreement(Engine& engine, std::span<const Golden> goldens) {
+  if (engine.embedding() != nullptr) return VectorAgreement(engine, goldens);
   int64_t agreed = 0, all = 0;
   for (const Golden& golden : goldens) {
     if (golden.answer.empty()) continue;

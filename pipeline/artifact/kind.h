@@ -9,13 +9,17 @@
 namespace quantfleet::pipeline {
 
 enum class ArtifactKind : uint8_t {
-  kModel,    // something runs it, as its device's class says
+  kModel,           // something runs it, as its device's class says
+  kEmbeddingModel,  // a model too, whose answers are vectors
   kProgram,  // a release of the agent itself, which its device becomes: by architecture, without
              // class or evaluation
 };
 
 // The model whose artifacts are programs; no other may have the name. Their format.
 inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent";
+
+// What agents that run embedding models report (HardwareFacts.model_kinds).
+inline constexpr std::string_view kEmbeddingKind = "embedding";
 
 // By the manifest's kind; without one, by the format: releases of the agent leave it out as long as
 // there are agents that do not know the field (docs/decisions/0028).

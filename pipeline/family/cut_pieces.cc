@@ -25,8 +25,9 @@ class Cutter {
     for (size_t i = 0; i < used_.size(); ++i)
       if (!used_[i])
         return InvalidArgument(
-            "tensor '{}' does not belong to a {} model{}: is this another architecture?",
-            model_.tensors[i].name, family_.name,
+            "tensor '{}' does not belong to a {} model whose number of layers is {}{}, as its "
+            "configuration says: is this another architecture?",
+            model_.tensors[i].name, family_.name, model_.hyper.layers,
             CountOfExperts(IsOfAnotherExpert(model_.tensors[i].name)));
     return absl::OkStatus();
   }
@@ -99,9 +100,11 @@ class Cutter {
     if (!is_fused) it = by_name_.find(own);
     if (it == by_name_.end())
       return InvalidArgument(
-          "tensor '{}'{} is missing{}: the source is incomplete", own,
-          fused == nullptr || fused_name == own ? "" : fmt::format(" (or '{}')", fused_name),
-          CountOfExperts(piece.expert >= 0));
+          "tensor '{}'{} is missing: the source is incomplete, or its number of layers is not "
+          "{}{}, "
+          "as its configuration says",
+          own, fused == nullptr || fused_name == own ? "" : fmt::format(" (or '{}')", fused_name),
+          model_.hyper.layers, CountOfExperts(piece.expert >= 0));
     used_[it->second] = true;
     const Shape shape = ShapeOf(model_.hyper, piece.role);
     model_.pieces.push_back({.role = piece.role,

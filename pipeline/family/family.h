@@ -112,6 +112,10 @@ struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
   std::string_view model_type;  // "llama"; GenAI's type as well
   Window window = Window::kIgnored;
+  // Its checkpoints have each product's weight as base_layer beside adapters, and encoders of
+  // images and sound. Those are left out.
+  bool beside_adapters = false;
+  bool headless = false;  // it generates no text: it is an embedding model's
 };
 
 // Members of config.json that not every class has.

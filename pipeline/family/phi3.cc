@@ -1,12 +1,16 @@
-// Phi-3, Phi-3.5, Phi-4 and their minis: q, k, v and gate, up fused, LongRoPE, heads that turn in
-// part.
+// Phi-3, Phi-3.5, Phi-4 and their minis, and what of Phi-4-multimodal does text: q, k, v and gate,
+// up fused, LongRoPE, heads that turn in part.
 #include "pipeline/family/family.h"
 #include "pipeline/family/tensors.h"
 
 namespace quantfleet::pipeline {
 
 const Family& Phi3() {
-  static constexpr HfClass kClasses[] = {{"Phi3ForCausalLM", "phi3", Window::kInAttention}};
+  static constexpr HfClass kClasses[] = {
+      {"Phi3ForCausalLM", "phi3", Window::kInAttention},
+      {"Phi4MMForCausalLM", "phi4mm", Window::kInAttention, /*beside_adapters=*/true},
+      {"Phi4MultimodalForCausalLM", "phi4_multimodal", Window::kInAttention,
+       /*beside_adapters=*/true}};
   static constexpr FamilyTensor kTensors[] = {
       tensors::kEmbedding, tensors::kAttnNorm,   tensors::kQ,          tensors::kK,
       tensors::kV,         tensors::kAttnOutput, tensors::kFfnNorm,    tensors::kGate,

@@ -188,6 +188,17 @@ bool HasOptional(const ModelDescription& model) {
   });
 }
 
+absl::Status ValidateEmbedding(const ModelDescription& model) {
+  if (!model.embedding) return absl::OkStatus();
+  if (model.embedding->pooling == Pooling::kCls)
+    return InvalidArgument(
+        "a {} model's first token sees nothing of the text behind it: it cannot be pooled by 'cls'",
+        model.family->name);
+  for (const int64_t length : model.embedding->dimensions)
+    QF_RETURN_IF_ERROR(InRange("a length of embeddings", length, 1, model.hyper.hidden));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters& h) {
@@ -266,6 +277,7 @@ absl::Status Validate(const ModelDescription& model) {
   if (model.family == nullptr) return Internal("a model without a family");
   const Family& family = *model.family;
   QF_RETURN_IF_ERROR(ValidateHyperparameters(family, model.hyper));
+  QF_RETURN_IF_ERROR(ValidateEmbedding(model));
   QF_RETURN_IF_ERROR(ValidateTokenizer(model.tokenizer, model.hyper.vocab));
   for (const SourceTensor& tensor : model.tensors) QF_RETURN_IF_ERROR(ValidateTensor(tensor));
 

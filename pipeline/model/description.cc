@@ -34,16 +34,25 @@ std::string PublishableName(std::string_view name) {
   return plain ? std::string(name) : "";
 }
 
+bool IsQuantized(const SourceTensor& tensor) {
+  return !tensor.packed.empty() || !IsFloat(tensor.dtype);
+}
+
 std::string QuantizedNote(const ModelDescription& model) {
   std::vector<std::string_view> types;
-  for (const SourceTensor& tensor : model.tensors)
-    if (!IsFloat(tensor.dtype) && std::ranges::find(types, Info(tensor.dtype).name) == types.end())
-      types.push_back(Info(tensor.dtype).name);
+  bool as_is = true;
+  for (const SourceTensor& tensor : model.tensors) {
+    if (!IsQuantized(tensor)) continue;
+    const std::string_view type =
+        tensor.packed.empty() ? Info(tensor.dtype).name : std::string_view(tensor.packed);
+    if (std::ranges::find(types, type) == types.end()) types.push_back(type);
+    as_is = as_is && tensor.packed.empty();
+  }
   if (types.empty()) return "";
   return fmt::format(
       "the model's weights are quantized already ({}): quantizing them again loses quality; the "
-      "original model makes better artifacts, and gguf:as-is takes this file as it is",
-      fmt::join(types, ", "));
+      "original model makes better artifacts{}",
+      fmt::join(types, ", "), as_is ? ", and gguf:as-is takes this file as it is" : "");
 }
 
 std::vector<std::string> WarningsOf(const ModelDescription& model) {

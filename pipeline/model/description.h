@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/model/embedding_use.h"
 #include "pipeline/model/role.h"
 #include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
@@ -29,6 +30,8 @@ struct SourceTensor {
   int64_t rows, cols;    // a 1-D tensor has rows 1, a 3-D tensor those of all its matrices
   int dims;              // 1 to 3
   int64_t matrices = 1;  // of a 3-D tensor, one upon the other
+  // How its file has it quantized ("gptq") where the source makes `dtype` of that; else empty.
+  std::string packed = {};
 };
 
 struct Piece {
@@ -84,6 +87,7 @@ struct ModelDescription {
   Hyperparameters hyper;
   text::TokenizerData tokenizer;
   SamplingDefaults sampling;
+  std::optional<EmbeddingUse> embedding;  // nullopt: the model generates text
   std::vector<SourceTensor> tensors;
   std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in the
                               // family's order and of an expert's role all experts, norm, head
@@ -95,6 +99,9 @@ struct ModelDescription {
   // What a source's files say that nobody would expect, for people.
   std::vector<std::string> notes = {};
 };
+
+// Whether its file has it as codes.
+bool IsQuantized(const SourceTensor& tensor);
 
 // A sentence for people about what quantizing further costs; empty where all weights are floats.
 std::string QuantizedNote(const ModelDescription& model);

@@ -52,6 +52,8 @@ class ModelSource {
   virtual std::string_view format() const = 0;  // "safetensors", "gguf"
   // The name of the file that has the tensor, for messages; empty where that is not told.
   virtual std::string FileOf(size_t tensor) const;
+  // Memory that one Read needs besides what it fills.
+  virtual uint64_t scratch_bytes() const { return 0; }
   // INVALID_ARGUMENT: not of this kind of source.
   virtual absl::StatusOr<StoredModel> AsStored() const;
 };

@@ -9,10 +9,9 @@
 
 namespace quantfleet::pipeline {
 
-// Files of the source's tokenizer as they are. Where it has no tokenizer.json and its tokenizer is
-// SentencePiece BPE, one is made that tokenizes alike (and a tokenizer_config.json where that is
-// missing too). FAILED_PRECONDITION, naming `runtime` and the way out, where there is no tokenizer
-// or none that can be made.
+// Files of the source's tokenizer as they are. Where it has no tokenizer.json, one is made that
+// tokenizes alike (and a tokenizer_config.json where that is missing too). FAILED_PRECONDITION,
+// naming `runtime` and the way out, where there is no tokenizer or none can be made.
 absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& source,
                                                           std::string_view runtime);
 

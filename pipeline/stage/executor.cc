@@ -50,7 +50,7 @@ class Execution {
 
  private:
   absl::StatusOr<int> Workers() const {
-    const uint64_t each = buffers_.total() + sink_.scratch_bytes();
+    const uint64_t each = buffers_.total() + sink_.scratch_bytes() + source_.scratch_bytes();
     const uint64_t fit = options_.memory_bytes / each;
     if (fit == 0)
       return InvalidArgument("a memory budget of {} is too small: this plan needs at least {}",
@@ -217,6 +217,7 @@ class Execution {
       chunk.set_size(target.chunks[c].size);
     }
     *manifest.mutable_requirements()->mutable_memory() = target.layout.memory;
+    if (source_.description().embedding) manifest.set_kind(v1::Manifest::KIND_EMBEDDING_MODEL);
     return manifest;
   }
 

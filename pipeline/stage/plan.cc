@@ -25,6 +25,13 @@ absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) {
   return spec.own ? *spec.own : FindRecipe(spec.recipe);
 }
 
+std::string FormatsThat(bool TargetFormat::* which) {
+  std::string names;
+  for (const TargetFormat* format : Formats())
+    if (format->*which) names += fmt::format("{}{}", names.empty() ? "" : ", ", format->name);
+  return names;
+}
+
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec,
                                     bool has_importance) {
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
@@ -32,6 +39,9 @@ absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec&
   if (format == nullptr)
     return InvalidArgument("target format '{}' does not exist; the formats are {}", spec.format,
                            ListTargets());
+  if (source.description().embedding && !format->embeds)
+    return Unimplemented("{}:{}: embedding models are supported only as {}", spec.format,
+                         spec.recipe, FormatsThat(&TargetFormat::embeds));
   return format->plan(source, recipe, has_importance);
 }
 
@@ -85,13 +95,11 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }  // namespace
 
 std::string ListTargets() {
-  std::string list, without_options, with_as_is;
+  std::string list, without_options;
   std::string_view example;
   for (const TargetFormat* format : Formats()) {
     for (const std::string_view name : format->recipes())
       list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format->name, name);
-    if (format->as_is)
-      with_as_is += fmt::format("{}{}", with_as_is.empty() ? "" : ", ", format->name);
     if (!format->group_options)
       without_options +=
           fmt::format("{} {}", without_options.empty() ? " but" : " and", format->name);
@@ -102,7 +110,8 @@ std::string ListTargets() {
          fmt::format(
              "; {} (only {}): the source's own bytes; in all formats{}, int8 and int4 also with "
              "{}, such as {}:int4-g128-asym",
-             kAsIsRecipe, with_as_is, without_options, kRecipeOptions, example);
+             kAsIsRecipe, FormatsThat(&TargetFormat::as_is), without_options, kRecipeOptions,
+             example);
 }
 
 bool IsTargetFormat(std::string_view format) { return FindFormat(format) != nullptr; }

@@ -23,14 +23,22 @@ enum class DType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ2_XXS = 16,
+  kIQ2_XS = 17,
+  kIQ3_XXS = 18,
+  kIQ1_S = 19,
   kIQ4_NL = 20,
+  kIQ3_S = 21,
+  kIQ2_S = 22,
   kIQ4_XS = 23,
+  kIQ1_M = 29,
   kBF16 = 30,
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kMXFP4 = 39,
   kNVFP4 = 40,
   kQ1_0 = 41,
+  kQ2_0 = 42,
   // Groups: i around the middle, u around a point, a with a bias (affine).
   kU4_G32 = 0x10001,
   kA4_G32 = 0x10002,
@@ -56,7 +64,9 @@ extern const Codec kF32Codec, kF16Codec, kBF16Codec;
 extern const Codec kQ4_0Codec, kQ4_1Codec, kQ5_0Codec, kQ5_1Codec, kQ8_0Codec;
 extern const Codec kQ4_KCodec, kQ5_KCodec, kQ6_KCodec;
 extern const Codec kQ2_KCodec, kQ3_KCodec, kIQ4_NLCodec, kIQ4_XSCodec, kTQ1_0Codec, kTQ2_0Codec,
-    kMXFP4Codec, kNVFP4Codec, kQ1_0Codec;
+    kMXFP4Codec, kNVFP4Codec, kQ1_0Codec, kQ2_0Codec;
+extern const Codec kIQ1_SCodec, kIQ1_MCodec, kIQ2_XXSCodec, kIQ2_XSCodec, kIQ2_SCodec,
+    kIQ3_XXSCodec, kIQ3_SCodec;
 extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G64Codec,
     kI4_G128Codec, kU4_G128Codec, kA4_G128Codec, kU8_G32Codec, kA8_G32Codec, kI8_G64Codec,
     kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec;
@@ -320,6 +330,20 @@ inline constexpr DTypeInfo kDTypes[] = {
                      {10, 10}),
     tables::ReadOnly(DType::kQ3_K, "q3_k", SchemeFamily::kSuperBlock, 256, 110, kQ3_KCodec,
                      {11, 12, 11}),
+    tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
+                     {19, 24}),
+    tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,
+                     {29, 31}),
+    tables::ReadOnly(DType::kIQ2_XXS, "iq2_xxs", SchemeFamily::kSuperBlock, 256, 66, kIQ2_XXSCodec,
+                     {16, 19}),
+    tables::ReadOnly(DType::kIQ2_XS, "iq2_xs", SchemeFamily::kSuperBlock, 256, 74, kIQ2_XSCodec,
+                     {17, 20}),
+    tables::ReadOnly(DType::kIQ2_S, "iq2_s", SchemeFamily::kSuperBlock, 256, 82, kIQ2_SCodec,
+                     {22, 29}),
+    tables::ReadOnly(DType::kIQ3_XXS, "iq3_xxs", SchemeFamily::kSuperBlock, 256, 98, kIQ3_XXSCodec,
+                     {18, 23}),
+    tables::ReadOnly(DType::kIQ3_S, "iq3_s", SchemeFamily::kSuperBlock, 256, 110, kIQ3_SCodec,
+                     {21, 26}),
     tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec,
                      {20, 25}),
     tables::ReadOnly(DType::kIQ4_XS, "iq4_xs", SchemeFamily::kSuperBlock, 256, 136, kIQ4_XSCodec,
@@ -329,6 +353,7 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38}),
     tables::ReadOnly(DType::kNVFP4, "nvfp4", SchemeFamily::kBlock, 64, 36, kNVFP4Codec, {40, 39}),
     tables::ReadOnly(DType::kQ1_0, "q1_0", SchemeFamily::kBlock, 128, 18, kQ1_0Codec, {41, 40}),
+    tables::ReadOnly(DType::kQ2_0, "q2_0", SchemeFamily::kBlock, 64, 18, kQ2_0Codec, {42, 41}),
 };
 
 }  // namespace quantfleet::pipeline

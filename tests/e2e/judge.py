@@ -1,21 +1,25 @@
-"""The judges that speak JavaScript. One process answers all that a test file asks: its start takes longer than most answers."""
+"""The judges that answer questions. One process answers all that a test file asks: its start takes longer than most answers."""
 import atexit
 import json
 import select
 import subprocess
 import tempfile
+import unittest
 
 from harness import ROOT, SLOW
 
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
+RUNTIMES = JUDGES / "runtimes"
 HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
 MOST_SECONDS = 200  # for one answer
 
 
 class Judge:
-    def __init__(self, script):
-        self.script, self.process = script, None
+    """`script` below tests/judges, which `interpreter` runs, with what further words it wants at its start."""
+
+    def __init__(self, interpreter, script, *more):
+        self.interpreter, self.script, self.more, self.process = interpreter, script, more, None
         atexit.register(self.end)
 
     def __call__(self, subject, command, *args):
@@ -29,8 +33,8 @@ class Judge:
     def answer(self, words):
         if not self.process:
             self.errors = tempfile.TemporaryFile("a+b")
-            self.process = subprocess.Popen([NODE, JUDGES / self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=self.errors)
+            self.process = subprocess.Popen([self.interpreter, JUDGES / self.script, *self.more], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=self.errors)
         self.errors.truncate(0)  # appended to by the judge: what it says of one question
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
         self.process.stdin.flush()
@@ -52,5 +56,17 @@ class Judge:
         self.process = None
 
 
-llama_cpp = Judge("llama_cpp.mjs")
-onnx_runtime = Judge("onnx_runtime.mjs")
+llama_cpp = Judge(NODE, "llama_cpp.mjs")
+onnx_runtime = Judge(NODE, "onnx_runtime.mjs")
+# The runtimes for which we make folders, each asked by runtimes/runtime.py, once install_runtimes was called.
+runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
+            for name in ("onnx", "openvino", "mlx")}
+
+
+def install_runtimes(download):
+    """Brings the runtimes, from the network only if `download`; skips the caller's tests where they cannot be had."""
+    if not download and not (RUNTIMES / "installed").exists():
+        raise unittest.SkipTest("the runtimes are not installed (tests/judges/runtimes/install.sh)")
+    installed = subprocess.run([RUNTIMES / "install.sh"], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    if installed.returncode != 0:
+        raise unittest.SkipTest(f"the runtimes cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")

@@ -98,8 +98,8 @@ elementwise("Divide", None)
 elementwise("Power", None)
 
 
-def comparison(name, booleans):
-    @op(name, "opset1", 2)
+def comparison(name, booleans, opset="opset1"):
+    @op(name, opset, 2)
     def rule(layer, ins, _):
         layer.attribute("auto_broadcast", "numpy")
         need((same_kind(layer, ins) == "boolean") == booleans, layer, "compares", ins[0].kind)
@@ -109,6 +109,7 @@ def comparison(name, booleans):
 comparison("LessEqual", False)
 comparison("Greater", False)
 comparison("LogicalAnd", True)
+comparison("BitwiseAnd", True, "opset13")  # of booleans alone
 
 
 def of_floats(name, opset):
@@ -138,8 +139,9 @@ def select(layer, ins, _):
     return [Value(kind, broadcast(ins[0].shape, broadcast(ins[1].shape, ins[2].shape, layer), layer))]
 
 
+@op("ReduceMax", "opset1", 2)
 @op("ReduceMean", "opset1", 2)
-def reduce_mean(layer, ins, _):
+def reduced(layer, ins, _):
     keep = layer.attribute("keep_dims", "true", "false") == "true"
     axes = axes_of(layer, ins[1], len(ins[0].shape))
     shape = [1 if i in axes else d for i, d in enumerate(ins[0].shape) if keep or i not in axes]
@@ -216,6 +218,15 @@ def concat(layer, ins, _):
     shape = list(ins[0].shape)
     shape[axis] = sum(v.shape[axis] for v in ins)
     return [Value(kind, shape, ints)]
+
+
+@op("Slice", "opset8", 5)
+def slice_(layer, ins, _):
+    start, stop, step = (known(layer, v) for v in ins[1:4])
+    shape = list(ins[0].shape)
+    for axis, *of in zip(axes_of(layer, ins[4], len(shape)), start, stop, step):
+        shape[axis] = len(range(shape[axis])[slice(*of)])
+    return [Value(ins[0].kind, shape)]
 
 
 @op("Gather", "opset8", 3)

@@ -61,6 +61,12 @@ class Binaries(unittest.TestCase):
                 theirs = {rooms[linked][0] for linked in links_of(name, rooms)}
                 self.assertEqual([one for one in theirs if one.startswith("agent")], [], name)
 
+    def test_every_program_carries_the_notices_of_what_it_contains(self):
+        notice = (ROOT / "LICENSES/ggml.txt").read_bytes().split(b"\n\n", 1)[1]
+        self.assertIn(b"MIT License", notice)
+        for program in ("quantfleet", "quantfleet-agent", "quantfleetd"):
+            self.assertTrue(notice in (BIN / program).read_bytes(), program)
+
 
 @unittest.skipIf(SANITIZED, "a build with sanitizers is not shipped")
 class Hardening(unittest.TestCase):
@@ -110,7 +116,7 @@ class Install(EndToEnd):
         for unit in (self.dir / "lib/systemd/system").iterdir():
             # With the prefix /usr, which the units expect.
             self.assertIn(re.search(r"^ExecStart=/usr/bin/(\S+)", unit.read_text(), re.M)[1], programs)
-        for name in ("LICENSE", "README.md", "CHANGELOG.md", "docs/architecture.md", "docs/formats/gguf.md"):
+        for name in ("LICENSE", "LICENSES/ggml.txt", "README.md", "CHANGELOG.md", "docs/architecture.md", "docs/formats/gguf.md"):
             self.assertTrue((self.dir / "share/doc/quantfleet" / name).is_file(), name)
 
 

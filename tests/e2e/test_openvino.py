@@ -1,5 +1,5 @@
 """OpenVINO folders: a checker walks the graph (openvino_files.py), a small evaluator executes it (openvino_ir) and finds
-the likelihood that our engine finds on the same codes. OpenVINO itself was not asked."""
+the likelihood that our engine finds on the same codes. OpenVINO itself is asked in test_runtimes.py."""
 import json
 import shutil
 import subprocess
@@ -222,6 +222,18 @@ class Folder(OpenVinoTest):
             (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
             self.assertIn(name, run("quantfleet", "inspect", folder, check=False).stderr)
             (folder / name).write_bytes(whole)
+
+    def test_tokens_described_as_objects_become_their_text(self):
+        """OpenVINO GenAI reads tokenizer_config.json so; one that has no objects stays as it is."""
+        for family, same in (("llama2", False), ("qwen2", True)):
+            source, name = self.dir / family, "tokenizer_config.json"
+            families.write(family, source)
+            run("quantfleet", "quantize", source, "--target", "openvino:fp16", "--out", self.dir / f"{family}-out")
+            made = (self.dir / f"{family}-out/openvino-fp16" / name).read_text()
+            self.assertEqual(made == (source / name).read_text(), same)
+            before, after = json.loads((source / name).read_text()), json.loads(made)
+            self.assertEqual(after, {key: value["content"] if key.endswith("_token") and isinstance(value, dict) else value
+                                     for key, value in before.items()})
 
     def test_generation_config_is_made_where_the_source_has_none(self):
         families.write("qwen2", self.dir / "qwen")

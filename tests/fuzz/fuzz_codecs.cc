@@ -25,7 +25,8 @@ constexpr DType kTypes[] = {
     GroupType({4, 32, GroupZero::kPoint}), GroupType({8, 128, GroupZero::kPoint}),
     GroupType({4, 32, GroupZero::kBias}), GroupType({8, 128, GroupZero::kBias}), DType::kQ2_K,
     DType::kQ3_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kTQ1_0, DType::kTQ2_0, DType::kMXFP4,
-    DType::kNVFP4, DType::kQ1_0};
+    DType::kNVFP4, DType::kQ1_0, DType::kQ2_0, DType::kIQ1_S, DType::kIQ1_M, DType::kIQ2_XXS,
+    DType::kIQ2_XS, DType::kIQ2_S, DType::kIQ3_XXS, DType::kIQ3_S};
 
 void Check(bool same) {
   if (!same) __builtin_trap();

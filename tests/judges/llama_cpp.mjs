@@ -3,11 +3,12 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N] [--skip N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T | --tokens-file F [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf embed    --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf ends
 //   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl},
-// {text, ids, stopped}, or the ids of all tokens at which it ends a generation.
+// {text, ids, stopped}, a {tokens, vector} of each text, or the ids of all tokens at which it ends a generation.
 // Further options: --threads N (1 unless given), --context N (512 unless given); nll --skip N judges the tokens behind the
 // first N.
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
@@ -26,7 +27,7 @@ const STRIDE = 16;
 // llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
 const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|ends " +
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|embed|ends " +
     "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--context N] [--skip N]";
 
 function parseCommandLine(argv) {
@@ -190,6 +191,21 @@ async function greedy(model, options) {
     return {text: model.detokenize(ids, false, prompt), ids, stopped};
 }
 
+async function embed(model, options) {
+    const context = await model.createEmbeddingContext({
+        contextSize: options.context, batchSize: options.context, threads: options.threads
+    });
+    // node-llama-cpp leaves it out of models without a BOS; llama.cpp does not.
+    const ggml = model.fileInfo.metadata.tokenizer.ggml;
+    const end = ggml.add_eos_token === true ? [ggml.eos_token_id] : [];
+    const out = [];
+    for (const text of JSON.parse(await readFile(required(options.textsFile, "texts-file", "embed"), "utf8"))) {
+        const ids = [...model.tokenize(text, false), ...end];
+        out.push({tokens: context.calculateInputLength(ids), vector: (await context.getEmbeddingFor(ids)).vector});
+    }
+    return out;
+}
+
 async function ends(options) {
     return await withModel(options, (model) => {
         const tokens = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
@@ -198,7 +214,7 @@ async function ends(options) {
 }
 
 const onModel = (command) => (options) => withModel(options, (model) => command(model, options));
-const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy)};
+const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy), embed: onModel(embed)};
 
 async function answer(args) {
     const options = parseCommandLine(args);

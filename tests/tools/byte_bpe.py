@@ -158,10 +158,11 @@ class ByteBpe:
             pre = {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, pre]}
         post = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
         if bos:
+            of = {text: i for i, (text, _) in self.added.items()}
             single = [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
             post = {"type": "Sequence",
                     "processors": [post, {"type": "TemplateProcessing", "single": single, "pair": single,
-                                          "special_tokens": {}}]}
+                                          "special_tokens": {bos: {"id": bos, "ids": [of[bos]], "tokens": [bos]}}}]}
         plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
         return {
             "version": "1.0", "truncation": None, "padding": None,

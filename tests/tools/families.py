@@ -51,6 +51,7 @@ class Family:
     split: tuple = ("Isolated", False)
     merges_as_pairs: bool = False
     more_merges: tuple = ()  # beyond those that a text gives
+    adapters: bool = False   # each product's weight is a base_layer, with adapters and encoders beside it
     experts: int = 0   # of a layer; their own width, and how many a token goes through, are in the config
     # Found out while writing.
     vocab: int = 0
@@ -194,6 +195,24 @@ GEMMA_TOKENIZER = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "
                    "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
+PHI4_ADDED = special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
+                     "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>")
+PHI4_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
+                  "eos_token": "<|im_end|>", "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}
+PHI4_MINI_ADDED = special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 + \
+    special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>")
+PHI4_MINI_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "add_bos_token": False,
+                       "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+                       "unk_token": "<|endoftext|>"}
+
+
+def phi4_mini(**config):
+    return Family("phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
+                                    eos_token_id="<|endoftext|>", **config),
+                  hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
+                  added=PHI4_MINI_ADDED, tokenizer_config=PHI4_MINI_TOKENIZER)
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -210,21 +229,19 @@ FAMILIES = {
         "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384,
                      sliding_window=None, rope_scaling=None, rope_theta=250000, bos_token_id=100257,
                      eos_token_id="<|endoftext|>"),
+        kv_heads=1, pre="dbrx", split=("Removed", True), added=PHI4_ADDED, tokenizer_config=PHI4_TOKENIZER),
+    # -plus has the same config.json.
+    "phi4-reasoning": lambda: Family(
+        "phi3", phi3(max_position_embeddings=32768, original_max_position_embeddings=32768, sliding_window=None,
+                     rope_scaling=None, rope_theta=500000, bos_token_id=100257, eos_token_id="<|im_end|>"),
         kv_heads=1, pre="dbrx", split=("Removed", True),
-        added=special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
-                      "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
-                          "bos_token": "<|endoftext|>", "eos_token": "<|im_end|>",
-                          "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
-    "phi4-mini": lambda: Family(
-        "phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
-                          eos_token_id="<|endoftext|>"),
-        hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
-        added=special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 +
-              special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
-                          "add_bos_token": False, "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
-                          "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}),
+        added=PHI4_ADDED[:-1] + special("<nothink>", "<think>", "</think>", "<|dummy_85|>"),
+        tokenizer_config=PHI4_TOKENIZER),
+    "phi4-mini": phi4_mini,
+    "phi4-mini-reasoning": phi4_mini,
+    "phi4-multimodal": lambda: replace(phi4_mini(
+        architectures=["Phi4MMForCausalLM"], model_type="phi4mm", vision_lora={"r": 4, "lora_alpha": 8},
+        speech_lora={"r": 4, "lora_alpha": 8}, embd_layer={}, audio_processor={}), adapters=True),
     "llama2": lambda: Family(
         "llama", llama(max_position_embeddings=4096, rope_theta=10000.0, rope_scaling=None, bos_token_id=1,
                        eos_token_id=2), tokenizer_config=LLAMA2_TOKENIZER, pad_to=1),
@@ -402,13 +419,28 @@ def write_safetensors(path, named):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, _, data in named))
 
 
+def beside_adapters(f):
+    """As Phi-4-multimodal's files have them."""
+    for name, shape, deviation in tensors(f):
+        if not name.endswith("_proj.weight"):
+            yield name, shape, deviation
+            continue
+        module = name.removesuffix(".weight")
+        yield module + ".base_layer.weight", shape, deviation
+        for of in ("speech", "vision"):
+            yield f"{module}.lora_A.{of}.weight", (4, shape[1]), 1.0
+            yield f"{module}.lora_B.{of}.weight", (shape[0], 4), 1.0
+    yield "model.embed_tokens_extend.image_embed.img_projection.0.weight", (f.hidden, 8), 1.0
+    yield "model.embed_tokens_extend.audio_embed.encoder.conv.weight", (4, 3, 2, 2), 1.0
+
+
 def write_weights(f, folder, dtypes, shards, seed):
     """Tensors take the types of `dtypes` in turn. Their values are drawn from a few thousand normal ones: as good for a
     test as if each were its own, and much sooner made."""
     rng = random.Random(seed)
     normal = [rng.gauss(0, 1) for _ in range(4096)]
     named = []
-    for i, (name, shape, deviation) in enumerate(tensors(f)):
+    for i, (name, shape, deviation) in enumerate((beside_adapters if f.adapters else tensors)(f)):
         mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)

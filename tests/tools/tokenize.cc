@@ -5,6 +5,8 @@
 //   RESULTS  lines, each {"ids": [...], "text": "..."} or {"error": "..."}
 // usage: tokenize FILE --time TEXT
 //   prints the seconds that it took to encode the file TEXT, line by line, and the number of ids
+// usage: tokenize FILE --write OUT.json
+//   writes the tokenizer.json that other formats get of a GGUF with this tokenizer
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
@@ -14,8 +16,11 @@
 #include <sstream>
 
 #include "engine/decode/load_tokenizer.h"
+#include "pipeline/format/gguf/read/gguf_tokenizer.h"
+#include "text/tokenizer/describe_keys.h"
 #include "text/tokenizer/tokenizer.h"
 #include "text/tokenizer/tokenizer_json.h"
+#include "text/tokenizer/write_tokenizer_json.h"
 
 namespace json = boost::json;
 namespace text = quantfleet::text;
@@ -28,16 +33,42 @@ std::string ReadAll(const char* path) {
   return out.str();
 }
 
-absl::StatusOr<std::unique_ptr<text::Tokenizer>> Load(const char* path) {
-  if (std::string_view(path).ends_with(".gguf"))
-    return quantfleet::engine::LoadTokenizer(quantfleet::RealFileSystem(), path);
+absl::StatusOr<text::TokenizerData> ReadJson(const char* path) {
   QF_ASSIGN_OR_RETURN(text::TokenizerJson parsed, text::ParseTokenizerJson(ReadAll(path), true));
   // Added tokens may follow the vocabulary.
   for (const text::AddedToken& token : parsed.added)
     if (token.id >= static_cast<int64_t>(parsed.data.tokens.size()) && token.id < 1 << 21)
       parsed.data.tokens.resize(static_cast<size_t>(token.id) + 1,
                                 {"", 0, text::TokenType::kUnused});
-  return text::MakeTokenizer(parsed.data, "");
+  return std::move(parsed.data);
+}
+
+absl::StatusOr<std::unique_ptr<text::Tokenizer>> Load(const char* path) {
+  if (std::string_view(path).ends_with(".gguf"))
+    return quantfleet::engine::LoadTokenizer(quantfleet::RealFileSystem(), path);
+  QF_ASSIGN_OR_RETURN(const text::TokenizerData data, ReadJson(path));
+  return text::MakeTokenizer(data, "");
+}
+
+// Of a file without a description, the one that its keys come to.
+absl::StatusOr<text::TokenizerData> ReadGguf(const char* path) {
+  QF_ASSIGN_OR_RETURN(const auto file,
+                      quantfleet::RealFileSystem().Open(path, quantfleet::OpenMode::kOutside));
+  QF_ASSIGN_OR_RETURN(const auto header, quantfleet::pipeline::GgufFile::Read(*file, path));
+  QF_ASSIGN_OR_RETURN(text::TokenizerData data, quantfleet::pipeline::ReadTokenizer(header));
+  QF_ASSIGN_OR_RETURN(const auto name, header.Text("general.name"));
+  if (!data.description) {
+    QF_ASSIGN_OR_RETURN(data.description, text::DescribeKeys(data, name.value_or("")));
+  }
+  return data;
+}
+
+absl::Status Write(const char* from, const char* to) {
+  QF_ASSIGN_OR_RETURN(const text::TokenizerData data,
+                      std::string_view(from).ends_with(".gguf") ? ReadGguf(from) : ReadJson(from));
+  QF_ASSIGN_OR_RETURN(const std::string written, text::WriteTokenizerJson(data));
+  std::ofstream(to, std::ios::binary) << written;
+  return absl::OkStatus();
 }
 
 int Time(const text::Tokenizer& tokenizer, const char* path) {
@@ -60,6 +91,11 @@ int Time(const text::Tokenizer& tokenizer, const char* path) {
 
 int main(int argc, char** argv) {
   if (argc != 2 && argc != 4) return fmt::print(stderr, "usage: tokenize FILE\n"), 2;
+  if (argc == 4 && std::string_view(argv[2]) == "--write") {
+    const absl::Status done = Write(argv[1], argv[3]);
+    if (!done.ok()) fmt::print(stderr, "{}\n", done.ToString());
+    return done.ok() ? 0 : 1;
+  }
   const auto tokenizer = Load(argv[1]);
   if (!tokenizer.ok()) return fmt::print(stderr, "{}\n", tokenizer.status().ToString()), 1;
   if (argc == 4) return Time(**tokenizer, argv[3]);

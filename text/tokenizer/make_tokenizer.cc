@@ -6,13 +6,15 @@
 
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
+#include "text/tokenizer/describe_keys.h"
+#include "text/tokenizer/described_tokens.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/model_bpe.h"
 #include "text/tokenizer/model_scores.h"
 #include "text/tokenizer/model_unigram.h"
+#include "text/tokenizer/model_wordlevel.h"
 #include "text/tokenizer/model_wordpiece.h"
 #include "text/tokenizer/named_splits.h"
-#include "text/tokenizer/post_processor.h"
 #include "text/tokenizer/tokenizer.h"
 #include "text/tokenizer/tokenizer_stages.h"
 
@@ -42,48 +44,12 @@ std::vector<bool> Ends(const TokenizerData& data) {
   return ends;
 }
 
-BpeModel::Merges Split(const std::vector<std::string>& merges) {
-  BpeModel::Merges out;
-  out.reserve(merges.size());
-  for (const std::string& merge : merges) {
-    // A space may be the first letter of a symbol, as llama.cpp has it.
-    const size_t space = merge.find(' ', 1);
-    const std::string_view all = merge;
-    if (space == std::string::npos)
-      out.emplace_back(all, "");
-    else
-      out.emplace_back(all.substr(0, space), all.substr(space + 1));
-  }
-  return out;
-}
-
 absl::StatusOr<Normalizer> NormalizerOf(const char* stage) {
   const json::value value = json::parse(stage);
   return Normalizer::Create(&value);
 }
 
 // ---- What GGUF's keys mean, as llama.cpp runs them.
-
-bool IsPhi3(std::string_view model_name) {
-  std::string name(model_name);
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
-}
-
-AddedTokens KeyedAdded(const TokenizerData& data, std::string_view model_name) {
-  const bool phi3 = IsPhi3(model_name);
-  std::vector<AddedToken> added;
-  for (size_t i = 0; i < data.tokens.size(); ++i) {
-    const auto& [text, score, type] = data.tokens[i];
-    if ((!IsControl(type) && type != TokenType::kUserDefined) || text.empty()) continue;
-    const bool strips = phi3 && text != "<unk>" && text != "<s>" && text != "<|endoftext|>";
-    added.push_back({.id = static_cast<int64_t>(i),
-                     .text = text,
-                     .special = IsControl(type),
-                     .rstrip = strips});
-  }
-  return AddedTokens(std::move(added));
-}
 
 absl::Status TakeSentencePiece(const TokenizerData& data, const Vocabulary& vocabulary,
                                TokenizerStages& out) {
@@ -118,7 +84,7 @@ absl::Status TakeNamedBpe(const TokenizerData& data, const Vocabulary& vocabular
   options.byte_level = split->letters == NamedSplit::Letters::kBytes;
   options.byte_fallback = !options.byte_level;
   out.decoder = options.byte_level ? Decoder::OfByteLevel() : Decoder::OfSentencePiece(false);
-  QF_ASSIGN_OR_RETURN(out.model, BpeModel::Create(vocabulary, Split(data.merges), options,
+  QF_ASSIGN_OR_RETURN(out.model, BpeModel::Create(vocabulary, SplitMerges(data.merges), options,
                                                   "tokenizer.ggml.merges"));
   return absl::OkStatus();
 }
@@ -129,6 +95,7 @@ absl::StatusOr<TokenizerStages> KeyedStages(const TokenizerData& data,
     return InvalidArgument("the tokenizer adds a BOS token but does not define one");
   TokenizerStages out;
   if (data.add_bos) out.before = {*data.bos};
+  if (data.add_eos && data.eos) out.after = {*data.eos};
   const bool spm = data.kind == TokenizerData::Kind::kSpm;
   Vocabulary vocabulary;
   for (const auto& [text, score, type] : data.tokens) {
@@ -140,7 +107,7 @@ absl::StatusOr<TokenizerStages> KeyedStages(const TokenizerData& data,
     out.control.push_back(IsControl(type));
     out.literal.push_back(literal);
   }
-  out.added = KeyedAdded(data, model_name);
+  out.added = AddedTokens(KeyedAdded(data, model_name));
   switch (data.kind) {
     case TokenizerData::Kind::kSpm:
       QF_RETURN_IF_ERROR(TakeSentencePiece(data, vocabulary, out));
@@ -159,59 +126,20 @@ absl::StatusOr<TokenizerStages> KeyedStages(const TokenizerData& data,
 
 // ---- What a tokenizer.json describes.
 
-// The added tokens of the description, and those that only other files name.
-absl::StatusOr<std::vector<AddedToken>> DescribedAdded(const TokenizerData& data) {
-  std::vector<AddedToken> added;
-  std::vector<bool> seen(data.tokens.size());
-  for (const AddedToken& token : data.description->added) {
-    if (token.id < 0 || token.id >= static_cast<int64_t>(data.tokens.size()))
-      return InvalidArgument(
-          "tokenizer.json: added_tokens: '{}' has the id {}, which is outside "
-          "the vocabulary of {}",
-          Shown(token.text, 60), token.id, data.tokens.size());
-    const auto id = static_cast<size_t>(token.id);
-    seen[id] = true;
-    added.push_back(token);
-    // What other files call a control token is one.
-    added.back().special = token.special || IsControl(data.tokens[id].type);
-  }
-  for (size_t id = 0; id < data.tokens.size(); ++id) {
-    const auto& [text, score, type] = data.tokens[id];
-    if (seen[id] || (type != TokenType::kControl && type != TokenType::kUserDefined)) continue;
-    added.push_back(
-        {.id = static_cast<int64_t>(id), .text = text, .special = type == TokenType::kControl});
-  }
-  return added;
+std::optional<int32_t> FindToken(std::string_view text, const TextTable& table) {
+  const int32_t id = table.Find(text);
+  return id >= 0 ? std::optional(id) : std::nullopt;
 }
 
-// Merges that the description itself has, as pairs, because a token in them has a space.
-absl::StatusOr<BpeModel::Merges> PairedMerges(JsonMembers& from) {
-  BpeModel::Merges out;
-  const json::array* merges = from.Array("merges");
-  QF_RETURN_IF_ERROR(from.status());
-  if (merges == nullptr) return out;
-  for (const json::value& merge : *merges) {
-    const json::array* pair = merge.if_array();
-    if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() ||
-        !pair->at(1).is_string())
-      return InvalidArgument("{}: merges: merge {} is not a pair", from.where(), out.size());
-    const json::string &left = pair->at(0).get_string(), &right = pair->at(1).get_string();
-    out.emplace_back(std::string_view(left.data(), left.size()),
-                     std::string_view(right.data(), right.size()));
-  }
-  return out;
-}
-
-absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocabulary& vocabulary,
-                       TokenizerStages& out) {
+absl::Status TakeModel(const json::object& model, const TokenizerData& data,
+                       const Vocabulary& vocabulary, TokenizerStages& out) {
+  JsonMembers from(model, "tokenizer.json: model");
   TextTable table(vocabulary.texts);
   for (size_t id = 0; id < vocabulary.texts.size(); ++id)
     if (!vocabulary.texts[id].empty()) table.Insert(static_cast<int32_t>(id));
   const auto unknown_text = from.Text("unk_token");
   const bool byte_fallback = from.Bool("byte_fallback").value_or(false);
-  std::optional<int32_t> unknown;
-  if (unknown_text)
-    if (const int32_t id = table.Find(*unknown_text); id >= 0) unknown = id;
+  std::optional<int32_t> unknown = FindToken(unknown_text.value_or(""), table);
 
   if (data.kind == TokenizerData::Kind::kUnigram) {
     const auto id = from.Integer("unk_id");
@@ -222,13 +150,17 @@ absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocab
     out.model = std::make_unique<UnigramModel>(vocabulary, unknown, byte_fallback);
     return from.status();
   }
+  if (from.Text("type") == "WordLevel") {
+    if (!unknown_text) unknown = FindToken("<unk>", table);
+    out.model = std::make_unique<WordLevelModel>(vocabulary, unknown);
+    return from.status();
+  }
   if (data.kind == TokenizerData::Kind::kWordPiece) {
     const std::string prefix = from.Text("continuing_subword_prefix").value_or("##");
     const int64_t most = from.Integer("max_input_chars_per_word").value_or(kMaxPieceCharacters);
     QF_RETURN_IF_ERROR(from.status());
     if (most < 0) return InvalidArgument("{}: max_input_chars_per_word is {}", from.where(), most);
-    if (!unknown_text)
-      unknown = table.Find("[UNK]") >= 0 ? std::optional(table.Find("[UNK]")) : unknown;
+    if (!unknown_text) unknown = FindToken("[UNK]", table);
     out.model =
         std::make_unique<WordPieceModel>(vocabulary, unknown, prefix, static_cast<size_t>(most));
     return absl::OkStatus();
@@ -251,35 +183,9 @@ absl::Status TakeModel(JsonMembers& from, const TokenizerData& data, const Vocab
   if (dropout != 0)
     return Unimplemented("{}: dropout is {}: with it, a text has no ids of its own", from.where(),
                          dropout);
-  QF_ASSIGN_OR_RETURN(const BpeModel::Merges pairs, PairedMerges(from));
+  QF_ASSIGN_OR_RETURN(const BpeModel::Merges merges, DescribedMerges(data, model));
   QF_ASSIGN_OR_RETURN(
-      out.model, BpeModel::Create(vocabulary, pairs.empty() ? Split(data.merges) : pairs, options,
-                                  "tokenizer.json: model: merges"));
-  return absl::OkStatus();
-}
-
-absl::Status TakeTemplate(const TokenizerData& data, const json::value* stage,
-                          TokenizerStages& out) {
-  const auto find = [&](std::string_view text) {
-    for (const AddedToken& token : data.description->added)
-      if (token.text == text) return static_cast<int32_t>(token.id);
-    const auto found = std::ranges::find(data.tokens, text, &Token::text);
-    return found == data.tokens.end() ? -1 : static_cast<int32_t>(found - data.tokens.begin());
-  };
-  QF_ASSIGN_OR_RETURN(PostProcessor post, PostProcessor::Create(stage, find));
-  for (const std::vector<int32_t>* ids : {&post.before, &post.after})
-    for (const int32_t id : *ids)
-      if (id < 0 || static_cast<size_t>(id) >= data.tokens.size())
-        return InvalidArgument(
-            "tokenizer.json: post_processor: the id {} is outside the vocabulary of {}", id,
-            data.tokens.size());
-  // What other files say about BOS decides about one token; more of them only the template knows.
-  if (data.bos && post.before.size() < 2) {
-    if (data.add_bos) out.before = {*data.bos};
-  } else {
-    out.before = std::move(post.before);
-  }
-  out.after = std::move(post.after);
+      out.model, BpeModel::Create(vocabulary, merges, options, "tokenizer.json: model: merges"));
   return absl::OkStatus();
 }
 
@@ -294,7 +200,10 @@ absl::StatusOr<TokenizerStages> DescribedStages(const TokenizerData& data) {
   QF_ASSIGN_OR_RETURN(out.normalizer, Normalizer::Create(stages.if_contains("normalizer")));
   QF_ASSIGN_OR_RETURN(out.pre_tokenizer, PreTokenizer::Create(stages.if_contains("pre_tokenizer")));
   QF_ASSIGN_OR_RETURN(out.decoder, Decoder::Create(stages.if_contains("decoder")));
-  QF_RETURN_IF_ERROR(TakeTemplate(data, stages.if_contains("post_processor"), out));
+  QF_ASSIGN_OR_RETURN(PostProcessor post,
+                      DescribedTemplate(data, stages.if_contains("post_processor")));
+  out.before = BeginOfText(data, post);
+  out.after = std::move(post.after);
 
   Vocabulary vocabulary;
   for (const auto& [text, score, type] : data.tokens) {
@@ -320,8 +229,7 @@ absl::StatusOr<TokenizerStages> DescribedStages(const TokenizerData& data) {
     if (!token.text.empty()) found.push_back(std::move(token));
   }
   out.added = AddedTokens(std::move(found));
-  JsonMembers from(*model, "tokenizer.json: model");
-  QF_RETURN_IF_ERROR(TakeModel(from, data, vocabulary, out));
+  QF_RETURN_IF_ERROR(TakeModel(*model, data, vocabulary, out));
   out.texts = std::move(vocabulary.texts);
   for (auto& [id, text] : shown) out.texts[id] = std::move(text);
   return out;

@@ -6,6 +6,7 @@
 
 #include "common/base/outside_text.h"
 #include "text/tokenizer/byte_letters.h"
+#include "text/tokenizer/script_expression.h"
 #include "text/tokenizer/stage_json.h"
 #include "text/tokenizer/unicode.h"
 
@@ -223,6 +224,8 @@ absl::Status AddCutting(std::string_view type, JsonMembers& from, std::vector<Cu
   if (type == "Split") return AddSplit(from, steps);
   if (type == "Metaspace") return AddMetaspace(from, steps);
   if (type == "Whitespace") return AddRegex(kWords, Behavior::kRemoved, true, steps);
+  if (type == "UnicodeScripts")
+    return AddRegex(ScriptExpression(), Behavior::kRemoved, true, steps);
   if (type == "WhitespaceSplit") {
     steps.push_back(ByCharacter(IsWhiteSpace, Behavior::kRemoved));
   } else if (type == "Digits") {

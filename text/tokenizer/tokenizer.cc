@@ -126,8 +126,9 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bo
   return out;
 }
 
-absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWhole(std::string_view text) const {
-  QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, Encode(text, true, true));
+absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWhole(std::string_view text,
+                                                            bool parse_special) const {
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, Encode(text, true, parse_special));
   ids.insert(ids.end(), stages_->after.begin(), stages_->after.end());
   return ids;
 }

@@ -34,7 +34,8 @@ class Tokenizer {
                                               bool parse_special,
                                               std::span<const DataRange> data = {}) const;
   // With what the model's authors put around a text, at its end as well.
-  absl::StatusOr<std::vector<int32_t>> EncodeWhole(std::string_view text) const;
+  absl::StatusOr<std::vector<int32_t>> EncodeWhole(std::string_view text,
+                                                   bool parse_special = true) const;
   // The text of ids, without control tokens. Bytes that are not UTF-8 become U+FFFD.
   std::string Decode(std::span<const int32_t> ids) const;
   // The bytes that a token adds to a text; control tokens add none. They may be part of a UTF-8

@@ -49,7 +49,7 @@ struct TokenizerDescription {
 
 struct TokenizerData {
   // GGUF's kinds: SentencePiece BPE ("llama"), BPE with merges ("gpt2"), unigram ("t5") and
-  // WordPiece ("bert").
+  // WordPiece ("bert"), which stands for whole words (WordLevel) as well, where it is described.
   enum class Kind { kNone, kSpm, kByteBpe, kUnigram, kWordPiece } kind = Kind::kNone;
   std::vector<Token> tokens;        // index = id, padded to the vocabulary size
   std::vector<std::string> merges;  // "a b"

@@ -103,30 +103,35 @@ absl::Status ReadMerges(JsonMembers& model, std::vector<std::string>& out) {
   return absl::OkStatus();
 }
 
+// Files of before there were names are told apart by what they have.
+std::string ModelType(const json::object& model) {
+  const json::value* type = model.if_contains("type");
+  if (type != nullptr && type->is_string()) return Copy(type->get_string());
+  if (model.contains("merges")) return "BPE";
+  if (model.contains("unk_id")) return "Unigram";
+  if (model.contains("max_input_chars_per_word")) return "WordPiece";
+  return model.contains("unk_token") ? "WordLevel" : "BPE";
+}
+
 absl::Status ReadModel(const json::object& root, TokenizerData& out) {
   JsonMembers members(root, std::string(kFile));
   const json::object* object = members.Object("model");
   QF_RETURN_IF_ERROR(members.status());
   if (object == nullptr) return InvalidArgument("{}: there is no model", kFile);
   JsonMembers model(*object, "tokenizer.json: model");
-  // Files of before there were names are told apart by what they have.
-  const std::string type = model.Text("type").value_or(object->contains("merges")      ? "BPE"
-                                                       : object->contains("unk_id")    ? "Unigram"
-                                                       : object->contains("unk_token") ? "WordPiece"
-                                                                                       : "BPE");
-  QF_RETURN_IF_ERROR(model.status());
+  const std::string type = ModelType(*object);
   if (type == "Unigram") {
     out.kind = TokenizerData::Kind::kUnigram;
     return ReadScored(model, out.tokens);
   }
-  if (type == "WordPiece") {
+  if (type == "WordPiece" || type == "WordLevel") {
     out.kind = TokenizerData::Kind::kWordPiece;
     return ReadVocab(model, out.tokens);
   }
   if (type != "BPE")
     return Unimplemented(
-        "{}: the model '{}' is not supported: known are BPE, Unigram and WordPiece", kFile,
-        Shown(type, 40));
+        "{}: the model '{}' is not supported: known are BPE, Unigram, WordPiece and WordLevel",
+        kFile, Shown(type, 40));
   out.kind = model.Bool("byte_fallback").value_or(false) ? TokenizerData::Kind::kSpm
                                                          : TokenizerData::Kind::kByteBpe;
   QF_RETURN_IF_ERROR(ReadVocab(model, out.tokens));
@@ -143,6 +148,7 @@ std::string Stages(const json::object& root, bool keeps_merges) {
   json::object model;
   for (const auto& [key, value] : root.at("model").get_object())
     if (key != "vocab" && (key != "merges" || keeps_merges) && !value.is_null()) model[key] = value;
+  if (!model.contains("type")) model["type"] = ModelType(root.at("model").get_object());
   out["model"] = std::move(model);
   return json::serialize(out);
 }

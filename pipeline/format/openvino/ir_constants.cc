@@ -14,6 +14,8 @@ std::string BytesOf(const std::vector<T>& values) {
 
 }  // namespace
 
+IrValue IrConstants::True() { return Stored(IrType::kBoolean, {}, "\x01"); }
+
 IrValue IrConstants::Float(float value, size_t dims) { return Floats(IrShape(dims, 1), {value}); }
 
 IrValue IrConstants::Floats(const IrShape& shape, const std::vector<float>& values) {

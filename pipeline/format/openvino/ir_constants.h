@@ -19,6 +19,7 @@ class IrConstants {
   IrValue Vector(const std::vector<int64_t>& values) {
     return Integers({static_cast<int64_t>(values.size())}, values);
   }
+  IrValue True();
   // One number of so many dimensions, all 1.
   IrValue Float(float value, size_t dims);
   IrValue Floats(const IrShape& shape, const std::vector<float>& values);

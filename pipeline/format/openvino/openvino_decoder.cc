@@ -13,8 +13,8 @@ namespace {
 constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"},
     kMultiply{"Multiply", "opset1"}, kDivide{"Divide", "opset1"}, kPower{"Power", "opset1"},
     kSelect{"Select", "opset1"}, kLessEqual{"LessEqual", "opset1"}, kGreater{"Greater", "opset1"},
-    kAnd{"LogicalAnd", "opset1"}, kConcat{"Concat", "opset1"}, kReshape{"Reshape", "opset1"},
-    kConvert{"Convert", "opset1"}, kUnsqueeze{"Unsqueeze", "opset1"},
+    kAnd{"LogicalAnd", "opset1"}, kBitwiseAnd{"BitwiseAnd", "opset13"}, kConcat{"Concat", "opset1"},
+    kReshape{"Reshape", "opset1"}, kConvert{"Convert", "opset1"}, kUnsqueeze{"Unsqueeze", "opset1"},
     kTranspose{"Transpose", "opset1"}, kSplit{"VariadicSplit", "opset1"},
     kGather{"Gather", "opset8"}, kShapeOf{"ShapeOf", "opset3"}, kBroadcast{"Broadcast", "opset3"};
 
@@ -138,21 +138,43 @@ class Decoder {
   void Mask() {
     const IrValue keys = Range("mask/keys", constants_.Integer(0), total_);
     const IrValue queries = Unsqueeze("mask/queries", Range("mask/now", past_, total_), {1});
-    IrValue seen = Compare(kLessEqual, "mask/causal", keys, queries);
-    if (h_.sliding_window > 0 && h_.sliding_window < h_.context) {
-      const IrValue behind = graph_.Elementwise(kSubtract, "mask/behind_window", queries,
-                                                constants_.Integer(h_.sliding_window));
-      seen = Compare(kAnd, "mask/causal_in_window", seen,
-                     Compare(kGreater, "mask/window", keys, behind));
-    }
+    const IrValue causal = Compare(kLessEqual, "mask/causal", keys, queries);
     const IrValue real =
         graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
                    IrType::kBoolean, {kAnySize, kAnySize});
-    const IrValue allowed =
-        Compare(kAnd, "mask/allowed", seen, Unsqueeze("mask/real_keys", real, {1, 2}));
+    const IrValue real_keys = Unsqueeze("mask/real_keys", real, {1, 2});
+    const bool windowed = h_.sliding_window > 0 && h_.sliding_window < h_.context;
+    const IrValue allowed = windowed ? InWindow(h_.sliding_window, keys, queries, causal, real_keys)
+                                     : Compare(kAnd, "mask/allowed", causal, real_keys);
     const IrValue open = constants_.Float(0, 0);
-    mask_ =
-        Select("mask", allowed, open, constants_.Float(std::numeric_limits<float>::lowest(), 0));
+    mask_ = Select(windowed ? "mask/selected" : "mask", allowed, open,
+                   constants_.Float(std::numeric_limits<float>::lowest(), 0));
+    if (windowed)
+      mask_ = graph_.Add(
+          {"Slice", "opset8"}, "mask",
+          {mask_, constants_.Vector({0}), constants_.Vector({std::numeric_limits<int64_t>::max()}),
+           constants_.Vector({1}), constants_.Vector({3})},
+          {}, IrType::kF32, graph_.ShapeOf(mask_));
+  }
+
+  // What is allowed within a window of so many tokens, the query's own among them. OpenVINO's
+  // PagedAttention does without the mask, and learns of the window only from exactly these
+  // operations, with `always`, the Broadcast and the Slice above, which change nothing; from any
+  // others it would attend to everything.
+  IrValue InWindow(int64_t window, IrValue keys, IrValue queries, IrValue causal,
+                   IrValue real_keys) {
+    const IrValue behind =
+        graph_.Elementwise(kAdd, "mask/behind_window", queries, constants_.Integer(-window));
+    const IrValue near = Compare(kGreater, "mask/window", keys, behind);
+    const IrValue always = constants_.True();
+    const auto both = [&](const char* name, IrValue a, IrValue b) {
+      return graph_.Elementwise(kBitwiseAnd, name, a, b);
+    };
+    const IrValue in_window = both("mask/in_window", always, near);
+    const IrValue seen = both("mask/causal_in_window", in_window, causal);
+    const IrValue allowed = both("mask/allowed", both("mask/seen", always, seen), real_keys);
+    return graph_.Add(kBroadcast, "mask/spread", {allowed, constants_.Vector({1, 1, 1, 1})},
+                      {{"mode", "bidirectional"}}, IrType::kBoolean, graph_.ShapeOf(allowed));
   }
 
   IrValue Frequencies(const std::vector<float>& factors, double factor) {
@@ -167,6 +189,14 @@ class Decoder {
     return constants_.Floats({1, 1, h_.rope_dims / 2}, out);
   }
 
+  // The length so far, of the longest text of the batch. Under PagedAttention the mask is gone.
+  IrValue Longest() {
+    const IrValue last =
+        graph_.Add({"ReduceMax", "opset1"}, "rotary/last", {positions_, constants_.Vector({0, 1})},
+                   {{"keep_dims", "false"}}, IrType::kI64, {});
+    return graph_.Elementwise(kAdd, "rotary/longest", last, constants_.Integer(1));
+  }
+
   // Cosines and sines of this step's positions, [batch, 1, now, rope_dims]. Under LongRoPE the
   // length so far decides between two sets of frequencies.
   void Rotary() {
@@ -174,8 +204,9 @@ class Decoder {
     IrValue frequencies;
     double magnitude = 1;
     if (rope.kind == RopeScaling::Kind::kLongRope) {
+      const IrValue longest = Longest();
       const IrValue is_long =
-          Compare(kGreater, "rotary/is_long", total_, constants_.Integer(h_.original_context));
+          Compare(kGreater, "rotary/is_long", longest, constants_.Integer(h_.original_context));
       const IrValue longer = Frequencies(rope.long_factors, 1);
       frequencies =
           Select("rotary/frequencies", is_long, longer, Frequencies(rope.short_factors, 1));

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "common/base/json.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/config_json.h"
 #include "pipeline/format/layout/data_file.h"
@@ -64,8 +65,26 @@ DType WithEightBits(DType type) {
   return GroupType(*scheme);
 }
 
+// Tokens that the file describes as objects (Llama 2, Mistral) become their text: OpenVINO GenAI
+// does not open the folder otherwise. A file without any stays as it is.
+absl::Status NameTokensByText(Attachment& config) {
+  QF_ASSIGN_OR_RETURN(json::object members, ParseJsonObject(config.content, config.name));
+  bool changed = false;
+  for (auto& [key, value] : members) {
+    const json::object* token = key.ends_with("_token") ? value.if_object() : nullptr;
+    const json::value* content = token ? token->if_contains("content") : nullptr;
+    if (!content || !content->is_string()) continue;
+    value = json::value(*content);  // a copy: it is a part of what it replaces
+    changed = true;
+  }
+  if (changed) config.content = json::serialize(members) + "\n";
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "OpenVINO"));
+  for (Attachment& file : small)
+    if (file.name == "tokenizer_config.json") QF_RETURN_IF_ERROR(NameTokensByText(file));
   small.push_back(
       {"config.json", json::serialize(ConfigJson(source.description(), "float32")) + "\n"});
   QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));

@@ -1,12 +1,12 @@
 #include "pipeline/format/registry/dequantized_source.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/registry/registry.h"
+#include "pipeline/model/whole_rows.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -210,31 +210,24 @@ absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t
   constexpr uint64_t kBytesAtOnce = 256 << 10;
   const CodeRows& as = *weight.rows;
   const auto row_bytes = static_cast<uint64_t>(RowBytes(DType::kF32, as.cols));
-  const uint64_t end = offset + out.size(), most = std::max<uint64_t>(kBytesAtOnce / row_bytes, 1);
   Bytes codes, scales, zeros;
   std::vector<float> values;
-  while (offset < end) {
-    const uint64_t first = offset / row_bytes,
-                   rows = std::min(most, (end - 1) / row_bytes + 1 - first);
+  const auto make = [&](int64_t first, int64_t count) -> absl::StatusOr<ByteSpan> {
     const auto fetch = [&](const DequantizedWeight::Region& from, int64_t each,
                            Bytes& into) -> absl::Status {
-      into.resize(rows * static_cast<uint64_t>(each));
+      into.resize(static_cast<size_t>(count * each));
       if (into.empty()) return absl::OkStatus();
-      return from.file->ReadAt(from.offset + first * static_cast<uint64_t>(each), into);
+      return from.file->ReadAt(from.offset + static_cast<uint64_t>(first * each), into);
     };
     QF_RETURN_IF_ERROR(fetch(weight.values, as.code_bytes(), codes));
     QF_RETURN_IF_ERROR(fetch(weight.scales, as.scale_bytes(), scales));
     QF_RETURN_IF_ERROR(fetch(weight.zeros, as.zero_bytes(), zeros));
-    values.resize(rows * static_cast<uint64_t>(as.cols));
-    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), static_cast<int64_t>(rows),
-                   values.data());
-    const uint64_t skip = offset - first * row_bytes,
-                   take = std::min(rows * row_bytes - skip, end - offset);
-    std::memcpy(out.data() + (out.size() - (end - offset)),
-                std::as_bytes(std::span(values)).data() + skip, take);
-    offset += take;
-  }
-  return absl::OkStatus();
+    values.resize(static_cast<size_t>(count * as.cols));
+    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), count, values.data());
+    return std::as_bytes(std::span(values));
+  };
+  return CopyFromWholeRows(row_bytes, static_cast<int64_t>(kBytesAtOnce / row_bytes), offset, out,
+                           make);
 }
 
 void DequantizedSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {

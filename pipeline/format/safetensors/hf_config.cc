@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "common/base/json.h"
+#include "common/base/nearest.h"
 #include "common/base/outside_text.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/format/safetensors/hf_experts.h"
@@ -36,15 +37,16 @@ absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   if (name.empty())
     return InvalidArgument("{}: neither 'architectures' nor 'model_type' names the model's class",
                            config.where());
-  std::string supported;
+  std::vector<std::string_view> supported;
   for (const Family* family : Families()) {
     for (const HfClass& known : family->classes) {
       if (name == known.name || name == known.model_type) return KnownClass{family, &known};
-      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.name);
+      supported.push_back(known.name);
     }
   }
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}",
-                       config.where(), name, supported);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      config.where(), Shown(name), NearestName(name, supported), fmt::join(supported, ", "));
 }
 
 std::vector<float> Floats(JsonMembers& from, std::string_view key) {
@@ -174,11 +176,6 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
       return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
                            Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
   }
-  if (config.Any("quantization_config") != nullptr)
-    return Unimplemented(
-        "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
-        "F16 or BF16",
-        config.where());
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
@@ -218,6 +215,23 @@ absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters
   return config.status();
 }
 
+// As vLLM reads them.
+absl::Status ReadMatryoshka(JsonMembers& config, HfConfig& out) {
+  out.any_dimensions = config.Bool("is_matryoshka").value_or(false);
+  const json::array* list = config.Array("matryoshka_dimensions");
+  QF_RETURN_IF_ERROR(config.status());
+  if (list == nullptr) return absl::OkStatus();
+  out.any_dimensions = false;
+  for (const json::value& entry : *list) {
+    if (!entry.is_int64() || entry.get_int64() < 1 || entry.get_int64() > out.hyper.hidden)
+      return InvalidArgument(
+          "{}: matryoshka_dimensions must be a list of numbers from 1 to hidden_size ({})",
+          config.where(), out.hyper.hidden);
+    out.dimensions.push_back(entry.get_int64());
+  }
+  return absl::OkStatus();
+}
+
 // The first, where there are several.
 std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
   const json::value* value = config.Any(key);
@@ -236,7 +250,9 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.family = known.family;
+  out.beside_adapters = known.is->beside_adapters;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
+  QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(ReadExperts(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
@@ -245,6 +261,8 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   out.bos = TokenId(config, "bos_token_id");
   out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);
   out.padding = TokenId(config, "pad_token_id");
+  QF_RETURN_IF_ERROR(ReadMatryoshka(config, out));
+  out.headless = known.is->headless;
   const std::string path = config.Text("_name_or_path").value_or("");
   out.published_name = PublishableName(std::string_view(path).substr(path.find_last_of('/') + 1));
   QF_RETURN_IF_ERROR(config.status());

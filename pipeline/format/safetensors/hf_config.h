@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/format/safetensors/hf_quantization.h"
 #include "pipeline/model/description.h"
 
 namespace quantfleet::pipeline {
@@ -18,6 +19,15 @@ struct HfConfig {
   std::optional<int64_t> bos, padding;  // token ids, where the tokenizer's own files name none
   // All that end a generation; the first is eos where the tokenizer's own files name none.
   std::vector<int64_t> ends;
+  HfQuantization quantization;   // of the weights
+  bool beside_adapters = false;  // as HfClass has it
+  // Lengths that an embedding may be cut to, as EmbeddingUse has them.
+  std::vector<int64_t> dimensions;
+  bool any_dimensions = false;
+  // Of an embedding model, which generates nothing: what its tokenizer puts at the end of a text is
+  // its eos, as llama.cpp knows no other.
+  bool embeds = false;
+  bool headless = false;  // of a class that generates no text: its files say how to pool
 };
 
 // INVALID_ARGUMENT names the field; UNIMPLEMENTED names what is not supported and what is.

@@ -6,7 +6,9 @@
 
 #include "common/base/digest.h"
 #include "pipeline/family/cut_pieces.h"
+#include "pipeline/format/safetensors/hf_pooling.h"
 #include "pipeline/format/safetensors/hf_tokenizer.h"
+#include "pipeline/format/safetensors/packed_parts.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 #include "pipeline/format/safetensors/shard_index.h"
 #include "pipeline/model/hf_generation.h"
@@ -27,6 +29,20 @@ bool IsDerivedTensor(std::string_view name) {
   return false;
 }
 
+// Of a checkpoint that has adapters and encoders beside the model: the tensor's name in one of the
+// model alone; empty: it is of another part.
+std::string NameWithoutAdapters(std::string_view name) {
+  constexpr std::string_view kBase = ".base_layer.";
+  if (name.starts_with("model.embed_tokens_extend.") ||
+      name.find(".lora_A.") != std::string_view::npos ||
+      name.find(".lora_B.") != std::string_view::npos)
+    return "";
+  std::string plain(name);
+  if (const size_t at = plain.find(kBase); at != std::string::npos)
+    plain.replace(at, kBase.size(), ".");
+  return plain;
+}
+
 }  // namespace
 
 // Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText,
@@ -45,10 +61,21 @@ class HfOpener {
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? model_.name : model.published_name;
+    QF_RETURN_IF_ERROR(ReadPooling(config));
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
+    beside_adapters_ = config.beside_adapters;
     QF_RETURN_IF_ERROR(OpenShards());
+    if (left_out_ > 0)
+      model.notes.push_back(fmt::format(
+          "the model does more than text: {} tensors of its adapters and encoders are left out, "
+          "and "
+          "what is made of it takes text alone; --lora merges an adapter that has a folder",
+          left_out_));
+    QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
+    // An embedding model does without one, whatever its config.json says.
+    if (model.embedding && !HasHead()) model.hyper.tied_embeddings = true;
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
     QF_RETURN_IF_ERROR(ReadAttachments());
@@ -68,6 +95,46 @@ class HfOpener {
     QF_RETURN_IF_ERROR(Note(name, text.size()));
     contents_.Update(HashText(text).span());
     return text;
+  }
+
+  absl::Status ReadPooling(HfConfig& config) {
+    const std::string modules(kModulesFile);
+    if (!model_.Has(modules)) {
+      if (!config.headless) return absl::OkStatus();
+      return InvalidArgument(
+          "{}: its class is an embedding model's, but {} and 1_Pooling/config.json, which say how "
+          "to pool, are missing: copy them from the published model as well",
+          (folder_ / "config.json").string(), modules);
+    }
+    QF_ASSIGN_OR_RETURN(const std::string list, ReadText(modules, kMaxConfigBytes));
+    QF_ASSIGN_OR_RETURN(const std::string folder,
+                        PoolingFolder(list, (folder_ / modules).string()));
+    const std::string name = folder + "/config.json";
+    if (!model_.Has(name))
+      return NotFound("{} is missing, which {} names: copy it from the published model as well",
+                      (folder_ / name).string(), modules);
+    QF_ASSIGN_OR_RETURN(const std::string text, ReadText(name, kMaxConfigBytes));
+    QF_ASSIGN_OR_RETURN(const Pooling pooling,
+                        ParseHfPooling(text, config.hyper.hidden, (folder_ / name).string()));
+    config.embeds = true;
+    source_->description_.embedding = {pooling, config.dimensions, config.any_dimensions};
+    return absl::OkStatus();
+  }
+
+  bool HasHead() const {
+    const ModelDescription& model = source_->description_;
+    const std::string head = TensorName(*model.family, Dialect::kHf, Role::kOutputHead);
+    return std::ranges::find(model.tensors, head, &SourceTensor::name) != model.tensors.end();
+  }
+
+  // As the family spells it: files of a class without a head leave out "model." in front.
+  std::string Spelled(const std::string& name) const {
+    constexpr std::string_view kModel = "model.";
+    const ModelDescription& model = source_->description_;
+    const std::string embedding = TensorName(*model.family, Dialect::kHf, Role::kTokenEmbedding);
+    const bool left_out = model.embedding && embedding.starts_with(kModel) &&
+                          !name.starts_with(kModel) && !name.starts_with("lm_head.");
+    return left_out ? fmt::format("{}{}", kModel, name) : name;
   }
 
   absl::Status OpenShards() {
@@ -102,44 +169,81 @@ class HfOpener {
               it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
       seen_.emplace(tensor.name);
-      QF_RETURN_IF_ERROR(Take(tensor, path));
+      ShardTensor taken{tensor, source_->shards_.size(), file.get(), path};
+      if (beside_adapters_) taken.tensor.name = NameWithoutAdapters(tensor.name);
+      if (taken.tensor.name.empty())
+        ++left_out_;
+      else
+        tensors_.push_back(std::move(taken));
     }
     source_->shards_.push_back(std::move(file));
+    source_->paths_.push_back(path);
     return absl::OkStatus();
   }
 
-  absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
+  absl::Status TakeWeights(const HfQuantization& quantization) {
+    QF_ASSIGN_OR_RETURN(std::vector<CheckpointWeight> weights, JoinParts(quantization, tensors_));
+    for (CheckpointWeight& weight : weights) {
+      const ShardTensor& stored = tensors_[weight.stored];
+      if (weight.packed) {
+        AddPacked(weight.name, quantization.name, stored, *std::move(weight.packed));
+      } else {
+        QF_RETURN_IF_ERROR(Take(stored));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Take(const ShardTensor& stored) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(stored.tensor.name)) return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&
-        tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead)) {
-      head_ = Head{tensor, source_->shards_.size(), path};
+        stored.tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead)) {
+      head_ = stored;
       return absl::OkStatus();
     }
-    return Add(tensor, source_->shards_.size(), path);
+    return Add(stored);
   }
 
-  absl::Status Add(const SafetensorsTensor& tensor, size_t shard, const std::string& path) {
+  void AddPacked(const std::string& name, const std::string& method, const ShardTensor& codes,
+                 PackedWeight packed) {
     ModelDescription& model = source_->description_;
+    const DType type = packed.Type();
+    model.tensors.push_back({.name = name,
+                             .dtype = type,
+                             .rows = packed.rows,
+                             .cols = packed.cols,
+                             .dims = 2,
+                             .packed = method.empty() ? codes.tensor.dtype_name : method});
+    source_->places_.push_back({codes.shard, codes.tensor.offset,
+                                static_cast<uint64_t>(packed.rows * RowBytes(type, packed.cols)),
+                                source_->packed_.size()});
+    source_->packed_.push_back(std::move(packed));
+  }
+
+  absl::Status Add(const ShardTensor& stored) {
+    ModelDescription& model = source_->description_;
+    const SafetensorsTensor& tensor = stored.tensor;
     if (!tensor.dtype)
       return Unimplemented(
-          "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are supported: use the "
-          "checkpoint that is not quantized",
-          path, tensor.name, tensor.dtype_name);
+          "{}: tensor '{}' has the dtype {} and belongs to no weight that is quantized as "
+          "config.json says; by themselves only F32, F16 and BF16 are supported: use the original "
+          "model",
+          stored.path, tensor.name, tensor.dtype_name);
     if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.size == 0)
       return InvalidArgument(
           "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model must have 1 or 2 "
           "dimensions and must not be empty",
-          path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
+          stored.path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
     const bool flat = tensor.shape.size() == 1;
-    model.tensors.push_back({.name = tensor.name,
+    model.tensors.push_back({.name = Spelled(tensor.name),
                              .dtype = *tensor.dtype,
                              .rows = flat ? 1 : tensor.shape[0],
                              .cols = tensor.shape.back(),
                              .dims = flat ? 1 : 2});
-    source_->places_.push_back({shard, tensor.offset, tensor.size});
+    source_->places_.push_back({stored.shard, tensor.offset, tensor.size});
     return absl::OkStatus();
   }
 
@@ -154,7 +258,7 @@ class HfOpener {
     const HfSource::Place& place =
         source_->places_[static_cast<size_t>(found - model.tensors.begin())];
     const SafetensorsTensor& head = head_->tensor;
-    bool same = head.dtype == found->dtype && head.size == place.size &&
+    bool same = !place.packed && head.dtype == found->dtype && head.size == place.size &&
                 head.shape == std::vector<int64_t>{found->rows, found->cols};
     Bytes ours(std::min<uint64_t>(head.size, kCompareBytes)), theirs(ours.size());
     for (uint64_t at = 0; same && at < head.size; at += kCompareBytes) {
@@ -169,7 +273,7 @@ class HfOpener {
     model.notes.push_back(
         fmt::format("config.json says tie_word_embeddings, but {} differs from {}: both are kept",
                     head.name, embedding));
-    return Add(head, head_->shard, head_->path);
+    return Add(*head_);
   }
 
   // As transformers has it: of the tokens that end a generation this file's list counts, and
@@ -197,6 +301,13 @@ class HfOpener {
       if (!model_.Has(name)) continue;
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
       source_->tokenizer_files_.push_back({name, **text});
+    }
+    for (const ModelFile& file : model_.files) {
+      const fs::path path = file.name;
+      if (path.parent_path() != kTemplateFolder) continue;
+      QF_ASSIGN_OR_RETURN(std::string text, ReadText(file.name, kMaxAttachmentBytes));
+      texts.more_templates.emplace_back(path.stem().string(), text);
+      source_->tokenizer_files_.push_back({file.name, std::move(text)});
     }
     // Not for us, but for runtimes that read the folder as it is.
     constexpr const char* kMap = "special_tokens_map.json";
@@ -231,12 +342,10 @@ class HfOpener {
   const ModelFiles& model_;
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
-  struct Head {
-    SafetensorsTensor tensor;
-    size_t shard;
-    std::string path;
-  };
-  std::optional<Head> head_;  // of a checkpoint whose embedding is tied
+  std::vector<ShardTensor> tensors_;
+  bool beside_adapters_ = false;
+  int64_t left_out_ = 0;             // tensors
+  std::optional<ShardTensor> head_;  // of a checkpoint whose embedding is tied
   std::string noted_;
   Sha256 contents_;
 };
@@ -251,13 +360,18 @@ absl::Status HfSource::Read(size_t tensor, uint64_t offset, MutableBytes out) co
       out.size() > places_[tensor].size - offset)
     return OutOfRange("reading beyond the end of tensor {}", tensor);
   const Place& place = places_[tensor];
-  return Annotate(shards_[place.shard]->ReadAt(place.offset + offset, out),
-                  description_.tensors[tensor].name);
+  const SourceTensor& as = description_.tensors[tensor];
+  return Annotate(place.packed ? packed_[*place.packed].Read(as.dtype, offset, out)
+                               : shards_[place.shard]->ReadAt(place.offset + offset, out),
+                  as.name);
 }
 
 void HfSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
   const Place& place = places_[tensor];
-  shards_[place.shard]->DropCache(place.offset + offset, size);
+  if (!place.packed) return shards_[place.shard]->DropCache(place.offset + offset, size);
+  // Its last rows: codes that lie in columns are read again and again until then.
+  const CodeMatrix& codes = packed_[*place.packed].codes;
+  if (offset + size == place.size) shards_[place.shard]->DropCache(codes.offset, codes.bytes());
 }
 
 }  // namespace quantfleet::pipeline

@@ -75,8 +75,17 @@ absl::Status ReadAddedDecoder(JsonMembers& from, AddedById& added) {
   return absl::OkStatus();
 }
 
-// A string, or a list of named templates of which "default" is the one for every chat. Names are
-// letters, digits and _, as llama.cpp writes them.
+// "default" is the one for every chat. Names are letters, digits and _, as llama.cpp writes them.
+void AddTemplate(std::string name, std::string text, Settings& out) {
+  for (char& c : name)
+    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) c = '_';
+  if (name == "default")
+    out.chat_template = std::move(text);
+  else if (!name.empty() && !text.empty() && out.named_templates.size() < kMaxNamedTemplates)
+    out.named_templates.emplace_back(std::move(name), std::move(text));
+}
+
+// A string, or a list of named templates.
 void ReadChatTemplates(JsonMembers& from, Settings& out) {
   const json::value* value = from.Any("chat_template");
   if (value == nullptr) return;
@@ -89,14 +98,7 @@ void ReadChatTemplates(JsonMembers& from, Settings& out) {
   for (const json::value& entry : value->get_array()) {
     if (!entry.is_object()) continue;
     JsonMembers inner(entry.get_object(), from.where() + ": chat_template");
-    std::string name = inner.Text("name").value_or("");
-    std::string text = inner.Text("template").value_or("");
-    for (char& c : name)
-      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) c = '_';
-    if (name == "default")
-      out.chat_template = std::move(text);
-    else if (!name.empty() && !text.empty() && out.named_templates.size() < kMaxNamedTemplates)
-      out.named_templates.emplace_back(std::move(name), std::move(text));
+    AddTemplate(inner.Text("name").value_or(""), inner.Text("template").value_or(""), out);
   }
 }
 
@@ -132,7 +134,12 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
     ReadChatTemplates(from, out);
     QF_RETURN_IF_ERROR(from.status());
   }
-  if (files.chat_template) out.chat_template = *files.chat_template;
+  // As in transformers, templates that are files are all that a model has.
+  if (files.chat_template || !files.more_templates.empty()) {
+    out.chat_template = files.chat_template.value_or("");
+    out.named_templates.clear();
+    for (const auto& [name, text] : files.more_templates) AddTemplate(name, text, out);
+  }
   size_t bytes = out.chat_template.size();
   for (const auto& [name, text] : out.named_templates) bytes += text.size();
   if (bytes > kMaxTemplateBytes)
@@ -394,6 +401,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   ChooseIds(settings, config, t);
   // What no file names, the post-processor may.
   if (!files.model && !t.bos) t.bos = IdOf(from_json.first_special, t);
+  if (const auto last = IdOf(from_json.last_special, t); config.embeds && !files.model && last)
+    t.eos = last;
   RaiseEnds(lowered, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {

@@ -17,6 +17,8 @@ struct HfTokenizerFiles {
   std::optional<std::string> added_tokens;        // added_tokens.json
   std::optional<std::string> chat_template;       // chat_template.jinja
   std::optional<std::string> chat_template_json;  // chat_template.json
+  // Of additional_chat_templates: name and contents of NAME.jinja.
+  std::vector<std::pair<std::string, std::string>> more_templates = {};
 };
 
 // Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends.

@@ -5,6 +5,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/outside_text.h"
+#include "pipeline/format/safetensors/hf_pooling.h"
 #include "pipeline/format/safetensors/pickle.h"
 #include "pipeline/model/file_nature.h"
 #include "pipeline/model/shard_name.h"
@@ -15,7 +16,7 @@ namespace {
 using Part = ModelFile::Part;
 
 constexpr std::string_view kConfig = "config.json", kSafetensors = ".safetensors", kGguf = ".gguf",
-                           kGgufMagic = "GGUF", kHubFolder = "models--";
+                           kTemplate = ".jinja", kGgufMagic = "GGUF", kHubFolder = "models--";
 constexpr uint64_t kMaxRevisionBytes = 256;
 constexpr size_t kNamed = 8;  // so many names are enough for an error
 
@@ -23,15 +24,11 @@ constexpr struct {
   std::string_view name;
   Part part;
 } kNamedParts[] = {
-    {kConfig, Part::kConfiguration},
-    {"generation_config.json", Part::kGeneration},
-    {"tokenizer.model", Part::kTokenizer},
-    {"tokenizer.json", Part::kTokenizer},
-    {"tokenizer_config.json", Part::kTokenizer},
-    {"added_tokens.json", Part::kTokenizer},
-    {"special_tokens_map.json", Part::kTokenizer},
-    {"chat_template.json", Part::kTokenizer},
-    {"chat_template.jinja", Part::kTokenizer},
+    {kConfig, Part::kConfiguration},          {"generation_config.json", Part::kGeneration},
+    {kModulesFile, Part::kPooling},           {"tokenizer.model", Part::kTokenizer},
+    {"tokenizer.json", Part::kTokenizer},     {"tokenizer_config.json", Part::kTokenizer},
+    {"added_tokens.json", Part::kTokenizer},  {"special_tokens_map.json", Part::kTokenizer},
+    {"chat_template.json", Part::kTokenizer}, {"chat_template.jinja", Part::kTokenizer},
 };
 
 bool IsAttachment(std::string_view name) {
@@ -141,6 +138,8 @@ class FolderResolver {
         QF_RETURN_IF_ERROR(
             Take(std::string(known.name), known.part,
                  known.name == "tokenizer.model" ? Expected::kBinary : Expected::kText));
+    QF_RETURN_IF_ERROR(TakeTemplates());
+    if (Has(kModulesFile)) QF_RETURN_IF_ERROR(TakePooling());
     for (const std::string& name : names_)
       if (IsAttachment(name) && !files_.List(result_.folder / name).ok())  // a folder LICENSES
         QF_RETURN_IF_ERROR(Take(name, Part::kAttachment, Expected::kProse));
@@ -168,6 +167,27 @@ class FolderResolver {
   absl::Status Take(const std::string& name, Part part, Expected expected) {
     QF_ASSIGN_OR_RETURN(const uint64_t size, CheckNature(files_, result_.folder / name, expected));
     result_.files.push_back({part, name, size});
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeTemplates() {
+    if (!Has(kTemplateFolder)) return absl::OkStatus();
+    const std::string folder(kTemplateFolder);
+    const auto names = files_.List(result_.folder / folder);
+    if (!names.ok()) return absl::OkStatus();  // a file, which says nothing to anybody
+    for (const std::string& name : *names)
+      if (name.ends_with(kTemplate) && !name.starts_with('.'))
+        QF_RETURN_IF_ERROR(Take(folder + "/" + name, Part::kTokenizer, Expected::kText));
+    return absl::OkStatus();
+  }
+
+  // The one file of a folder below that a model is read from.
+  absl::Status TakePooling() {
+    for (const std::string& name : names_) {
+      const std::string config = fmt::format("{}/{}", name, kConfig);
+      if (name.ends_with("_Pooling") && files_.Exists(result_.folder / config))
+        QF_RETURN_IF_ERROR(Take(config, Part::kPooling, Expected::kText));
+    }
     return absl::OkStatus();
   }
 
@@ -297,6 +317,8 @@ std::string_view PartName(Part part) {
       return "tokenizer";
     case Part::kGeneration:
       return "generation";
+    case Part::kPooling:
+      return "pooling";
     case Part::kAttachment:
       return "attachment";
   }

@@ -18,12 +18,23 @@
 namespace quantfleet::pipeline {
 
 struct ModelFile {
-  enum class Part { kConfiguration, kWeights, kIndex, kTokenizer, kGeneration, kAttachment };
+  enum class Part {
+    kConfiguration,
+    kWeights,
+    kIndex,
+    kTokenizer,
+    kGeneration,
+    kPooling,
+    kAttachment
+  };
   Part part;
-  std::string name;   // in the folder
+  std::string name;   // in the folder, or below it: "1_Pooling/config.json"
   uint64_t size = 0;  // bytes
 };
 std::string_view PartName(ModelFile::Part part);  // "weights"
+
+// transformers' folder of a model's other chat templates, each a file NAME.jinja.
+inline constexpr std::string_view kTemplateFolder = "additional_chat_templates";
 
 struct ModelFiles {
   fs::path folder;

@@ -18,7 +18,7 @@
 
 namespace quantfleet::agent {
 
-class FakeEngine final : public engine::Engine {
+class FakeEngine : public engine::Engine {
  public:
   explicit FakeEngine(std::vector<std::string> words, std::string chat_template = "")
       : words_(std::move(words)), chat_template_(std::move(chat_template)) {}

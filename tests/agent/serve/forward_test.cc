@@ -93,7 +93,7 @@ TEST_F(ForwardTest, RequestAndAnswerPassAsTheyAre) {
     // What the server behind refuses, and pages that only it may know.
     client.SendPost("/v1/completions", R"({"prompt":7})");
     EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("HTTP/1.1 400"));
-    client.SendPost("/v1/embeddings", R"({"model":"demo"})");
+    client.SendPost("/v1/rerank", R"({"model":"demo"})");
     EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("\"not_found\""));
     EXPECT_THAT(client.Get("/v1/models").body, HasSubstr("\"demo\""));
   }

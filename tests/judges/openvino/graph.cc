@@ -33,7 +33,7 @@ int64_t IntegerAt(const std::string& type, const char* bytes, int64_t i) {
   if (type == "i64") return At<int64_t>(bytes, i);
   if (type == "i32") return At<int32_t>(bytes, i);
   if (type == "i8") return At<int8_t>(bytes, i);
-  if (type == "u8") return At<uint8_t>(bytes, i);
+  if (type == "u8" || type == "boolean") return At<uint8_t>(bytes, i);
   if (type != "i4" && type != "u4")
     throw std::runtime_error("constants of " + type + " are not known");
   const int nibble = At<uint8_t>(bytes, i / 2) >> (i % 2 * 4) & 15;  // the lower half comes first

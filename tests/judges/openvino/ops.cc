@@ -169,6 +169,23 @@ Tensor MeanOfLast(const Layer& layer, const Tensor& in, const Tensor& axes) {
   return out;
 }
 
+Tensor MaxOfAll(const Layer& layer, const Tensor& in, const Tensor& axes) {
+  if (layer.Attribute("keep_dims") != "false" || in.is_float() || in.integers.empty() ||
+      axes.integers.size() != in.shape.size())
+    Fail("only the greatest of all integers is known");
+  Tensor out = Made(in.type, {});
+  out.integers[0] = *std::ranges::max_element(in.integers);
+  return out;
+}
+
+// One that leaves everything.
+Tensor Slice(const In& in) {
+  if (in.size() != 5 || I(*in[1], 0) != 0 || I(*in[3], 0) != 1 ||
+      I(*in[2], 0) < in[0]->shape.at(static_cast<size_t>(I(*in[4], 0))))
+    Fail("only slices that leave everything are known");
+  return *in[0];
+}
+
 // x [.., K] times w [N, K] turned.
 Tensor MatMul(const Layer& layer, const Tensor& x, const Tensor& w) {
   if (layer.Attribute("transpose_a") != "false" || layer.Attribute("transpose_b") != "true" ||
@@ -345,7 +362,9 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Power") return numbers([](float a, float b) { return std::pow(a, b); }, none);
   if (op == "LessEqual") return {Compare(arg(0), arg(1), std::less_equal<int64_t>())};
   if (op == "Greater") return {Compare(arg(0), arg(1), std::greater<int64_t>())};
-  if (op == "LogicalAnd") return {Compare(arg(0), arg(1), std::logical_and<int64_t>())};
+  // Of booleans alone, where both are the same.
+  if (op == "LogicalAnd" || op == "BitwiseAnd")
+    return {Compare(arg(0), arg(1), std::logical_and<int64_t>())};
   if (op == "Select") return {Select(arg(0), arg(1), arg(2))};
   if (op == "Convert") return {Convert(layer, arg(0))};
   if (op == "Sqrt") return {Map(arg(0), [](double x) { return std::sqrt(x); })};
@@ -359,6 +378,7 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
     })};
   }
   if (op == "ReduceMean") return {MeanOfLast(layer, arg(0), arg(1))};
+  if (op == "ReduceMax") return {MaxOfAll(layer, arg(0), arg(1))};
   if (op == "MatMul") return {MatMul(layer, arg(0), arg(1))};
   if (op == "Reshape") return {Reshape(layer, arg(0), arg(1))};
   if (op == "Transpose") return {Transpose(arg(0), arg(1))};
@@ -367,6 +387,7 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Concat") return {Concat(layer, in)};
   if (op == "Gather") return {Gather(layer, arg(0), arg(1), arg(2))};
   if (op == "Broadcast") return {Broadcast(layer, arg(0), arg(1))};
+  if (op == "Slice") return {Slice(in)};
   if (op == "Range") return {Range(layer, arg(0), arg(1), arg(2))};
   if (op == "ScaledDotProductAttention") return {Attention(layer, in)};
   if (op == "ShapeOf") {

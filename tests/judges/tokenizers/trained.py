@@ -52,6 +52,12 @@ def wordpiece_cased():
     return marks(t)
 
 
+def wordlevel(pre_tokenizer):
+    t = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    t.pre_tokenizer = pre_tokenizer
+    return marks(train(t, trainers.WordLevelTrainer(vocab_size=300, special_tokens=["<unk>", "<s>"], show_progress=False)))
+
+
 def unigram(normalizer, scheme="always"):
     t = Tokenizer(models.Unigram())
     t.normalizer = normalizer
@@ -156,6 +162,8 @@ def main():
         "bpe-whole": bpe(n.Lowercase(), None, ignore_merges=True),
         "byte-level": byte_level(p.Sequence([p.Split(Regex(MIXED), "isolated"),
                                              p.ByteLevel(add_prefix_space=False, use_regex=False)])),
+        "wordlevel": wordlevel(p.Whitespace()), "wordlevel-scripts": wordlevel(p.UnicodeScripts()),
+        "byte-level-scripts": byte_level(p.Sequence([p.UnicodeScripts(), p.ByteLevel(add_prefix_space=False)])),
         "byte-level-fixed": byte_level(p.Sequence([p.FixedLength(length=3), p.ByteLevel(add_prefix_space=False)]),
                                        ignore_merges=True),
     }

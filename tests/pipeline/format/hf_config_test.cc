@@ -155,7 +155,9 @@ TEST(HfConfig, KnowsTheFourClasses) {
   EXPECT_EQ(by_type->family->name, "qwen2");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["MambaForCausalLM"])"}})),
                kUnimplemented, "'MambaForCausalLM'",
-               "Phi3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
+               "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["Llama9ForCausalLM"])"}})),
+               kUnimplemented, "is LlamaForCausalLM;");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "absent"}})),
                kInvalidArgument, "neither");
 }
@@ -334,8 +336,8 @@ TEST(HfConfig, Phimoe) {
 
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
-  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented,
-               "quantized");
+  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"quant_method": "hqq"})"}})),
+               kUnimplemented, "quantization_config", "'hqq'");
   EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented,
                "use_sliding_window");
 }

@@ -112,6 +112,41 @@ TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
   }
 }
 
+// What Phi-4-multimodal's checkpoints have beside the model that does text.
+TEST_F(HfSourceTest, AdaptersAndEncodersAreLeftOutOfAModelThatDoesMoreThanText) {
+  Write("phi3");
+  const auto plain = Open();
+  ASSERT_OK(plain);
+  std::string file = Text("model.safetensors");
+  const auto length = Load<uint64_t>(reinterpret_cast<const std::byte*>(file.data()));
+  std::string header = file.substr(8, length);
+  for (size_t at = 0; (at = header.find("_proj.weight", at)) != std::string::npos; at += 20)
+    header.insert(at + 5, ".base_layer");
+  WriteFile(dir_ / "model.safetensors", SafetensorsBytes(header, file.substr(8 + length)));
+  AddTensor("model.layers.0.self_attn.qkv_proj.lora_A.vision.weight", "F32", 64);
+  AddTensor("model.layers.0.self_attn.qkv_proj.lora_B.vision.weight", "F32", 64);
+  AddTensor("model.embed_tokens_extend.audio_embed.encoder.weight", "F32", 64);
+  EXPECT_ERROR(Open(), kInvalidArgument, "qkv_proj");
+  Replace("config.json", "Phi3ForCausalLM", "Phi4MMForCausalLM");
+  const auto source = Open();
+  ASSERT_OK(source);
+  const ModelDescription &want = (*plain)->description(), &model = (*source)->description();
+  ASSERT_EQ(model.tensors.size(), want.tensors.size());
+  for (size_t i = 0; i < model.tensors.size(); ++i)
+    EXPECT_EQ(model.tensors[i].name, want.tensors[i].name);
+  EXPECT_EQ(model.family, want.family);
+  ASSERT_EQ(model.notes.size(), 1u);
+  EXPECT_THAT(model.notes[0], testing::Names("3 tensors", "--lora"));
+}
+
+TEST_F(HfSourceTest, LayersThatConfigAndTensorsDoNotAgreeOnNameBoth) {
+  Write("llama");
+  Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.1.", "layers is 1");
+  Replace("config.json", "\"num_hidden_layers\": 1", "\"num_hidden_layers\": 3");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.2.", "layers is not 3");
+}
+
 TEST_F(HfSourceTest, ReadsRangesAndRefusesWhatLiesBeyond) {
   Write("llama");
   const auto source = Open();
@@ -173,10 +208,10 @@ TEST_F(HfSourceTest, RefusesUnknownTensors) {
   EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.0.mlp.experts.weight'", "llama");
 }
 
-TEST_F(HfSourceTest, RefusesQuantizedTensors) {
+TEST_F(HfSourceTest, RefusesTensorsOfIntegersThatArePartsOfNothing) {
   Write("llama");
-  AddTensor("model.layers.0.mlp.up_proj.qweight", "I32", 32);
-  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight'", "I32");
+  AddTensor("model.layers.0.mlp.up_proj.other", "I32", 32);
+  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.other'", "I32");
 }
 
 TEST_F(HfSourceTest, NamesAMissingTensor) {

@@ -215,6 +215,12 @@ TEST(HfTokenizer, NamedChatTemplates) {
   EXPECT_EQ(BuildTokenizer(files, WithVocab(300))->chat_template, "json");
   files.chat_template = "jinja";
   EXPECT_EQ(BuildTokenizer(files, WithVocab(300))->chat_template, "jinja");
+  // Where templates are files, there are no others.
+  files.more_templates = {{"tool_use", "f"}, {"r-a-g", "g"}};
+  const auto filed = BuildTokenizer(files, WithVocab(300));
+  EXPECT_EQ(filed->chat_template, "jinja");
+  EXPECT_EQ(filed->named_templates,
+            (std::vector<std::pair<std::string, std::string>>{{"tool_use", "f"}, {"r_a_g", "g"}}));
   files.chat_template_json = "[]";
   EXPECT_EQ(BuildTokenizer(files, WithVocab(300)).status().code(),
             absl::StatusCode::kInvalidArgument);
@@ -486,7 +492,7 @@ TEST(HfTokenizer, RefusesOtherModels) {
   const auto model = [](std::string_view m) {
     return FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {}}})", kGpt2Pre, m));
   };
-  EXPECT_ERROR(model(R"({"type": "WordLevel"})"), kUnimplemented, "'WordLevel'");
+  EXPECT_ERROR(model(R"({"type": "CharLevel"})"), kUnimplemented, "'CharLevel'");
   EXPECT_ERROR(model(R"({"type": "WordPiece"})"), kInvalidArgument, "no vocab");
   EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1})"),
                kUnimplemented, "dropout");

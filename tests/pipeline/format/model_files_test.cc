@@ -44,6 +44,20 @@ TEST_F(ModelFilesTest, AFolderIsWhatQuantizingReads) {
   EXPECT_TRUE(model->ignored.empty());
 }
 
+TEST_F(ModelFilesTest, OtherChatTemplatesHaveAFolder) {
+  WriteTinyModel(dir_.path(), "phi3");
+  fs::create_directory(dir_ / std::string(kTemplateFolder));
+  for (const char* name : {"tool_use.jinja", "._tool_use.jinja", "notes.txt"})
+    WriteFile(dir_ / std::string(kTemplateFolder) / name, "x");
+  EXPECT_EQ(Names(), (std::vector<std::string>{
+                         "LICENSE", "additional_chat_templates/tool_use.jinja", "config.json",
+                         "model.safetensors", "tokenizer.model", "tokenizer_config.json"}));
+  const auto source = OpenModel(RealFileSystem(), dir_.path());
+  ASSERT_OK(source);
+  EXPECT_EQ((*source)->description().tokenizer.named_templates,
+            (std::vector<std::pair<std::string, std::string>>{{"tool_use", "x"}}));
+}
+
 TEST_F(ModelFilesTest, TwoCompleteSetsOfWeightsAreAmbiguous) {
   WriteTinyModel(dir_.path(), "phi3", {.shards = 2});
   WriteFile(dir_ / "model.safetensors", std::string(1000, '\0'));

@@ -126,7 +126,26 @@ TEST(Codec, DecodesTypesThatAreOnlyReadAsGgmlDoes) {
     EXPECT_NEAR(FindCodec(info.type)->dot(blocks.data(), ones.data(), n), sum, 1e-5 * size)
         << info.name;
   }
-  EXPECT_EQ(types, 9);
+  EXPECT_EQ(types, 17);
+}
+
+// Where the scale is NaN so is every value, also where the scale lies in four pieces: whoever reads
+// the tensor finds it.
+TEST(Codec, AScaleThatIsNaNIsFoundInTheValues) {
+  for (DType type : {DType::kIQ1_S, DType::kIQ1_M, DType::kIQ2_XXS, DType::kIQ2_XS, DType::kIQ2_S,
+                     DType::kIQ3_XXS, DType::kIQ3_S, DType::kQ2_0}) {
+    const DTypeInfo& info = Info(type);
+    Bytes block(static_cast<size_t>(info.block_bytes), std::byte{0x11});
+    if (type == DType::kIQ1_M) {
+      for (size_t i = 0; i < 4; ++i) block[49 + 2 * i] = i == 3 ? std::byte{0x71} : std::byte{0xf1};
+    } else {
+      block[0] = std::byte{0xff}, block[1] = std::byte{0x7f};
+    }
+    std::vector<float> values(static_cast<size_t>(info.block_elements));
+    FindCodec(type)->decode(block.data(), info.block_elements, values.data());
+    for (const float v : values) EXPECT_TRUE(std::isnan(v)) << info.name;
+    EXPECT_EQ(FindNonFinite(values.data(), info.block_elements), 0) << info.name;
+  }
 }
 
 TEST(Codec, TwinsGiveTheScalarBits) {

@@ -7,6 +7,7 @@
 #include "text/tokenizer/expression_syntax.h"
 #include "text/tokenizer/normalizer.h"
 #include "text/tokenizer/regular_expression.h"
+#include "text/tokenizer/script_expression.h"
 #include "text/tokenizer/tokenizer.h"
 #include "text/tokenizer/tokenizer_json.h"
 
@@ -116,6 +117,19 @@ TEST(Tokenizer, WordPieceTakesTheLongestOrNothing) {
   ASSERT_NE(tokenizer, nullptr);
   EXPECT_EQ(*tokenizer->Encode("unable able unx", false, true), (Ids{1, 2, 4, 0}));
   EXPECT_EQ(tokenizer->Decode(Ids{1, 2, 4}), "unable able");
+}
+
+TEST(Tokenizer, WordLevelKnowsWholePieces) {
+  const auto tokenizer = Make(R"({"pre_tokenizer": {"type": "Whitespace"},
+    "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "un": 1, "able": 2}}})");
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(*tokenizer->Encode("un able unable", false, true), (Ids{1, 2, 0}));
+}
+
+TEST(RegularExpression, ScriptsEndRuns) {
+  // Spaces belong to what is before them; those in front of a text to nothing.
+  EXPECT_EQ(Matches(ScriptExpression(), "  ab \xd0\xb6 12,\xe3\x83\xbc\xe3\x81\x82\xe6\xbc\xa2"),
+            "ab |\xd0\xb6 |12,|\xe3\x83\xbc\xe3\x81\x82\xe6\xbc\xa2|");
 }
 
 // A page for each space, again and again.

@@ -60,18 +60,6 @@ std::string_view ForeignTypeName(uint32_t type) {
       return "Q8_1";
     case 15:
       return "Q8_K";
-    case 16:
-      return "IQ2_XXS";
-    case 17:
-      return "IQ2_XS";
-    case 18:
-      return "IQ3_XXS";
-    case 19:
-      return "IQ1_S";
-    case 21:
-      return "IQ3_S";
-    case 22:
-      return "IQ2_S";
     case 24:
       return "I8";
     case 25:
@@ -82,10 +70,6 @@ std::string_view ForeignTypeName(uint32_t type) {
       return "I64";
     case 28:
       return "F64";
-    case 29:
-      return "IQ1_M";
-    case 42:
-      return "Q2_0";
     default:
       return "";
   }

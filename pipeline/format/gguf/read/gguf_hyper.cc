@@ -1,6 +1,12 @@
 #include "pipeline/format/gguf/read/gguf_hyper.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
+
+#include "common/base/nearest.h"
+
+#include "pipeline/format/gguf/read/gguf_names.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -74,8 +80,11 @@ absl::StatusOr<const Family*> ReadFamily(const GgufFile& file) {
   if (!name)
     return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
   if (const Family* family = FindFamily(*name)) return family;
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", file.name(),
-                       *name, FamilyNames());
+  std::vector<std::string_view> supported;
+  for (const Family* family : Families()) supported.push_back(family->name);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; the nearest that is supported is {}; all: {}",
+      file.name(), *name, NearestName(*name, supported), FamilyNames());
 }
 
 absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const Family& family) {
@@ -111,6 +120,27 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
     return Unimplemented("{}: value heads of {} dimensions with key heads of {} are not supported",
                          file.name(), value_length, h.head_dim);
   return h;
+}
+
+absl::StatusOr<std::optional<EmbeddingUse>> ReadEmbedding(const GgufFile& file,
+                                                          const Family& family) {
+  Keys keys(file, family);
+  const int64_t number = keys.Integer(kPoolingKey).value_or(0);
+  QF_RETURN_IF_ERROR(keys.status());
+  if (number == 0) return std::optional<EmbeddingUse>();
+  const auto* known = std::ranges::find_if(
+      kPoolingNumbers, [&](const auto& one) { return int64_t{one.number} == number; });
+  if (known == std::end(kPoolingNumbers))
+    return Unimplemented(
+        "{}: {}.{} is {}; supported are 1 (mean), 2 (cls) and 3 (last): rerankers are not "
+        "supported",
+        file.name(), family.name, kPoolingKey, number);
+  EmbeddingUse use{.pooling = known->pooling};
+  QF_ASSIGN_OR_RETURN(const auto dimensions, file.Integers(kDimensionsKey));
+  QF_ASSIGN_OR_RETURN(const auto any, file.Bool(kAnyDimensionsKey));
+  if (dimensions) use.dimensions.assign(dimensions->begin(), dimensions->end());
+  use.any_dimensions = any.value_or(false);
+  return std::optional(std::move(use));
 }
 
 absl::StatusOr<SamplingDefaults> ReadSampling(const GgufFile& file) {

@@ -2,7 +2,10 @@
 // (docs/formats/gguf.md).
 #pragma once
 
+#include <cstdint>
 #include <string_view>
+
+#include "pipeline/model/embedding_use.h"
 
 namespace quantfleet::pipeline {
 
@@ -13,5 +16,16 @@ inline constexpr std::string_view kRopeFreqs = "rope_freqs.weight";
 inline constexpr std::string_view kEndIdsKey = "tokenizer.ggml.eos_token_ids";
 // How a text becomes ids, where llama.cpp's keys do not say it (text/tokenizer/description_text.h).
 inline constexpr std::string_view kDescriptionKey = "quantfleet.tokenizer.description";
+
+// How an embedding model pools, below the architecture, and as llama.cpp numbers it. 0 says that
+// nothing is pooled.
+inline constexpr std::string_view kPoolingKey = "pooling_type";
+inline constexpr struct {
+  Pooling pooling;
+  uint32_t number;
+} kPoolingNumbers[] = {{Pooling::kMean, 1}, {Pooling::kCls, 2}, {Pooling::kLast, 3}};
+// Lengths that its vectors may be cut to: those of a list, or any. llama.cpp has no key for them.
+inline constexpr std::string_view kDimensionsKey = "quantfleet.embedding.dimensions";
+inline constexpr std::string_view kAnyDimensionsKey = "quantfleet.embedding.any_dimensions";
 
 }  // namespace quantfleet::pipeline

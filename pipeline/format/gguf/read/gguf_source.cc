@@ -79,6 +79,7 @@ absl::Status GgufSource::Describe() {
   description_.name = description_.published_name.empty() ? shards_.paths.front().stem().string()
                                                           : description_.published_name;
   QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, *description_.family));
+  QF_ASSIGN_OR_RETURN(description_.embedding, ReadEmbedding(file, *description_.family));
   QF_RETURN_IF_ERROR(ReadRopeFactors(file));
   QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
   QF_ASSIGN_OR_RETURN(description_.sampling, ReadSampling(file));

@@ -1,5 +1,6 @@
 #include "pipeline/format/gguf/write/gguf_keys.h"
 
+#include <algorithm>
 #include <string>
 
 #include "pipeline/family/family.h"
@@ -73,6 +74,17 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   // LongRoPE and llama3 need no type: their factors are tensors.
   if (h.rope_scaling.kind == RopeScaling::Kind::kLongRope && h.rope_scaling.attention_factor)
     out.AddF32(key("rope.scaling.attn_factor"), *h.rope_scaling.attention_factor);
+}
+
+void WriteEmbedding(const ModelDescription& model, GgufWriter& out) {
+  if (!model.embedding) return;
+  const EmbeddingUse& use = *model.embedding;
+  const auto* known = std::ranges::find_if(
+      kPoolingNumbers, [&](const auto& one) { return one.pooling == use.pooling; });
+  out.AddU32(fmt::format("{}.{}", model.family->name, kPoolingKey), known->number);
+  if (!use.dimensions.empty())
+    out.AddI32s(kDimensionsKey, std::vector<int32_t>(use.dimensions.begin(), use.dimensions.end()));
+  if (use.any_dimensions) out.AddBool(kAnyDimensionsKey, true);
 }
 
 void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
@@ -176,6 +188,7 @@ void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
 void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
   WriteGeneral(model, recipe, out);
   WriteHyperparameters(model, out);
+  WriteEmbedding(model, out);
   WriteTokenizer(model.tokenizer, out);
 }
 

@@ -1,0 +1,200 @@
+"""The runtimes for which we make folders run them as our engine runs the same codes, whatever the family.
+
+Of each family one target per runtime, every target by some family; with QUANTFLEET_MATRIX=1 every preset and every target, and
+with QUANTFLEET_MATRIX=write its result becomes the section of docs/formats/models.md. The runtimes are downloaded with
+QUANTFLEET_THOROUGH or QUANTFLEET_MATRIX set; without, these tests run where they are installed.
+"""
+import json
+import os
+import shutil
+import struct
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import runtime_table
+from harness import ROOT, THOROUGH, run
+from judge import install_runtimes, runtimes
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402
+
+MATRIX = os.environ.get("QUANTFLEET_MATRIX", "")
+# A target, the GGUF of the same codes, and the most that may differ: a logit, and the mean KL in nats. Where weights and
+# arithmetic are the same, only the order of additions differs. onnx:fp16 calculates in F16, onnx:int4 with activations of 8 bits.
+SAME = {"onnx:fp32": ("f32", 1e-3, 1e-9), "onnx:fp16": ("f16", 0.5, 1e-3), "onnx:int4-exact": ("q4_0", 1e-3, 1e-9),
+        "onnx:int4": ("q4_0", 6, 0.1), "openvino:fp16": ("f16", 1e-3, 1e-9), "openvino:int8": ("q8_0", 1e-3, 1e-9),
+        "openvino:int4": ("q4_0", 1e-3, 1e-9), "mlx:fp16": ("f16", 1e-3, 1e-9), "mlx:bf16": ("bf16", 1e-3, 1e-9),
+        "mlx:int4": ("q4_0", 1e-3, 1e-9)}
+# What a runtime computes otherwise than the family's authors: its limits, and what the table says of it.
+OTHERWISE = {("gemma", "mlx"): (0.02, 1e-5, "mlx-lm computes Gemma's GELU by erf instead of tanh")}
+# Families as they are, but for what a runtime does not take: ONNX Runtime rotates multiples of 16 dimensions, as the real
+# Phi-4-mini has them.
+CONFIG = {"phi4-mini": {"partial_rotary_factor": 0.5, "rope_scaling": families.long_rope(8, 40)}}
+TOKENS, PROMPT, NEW = 100, 60, 24
+CONTEXT, LONG = 512, 8192  # of the engine; LONG is beyond the original context of every LongRoPE here
+
+
+def runtime_of(target):
+    return target.split(":")[0]
+
+
+def diagonal():
+    """(preset, its targets): the first preset of each family, one target per runtime, in turn."""
+    first = {}
+    for preset, make in families.FAMILIES.items():
+        first.setdefault(make().architecture, preset)
+    for at, preset in enumerate(first.values()):
+        mine = [[t for t in SAME if runtime_of(t) == name] for name in runtimes]
+        yield preset, [targets[at % len(targets)] for targets in mine]
+
+
+class Judged(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        install_runtimes(THOROUGH or bool(MATRIX))
+        cls.versions = {name: judge("", "versions") for name, judge in runtimes.items()}
+
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-runtimes-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def write_ids(self, name, ids):
+        path = self.dir / f"{name}.json"
+        path.write_text(json.dumps(ids))
+        return path
+
+    def ours(self, gguf, ids, context, name="ours"):
+        run("logits", gguf, ids, context, self.dir / name)
+        return self.dir / name
+
+    def made(self, preset, targets):
+        """The folder of each target, the GGUF that stands for it, the source, and what families.write says."""
+        source, folders = self.dir / preset / "source", {}
+        family = families.write(preset, source, **CONFIG.get(preset, {}))
+        for codes in (False, True):
+            mine = [t for t in targets if ("int" in t) == codes]
+            same = {t: f"gguf:{SAME[t][0]}" for t in mine} | ({} if codes else {"source": "gguf:f32"})
+            wanted = [*mine, *sorted(set(same.values()))]
+            head = ("--output-type", "q8_0", "--embedding-type", "q8_0") if codes else ()
+            out = self.dir / preset / ("codes" if codes else "floats")
+            if wanted:
+                run("quantfleet", "quantize", source, *(word for t in wanted for word in ("--target", t)), *head, "--out", out)
+            for t, gguf in same.items():
+                folders[t] = (source if t == "source" else out / t.replace(":", "-"), out / gguf.replace(":", "-") / "model.gguf")
+        return folders, family
+
+    def compare(self, preset, target, folder, gguf, family, ids):
+        """What the runtime says, held against the limits."""
+        runtime, limits = ("mlx", (1e-3, 1e-9)) if target == "source" else (runtime_of(target), SAME[target][1:])
+        if (family.architecture, runtime) in OTHERWISE:
+            most, most_kl, _ = OTHERWISE[family.architecture, runtime]
+            limits = max(limits[0], most), max(limits[1], most_kl)
+        # mlx-lm takes LongRoPE's long factors at every length, the others by the length of the text.
+        long = runtime == "mlx" and "rope_scaling" in family.config and "long_factor" in (family.config["rope_scaling"] or {})
+        said = runtimes[runtime](folder, "compare", ids, self.ours(gguf, ids, LONG if long else CONTEXT))
+        print(f"{preset} {target}: " + ", ".join(f"{way} {d['max']:.1e} / {d['kl']:.1e}" for way, d in said.items()),
+              file=sys.stderr)
+        for way in ("whole", "parts", "single"):
+            self.assertLess(said[way]["max"], limits[0], way)
+            self.assertLess(said[way]["kl"], limits[1], way)
+        return said
+
+    def likeliest(self, gguf, ids, new, context=CONTEXT):
+        """How many of the new ids were the likeliest ones for our engine, or as good as that."""
+        whole = self.write_ids("whole", ids + new)
+        raw = self.ours(gguf, whole, context).read_bytes()
+        vocab = len(raw) // 4 // len(ids + new)
+        rows = [struct.unpack_from(f"<{vocab}f", raw, 4 * vocab * at) for at in range(len(ids) - 1, len(ids + new) - 1)]
+        return sum(row[token] > max(row) - 1e-3 for row, token in zip(rows, new))
+
+    def generated(self, preset, folder, gguf, ids):
+        """{attention: (tokens that are right, tokens)} of OpenVINO GenAI's pipeline."""
+        said = runtimes["openvino"](folder, "generate", self.write_ids("prompt", ids[:PROMPT]), NEW)["ids"]
+        right = {way: (self.likeliest(gguf, ids[:PROMPT], new), len(new)) for way, new in said.items()}
+        print(f"{preset} LLMPipeline: {right}", file=sys.stderr)
+        return right
+
+    def judge(self, preset, targets, generates):
+        """{target: what its runtime said}; of "generates" too, if wanted."""
+        folders, family = self.made(preset, targets)
+        ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(TOKENS)]
+        path, said = self.write_ids("ids", ids), {}
+        for target, (folder, gguf) in folders.items():
+            with self.subTest(preset, target=target):
+                said[target] = self.compare(preset, target, folder, gguf, family, path)
+        if generates:
+            with self.subTest(preset, target="LLMPipeline"):
+                said["generates"] = self.generated(preset, *folders["openvino:fp16"], ids)
+                for way, (right, of) in said["generates"].items():
+                    self.assertEqual(right, of, way)
+        shutil.rmtree(self.dir / preset)
+        return said
+
+    @unittest.skipIf(MATRIX, "the matrix has it all")
+    def test_each_family_in_each_runtime(self):
+        seen = set()
+        for preset, targets in diagonal():
+            seen |= set(targets)
+            self.judge(preset, targets, False)
+        self.assertEqual(seen, set(SAME))
+
+    @unittest.skipUnless(MATRIX, "QUANTFLEET_MATRIX is not set: a part of it is tested")
+    def test_the_matrix(self):
+        said = {preset: self.judge(preset, list(SAME), True) for preset in families.FAMILIES}
+        if MATRIX == "write":
+            runtime_table.rewrite(self.section(said))
+
+    def test_paged_attention_knows_windows_and_long_factors(self):
+        """It goes without the mask, by which the graph says how far a query sees and how long the text is."""
+        def tokens(name, preset, **config):
+            source, out = self.dir / name / "source", self.dir / name / "out"
+            family = families.write(preset, source, **config)
+            run("quantfleet", "quantize", source, "--target", "openvino:fp16", "--target", "gguf:f16", "--out", out)
+            ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(TOKENS)]
+            # One tokenizer for all: it takes longest to make, and nothing is tokenized.
+            for file in (self.dir / "all").glob("out/*/openvino_*tokenizer.*"):
+                if name != "all":
+                    shutil.copy(file, out / "openvino-fp16")
+            said = runtimes["openvino"](out / "openvino-fp16", "generate", self.write_ids(name, ids), NEW)["ids"]
+            self.assertEqual(said["PA"], said["SDPA"])
+            return ids, said["PA"], out / "gguf-f16/model.gguf"
+        _, seen, _ = tokens("all", "phi3-medium", sliding_window=None)
+        _, windowed, _ = tokens("window", "phi3-medium", sliding_window=16)  # which the engine does not heed
+        self.assertNotEqual(windowed, seen)
+        ids, long, gguf = tokens("long", "phi35-mini", max_position_embeddings=256, original_max_position_embeddings=64)
+        self.assertEqual(self.likeliest(gguf, ids, long, 256), len(long))
+
+    def section(self, said):
+        def cell(told):
+            worst = [max(told[way][what] for way in ("whole", "parts", "single")) for what in ("max", "kl")]
+            return f"{runtime_table.power(worst[0])}, {runtime_table.power(worst[1])}"
+        parts = []
+        for name in runtimes:
+            columns = [t for t in SAME if runtime_of(t) == name] + (["source"] if name == "mlx" else [])
+            rows = {preset: [cell(told[t]) if t in told else "failed" for t in columns] for preset, told in said.items()}
+            if name == "openvino":
+                for preset, told in said.items():
+                    right = told.get("generates", {})
+                    rows[preset] += ["{} of {}".format(*right[way]) if right else "failed" for way in ("SDPA", "PA")]
+            package = " on ".join(f"{what} {version}" for what, version in self.versions[name].items())
+            more = ["LLMPipeline, SDPA", "LLMPipeline, PA"] if name == "openvino" else []
+            parts.append(f"**{package}**\n\n" + runtime_table.table("preset", columns + more, rows))
+        own = [t for t in SAME if runtime_of(t) != "onnx"]
+        rows = {preset: [runtime_table.power(told[t]["own"]["kl"]) if t in told else "failed" for t in own]
+                for preset, told in said.items()}
+        parts.append("**KL as the runtimes run the folders by default**\n\n" + runtime_table.table("preset", own, rows))
+        parts.append("".join(f"{text}.\n" for _, _, text in OTHERWISE.values()))
+        return "\n".join(parts)
+
+
+class Page(unittest.TestCase):
+    def test_the_table_names_every_family(self):
+        _, within, _ = runtime_table.sections()
+        for preset in families.FAMILIES:
+            self.assertGreaterEqual(within.count(f"| {preset} |"), len(runtimes), f"{runtime_table.PAGE}: {preset}")
+
+
+if __name__ == "__main__":
+    unittest.main()

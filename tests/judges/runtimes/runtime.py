@@ -1,0 +1,181 @@
+"""A runtime as judge of a folder: how far its logits are from the embedded engine's, and what it generates.
+
+  runtime.py onnx|openvino|mlx        (answers what its input asks: each line is a question, a JSON array of words)
+    [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
+    [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
+    ["", "versions"]                        {PACKAGE: VERSION}
+
+For the Python that install.sh makes. LOGITS is what bin/logits writes: F32, a row of the vocabulary's size for each id. The ids
+go in at once ("whole"), some of them and then the rest ("parts"), and one by one ("single"), the latter two with the runtime's
+cache; "own" is at once as the runtime runs the folder if nobody asks for precision, which the other three do if it can be asked
+for. D is {"max": the greatest difference of a logit, "kl": the mean divergence of the runtime's distribution from the engine's
+in nats, "top": the share of places where both find the same token the likeliest}.
+generate adds at most N tokens, greedily; the end is among them if the runtime gives it. OpenVINO GenAI has two ways, SDPA and PA
+(PagedAttention, its default); "sampling" is what it took from the folder. Answers are lines {"said": ...} or {"error": ...}.
+"""
+import contextlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+
+WAYS = ("whole", "parts", "single")
+
+
+def divided(ids, way):
+    """The text as the way feeds it."""
+    if way == "single":
+        return [[i] for i in ids]
+    middle = len(ids) * 3 // 5
+    return [ids[:middle], ids[middle:]] if way == "parts" else [ids]
+
+
+class Onnx:
+    """ONNX Runtime by its GenAI library, which reads genai_config.json. It has no precision but the graph's."""
+
+    packages = ("onnxruntime-genai", "onnxruntime")
+
+    def open(self, folder, exact):
+        import onnxruntime_genai
+        self.genai, self.model = onnxruntime_genai, onnxruntime_genai.Model(folder)
+
+    def generator(self, length):
+        params = self.genai.GeneratorParams(self.model)
+        params.set_search_options(do_sample=False, max_length=length)
+        return self.genai.Generator(self.model, params)
+
+    def read(self, parts):
+        generator, rows = self.generator(sum(map(len, parts)) + 1), []
+        for part in parts:
+            generator.append_tokens([part])
+            rows.append(numpy.array(generator.get_output("logits"), numpy.float32)[0])
+        return numpy.concatenate(rows)
+
+    def generate(self, folder, prompt, most):
+        self.open(folder, exact=True)
+        generator, ids = self.generator(len(prompt) + most), []
+        generator.append_tokens([prompt])
+        while not generator.is_done():
+            generator.generate_next_token()
+            ids.append(int(generator.get_next_tokens()[0]))
+        return {"ids": {"greedy": ids}}
+
+
+class OpenVino:
+    """OpenVINO; with its GenAI library for what is generated, whose SDPA runs the model as `read` does."""
+
+    packages = ("openvino-genai", "openvino")
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+
+    def open(self, folder, exact):
+        import openvino
+        model = openvino.Core().read_model(f"{folder}/openvino_model.xml")
+        self.request = openvino.Core().compile_model(model, "CPU", self.exact if exact else {}).create_infer_request()
+
+    def read(self, parts):
+        self.request.reset_state()
+        rows, past = [], 0
+        for part in parts:
+            total = past + len(part)
+            given = {"input_ids": [part], "attention_mask": [[1] * total], "position_ids": [list(range(past, total))]}
+            arrays = {name: numpy.array(value, numpy.int64) for name, value in given.items()}
+            result = self.request.infer({**arrays, "beam_idx": numpy.array([0], numpy.int32)})
+            rows.append(numpy.array(result["logits"], numpy.float32)[0])
+            past = total
+        return numpy.concatenate(rows)
+
+    def generate(self, folder, prompt, most):
+        import openvino
+        import openvino_genai as genai
+        config = genai.GenerationConfig(f"{folder}/generation_config.json")
+        sampling = {name: getattr(config, name) for name in ("do_sample", "temperature", "top_k", "top_p")}
+        config.do_sample, config.max_new_tokens = False, most
+        tool = Path(sys.executable).parent / "convert_tokenizer"
+        if not Path(folder, "openvino_tokenizer.xml").exists():  # which LLMPipeline asks for
+            subprocess.run([tool, folder, "--with-detokenizer", "-o", folder], check=True, stdout=subprocess.DEVNULL)
+        ids = openvino.Tensor(numpy.array([prompt], numpy.int64))
+        said = {}
+        for attention in ("SDPA", "PA"):
+            pipe = genai.LLMPipeline(folder, "CPU", ATTENTION_BACKEND=attention, **self.exact)
+            inputs = genai.TokenizedInputs(ids, openvino.Tensor(numpy.ones_like(ids.data)))
+            said[attention] = [int(i) for i in pipe.generate(inputs, config).tokens[0]]
+        return {"ids": said, "sampling": sampling}
+
+
+class Mlx:
+    """mlx-lm. If precision is asked for, whatever is not codes is F32, and so is all that is computed."""
+
+    packages = ("mlx-lm", "mlx")
+
+    def open(self, folder, exact):
+        import mlx.core
+        import mlx_lm.models.cache
+        import mlx_lm.utils
+        self.mx, self.cache = mlx.core, mlx_lm.models.cache
+        self.model = mlx_lm.utils.load_model(Path(folder))[0]
+        if exact:
+            self.model.set_dtype(self.mx.float32)
+
+    def read(self, parts):
+        cache, rows = self.cache.make_prompt_cache(self.model), []
+        for part in parts:
+            logits = self.model(self.mx.array([part]), cache=cache)
+            rows.append(numpy.array(logits.astype(self.mx.float32))[0])
+        return numpy.concatenate(rows)
+
+    def generate(self, folder, prompt, most):
+        import mlx_lm
+        model, tokenizer = mlx_lm.load(folder)
+        return {"ids": {"greedy": [r.token for r in mlx_lm.stream_generate(model, tokenizer, prompt, max_tokens=most)]}}
+
+
+def logarithms(logits):
+    logits = logits.astype(numpy.float64)
+    logits -= logits.max(1, keepdims=True)
+    return logits - numpy.log(numpy.exp(logits).sum(1, keepdims=True))
+
+
+def distance(theirs, ours):
+    if theirs.shape != ours.shape:
+        raise ValueError(f"the runtime's logits are {theirs.shape}, the engine's {ours.shape}")
+    if not numpy.isfinite(theirs).all():
+        raise ValueError("the runtime's logits are not all finite")
+    p, q = logarithms(ours), logarithms(theirs)
+    return {"max": float(numpy.abs(theirs.astype(numpy.float64) - ours).max()),
+            "kl": float((numpy.exp(p) * (p - q)).sum(1).mean()), "top": float((ours.argmax(1) == theirs.argmax(1)).mean())}
+
+
+def compare(runtime, folder, ids, logits):
+    ours = numpy.fromfile(logits, "<f4").reshape(len(ids), -1)
+    runtime.open(folder, exact=True)
+    said = {way: distance(runtime.read(divided(ids, way)), ours) for way in WAYS}
+    runtime.open(folder, exact=False)
+    return {**said, "own": distance(runtime.read([ids]), ours)}
+
+
+def answer(runtime, folder, command, ids=None, argument=None):
+    if command == "versions":
+        return {package: importlib.metadata.version(package) for package in runtime.packages}
+    ids = json.loads(Path(ids).read_text())
+    return runtime.generate(folder, ids, int(argument)) if command == "generate" else compare(runtime, folder, ids, argument)
+
+
+def main():
+    runtime = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}[sys.argv[1]]()
+    # What the runtimes print goes where errors go: answers stand alone in the output.
+    with os.fdopen(os.dup(1), "w") as output:
+        os.dup2(2, 1)
+        for line in sys.stdin:
+            with contextlib.redirect_stdout(sys.stderr):
+                try:
+                    said = {"said": answer(runtime, *json.loads(line))}
+                except Exception as error:
+                    said = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(said), file=output, flush=True)
+
+
+main()
