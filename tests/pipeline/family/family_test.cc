@@ -233,7 +233,7 @@ TEST(Families, EncodersTurnNothing) {
 TEST(Families, AreNamedForPeople) {
   EXPECT_EQ(FindFamily("mamba"), nullptr);
   EXPECT_EQ(FindFamily(""), nullptr);
-  EXPECT_EQ(FamilyNames(&Family::long_rope), "phi3");
+  EXPECT_EQ(FamilyNames(&Family::long_rope), "phi3 and phimoe");
   std::string names = FamilyNames();
   for (const Family* family : Families())
     EXPECT_NE(names.find(family->name), std::string::npos) << names;
