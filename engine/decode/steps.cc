@@ -72,6 +72,10 @@ void Scale(float factor, std::span<float> values) {
   for (float& value : values) value *= factor;
 }
 
+void Cap(float cap, std::span<float> values) {
+  for (float& value : values) value = cap * std::tanh(value / cap);
+}
+
 void AddScaled(float factor, std::span<const float> values, float* to) {
   for (size_t i = 0; i < values.size(); ++i) to[i] += factor * values[i];
 }

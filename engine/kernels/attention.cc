@@ -26,6 +26,8 @@ void StoreRow(const float* x, int64_t dim, std::byte* row) {
   codec.encode(last.data(), 1, block, nullptr, row + pipeline::RowBytes(kType, whole));
 }
 
+double Capped(double score, double cap) { return cap == 0 ? score : cap * std::tanh(score / cap); }
+
 template <DType kType>
 void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin, int64_t end,
            float* partials, float* scratch) {
@@ -43,7 +45,7 @@ void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t 
       decode(cache.keys + p * cache.row_bytes, stored, scratch);
       double dot = 0;
       for (int64_t d = 0; d < dim; ++d) dot += double{queries[d]} * scratch[d];
-      const auto score = static_cast<float>(dot * scale);
+      const auto score = static_cast<float>(Capped(dot * scale, cache.cap * kLog2E));
       const float higher =
           score > most ? score : most;  // of NaN nothing is greater; its weight is NaN
       const float before = std::exp2(most - higher), weight = std::exp2(score - higher);
@@ -60,7 +62,8 @@ void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t s
            int64_t reach, float* scratch, float* out) {
   float* partial = scratch + Padded(cache.dim);
   for (int64_t i = 0; i < rows; ++i) {
-    Range<kType>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
+    Range<kType>(cache, queries + i * stride, 1, WindowBegin(cache, reach + i), reach + i, partial,
+                 scratch);
     MergePartials(partial, 0, 1, cache.dim, out + i * stride);
   }
 }

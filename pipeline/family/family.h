@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/model/description.h"
 
@@ -74,7 +75,13 @@ enum class Routing {
   // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
   // chosen weights are made to sum to 1, is the same.
   kSoftmaxOfChosen,
+  // Two, the second as if the first were not there. Each is weighed by softmax over those whose
+  // scores come near its own (kSparseMixerReach), so that the two weights need not sum to 1.
+  kSparseMixer,
 };
+// How far below the best a score may be, in units of the greater of its size and the best, to count
+// in the weight of the best: twice the noise that routers were trained with.
+inline constexpr float kRouterNoise = 0.01f, kSparseMixerReach = 2 * kRouterNoise;
 
 // Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
 // architecture.
@@ -93,7 +100,8 @@ enum class Residual {
 // A number of the model's own that its computation multiplies or divides by.
 struct FamilyScalar {
   float Hyperparameters::* value;
-  Spelled name;  // config.json's member, GGUF's key below the architecture; both have to be there
+  Spelled name;  // config.json's member, GGUF's key below the architecture
+  std::optional<float> where_absent = std::nullopt;  // or it has to be there
 };
 
 // What becomes of config.json's sliding_window.
@@ -112,6 +120,10 @@ struct HfClass {
   // images and sound. Those are left out.
   bool beside_adapters = false;
   bool headless = false;  // it generates no text: it is an embedding model's
+  // Of a model that does more than text: config.json has the text part's members under
+  // "text_config", tensors have a prefix, and those of the other parts are left out.
+  bool text_part = false;
+  std::string_view config_defaults = "{}";  // what a config.json means that does not say
 };
 
 // Members of config.json that not every class has.
@@ -122,6 +134,11 @@ enum class ConfigMember {
   kSlidingWindow,
   kNoBiases,  // that there are none
   kNoRopeLayers,
+  kHiddenActivation,  // hidden_act under another name
+  kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
+  kWindowPattern,     // sliding_window_pattern and layer_types
+  kLocalRopeTheta,
+  kPhimoe,              // biases on attention and the head, and the router's noise
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -164,6 +181,16 @@ struct Family {
   // Every n-th layer has no rotary embedding, as no key of GGUF says; 0: all layers have it.
   int64_t unturned_every = 0;
 
+  // Of a family whose attention has windows: every so many layers one sees everything, unless a
+  // file says otherwise, and the window and the rotary base of the others where a file says
+  // neither. 0: no layer slides; no window, no base of their own.
+  int64_t full_every = 0;
+  int64_t default_window = 0;
+  float sliding_rope_theta = 0;
+  // Models of so many layers divide scores by the root of hidden / heads instead of head_dim's, as
+  // no key of GGUF says; 0: none does.
+  int64_t wide_scores_layers = 0;
+
   // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
   RowOrder gguf_rows = RowOrder::kHf;
   // GGUF's keys of the window and of the original context are written even where nothing is in
@@ -172,6 +199,8 @@ struct Family {
   std::span<const ConfigMember> config_members = {};  // in the order in which they are written
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
+  bool mlx_slides = true;                             // or its model ignores windows
+  bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;
@@ -193,6 +222,15 @@ const FamilyTensor* FindTensor(const Family& family, Role role);
 bool IsOptional(const Family& family, Role role);
 // The fused tensor that may hold the role; null: none.
 const FusedTensor* FindFused(const Family& family, Role role);
+
+// What the family's models of these sizes divide scores by, squared.
+int64_t QueryScalar(const Family& family, const Hyperparameters& hyper);
+// What hyper.attention_scale has to say of that.
+float AttentionScaleOf(const Family& family, const Hyperparameters& hyper);
+
+// n where of these layers every n-th is true and no other, as `wanted` has it if it can be;
+// nullopt: they follow no such rule.
+std::optional<int64_t> PeriodOf(const std::vector<bool>& layers, int64_t wanted);
 
 // Whether rotary embedding turns the layer's q and k.
 bool TurnsLayer(const Family& family, int64_t layer);

@@ -87,6 +87,9 @@ absl::Status ValidateExperts(const Family& family, const Hyperparameters& h) {
   if (h.experts_used < 1 || h.experts_used > h.experts)
     return InvalidArgument("{} is {}; it must be between 1 and {} ({})", names.used.hf,
                            h.experts_used, names.count.hf, h.experts);
+  if (names.routing == Routing::kSparseMixer && h.experts_used != 2)
+    return Unimplemented("{} is {}; models of {} with two experts for each token are supported",
+                         names.used.hf, h.experts_used, family.name);
   return InRange(names.width.hf.empty() ? "intermediate_size" : names.width.hf, h.expert_width, 1,
                  kMaxWidth);
 }
@@ -237,6 +240,11 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   if (family.encoder)
     QF_RETURN_IF_ERROR(InRange("type_vocab_size", h.token_types, 1, kMaxTokenTypes));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
+  QF_RETURN_IF_ERROR(InRange("sliding_window_pattern", h.full_every, 0, kMaxLayers));
+  if (h.full_every > 0 && family.full_every == 0)
+    return Internal("{} models have no layers with a window", family.name);
+  if (h.sliding_rope_theta != 0)
+    QF_RETURN_IF_ERROR(Positive("the rotary base of layers with a window", h.sliding_rope_theta));
   QF_RETURN_IF_ERROR(ValidateExperts(family, h));
   return ValidateRope(h);
 }

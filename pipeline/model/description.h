@@ -62,6 +62,11 @@ struct Hyperparameters {
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
   int64_t token_types = 0;                               // of an encoder, which has one at least
+  // Of a model whose attention has windows: every n-th layer sees all positions, the others as many
+  // as sliding_window says. 0: no layer of it slides, whatever sliding_window says.
+  int64_t full_every = 0;
+  // By which sliding layers turn, without the scaling of the others; 0: they turn as the others do.
+  float sliding_rope_theta = 0;
   // Of families whose feed-forward parts are experts; otherwise 0. Each token goes through
   // experts_used of a layer's experts, which widen it to expert_width.
   int64_t experts = 0, experts_used = 0, expert_width = 0;
@@ -73,7 +78,14 @@ struct Hyperparameters {
   float attention_scale = 0;  // of queries times keys; 0: 1 / sqrt(head_dim)
   float residual_scale = 1;   // of what attention and the feed-forward part add
   float logit_divisor = 1;
+  // cap * tanh(x / cap) of each score and each logit; 0: they stay as they are.
+  float score_cap = 0, logit_cap = 0;
 };
+
+// Positions that the layer's attention sees, a token's own among them; 0: all in front of it.
+int64_t WindowOf(const Hyperparameters& hyper, int64_t layer);
+// How many layers see a window alone.
+int64_t SlidingLayers(const Hyperparameters& hyper);
 
 // What queries times keys are multiplied by.
 float AttentionScale(const Hyperparameters& hyper);

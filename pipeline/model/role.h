@@ -34,16 +34,19 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnPostNorm,    // of what attention adds
   kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
   kAttnOutputNormBias,
   kLayerOutputNorm,
   kLayerOutputNormBias,
   kFfnNorm,
+  kFfnNormBias,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
+  kFfnPostNorm,    // of what the feed-forward part adds
   kFfnRouter,      // a row of scores per expert
   kFfnGateExpert,  // of each expert, as all roles of experts
   kFfnUpExpert,

@@ -84,7 +84,8 @@ class MlxPlanner {
     small.push_back({"config.json", std::move(config)});
     std::ranges::copy(source_.attachments(), std::back_inserter(small));
     std::vector<PlannedFile> shards = Shards();
-    v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType());
+    v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType(),
+                                      /*window_only=*/model_.family->mlx_slides);
     return Assemble(std::move(memory), std::move(shards), small);
   }
 

@@ -116,6 +116,132 @@ TEST(HfConfig, FollowsTheFamily) {
     EXPECT_ERROR(ParseHfConfig(smol(layers, interval)), kUnimplemented, "no_rope_layers");
 }
 
+// Config with Gemma 3's class and what its files have.
+std::string Gemma3(std::vector<std::pair<std::string, std::string>> change = {}) {
+  std::vector<std::pair<std::string, std::string>> members{
+      {"architectures", R"(["Gemma3ForCausalLM"])"},
+      {"hidden_act", "absent"},
+      {"hidden_activation", R"("gelu_pytorch_tanh")"},
+      {"num_hidden_layers", "7"},
+      {"head_dim", "24"},
+      {"query_pre_attn_scalar", "24"},
+      {"sliding_window", "100"},
+      {"rope_theta", "1000000.0"},
+      {"rope_local_base_freq", "20000.0"},
+      {"attn_logit_softcapping", "null"},
+      {"tie_word_embeddings", "absent"}};
+  for (auto& [key, value] : change) {
+    std::erase_if(members, [&](const auto& m) { return m.first == key; });
+    members.emplace_back(key, value);
+  }
+  return Config(members);
+}
+
+TEST(HfConfig, SaysWhichLayersHaveAWindow) {
+  const std::string by_list =
+      R"(["sliding_attention","sliding_attention","full_attention","sliding_attention",
+          "sliding_attention","full_attention","sliding_attention"])";
+  using Change = std::vector<std::pair<std::string, std::string>>;
+  for (const auto& [change, every] :
+       std::initializer_list<std::pair<Change, int64_t>>{{{}, 6},
+                                                         {{{"sliding_window_pattern", "6"}}, 6},
+                                                         {{{"_sliding_window_pattern", "3"}}, 3},
+                                                         {{{"layer_types", by_list}}, 3}}) {
+    const auto c = ParseHfConfig(Gemma3(change));
+    ASSERT_OK(c);
+    EXPECT_EQ(c->family->name, "gemma3");
+    EXPECT_EQ(c->hyper.full_every, every);
+    EXPECT_EQ(c->hyper.sliding_window, 100);
+    EXPECT_EQ(c->hyper.sliding_rope_theta, 20000.f);
+    EXPECT_EQ(c->hyper.rope_theta, 1000000.f);
+    EXPECT_EQ(c->hyper.attention_scale, 0);
+    EXPECT_TRUE(c->hyper.tied_embeddings);
+  }
+  for (const Change& change :
+       {Change{{"sliding_window_pattern", "1"}}, Change{{"sliding_window", "null"}}}) {
+    const auto c = ParseHfConfig(Gemma3(change));
+    ASSERT_OK(c);
+    EXPECT_EQ(c->hyper.full_every, 0);
+    EXPECT_EQ(c->hyper.sliding_rope_theta, 0);
+  }
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"sliding_window_pattern", "0"}})), kInvalidArgument,
+               "sliding_window_pattern");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"layer_types", R"(["full_attention"])"}})), kInvalidArgument,
+               "layer_types has 1", "is 7");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"num_hidden_layers", "3"},
+                                     {"layer_types", R"(["full_attention", "sliding_attention",
+                                                         "full_attention"])"}})),
+               kUnimplemented, "layer_types");
+  EXPECT_ERROR(ParseHfConfig(Gemma3(
+                   {{"num_hidden_layers", "1"}, {"layer_types", R"(["chunked_attention"])"}})),
+               kUnimplemented, "layer_types");
+}
+
+// As transformers writes them since its fifth version.
+TEST(HfConfig, RopeParametersByKindOfLayer) {
+  const auto c = ParseHfConfig(
+      Gemma3({{"rope_theta", "absent"},
+              {"rope_local_base_freq", "absent"},
+              {"rope_parameters",
+               R"({"full_attention": {"rope_type": "linear", "factor": 8, "rope_theta": 500000},
+                   "sliding_attention": {"rope_type": "default", "rope_theta": 30000}})"}}));
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.rope_theta, 500000.f);
+  EXPECT_EQ(c->hyper.rope_scaling.kind, RopeScaling::Kind::kLinear);
+  EXPECT_EQ(c->hyper.rope_scaling.factor, 8.f);
+  EXPECT_EQ(c->hyper.sliding_rope_theta, 30000.f);
+}
+
+TEST(HfConfig, CapsAndScalesOfScores) {
+  const auto gemma2 = [](const std::string& cap, const std::string& scalar = "16") {
+    return Config({{"architectures", R"(["Gemma2ForCausalLM"])"},
+                   {"hidden_act", R"("gelu_pytorch_tanh")"},
+                   {"head_dim", "16"},
+                   {"query_pre_attn_scalar", scalar},
+                   {"attn_logit_softcapping", cap},
+                   {"tie_word_embeddings", "true"}});
+  };
+  const auto c = ParseHfConfig(gemma2("40.0"));
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.score_cap, 40.f);
+  EXPECT_EQ(c->hyper.logit_cap, 30.f) << "what the class means";
+  EXPECT_EQ(ParseHfConfig(gemma2("absent"))->hyper.score_cap, 50.f);
+  EXPECT_EQ(c->hyper.full_every, 0) << "no sliding_window";
+  EXPECT_ERROR(ParseHfConfig(gemma2("-1")), kInvalidArgument, "attn_logit_softcapping");
+  EXPECT_ERROR(ParseHfConfig(gemma2("50", "17")), kUnimplemented, "query_pre_attn_scalar", "16");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"final_logit_softcapping", "30.0"}})), kUnimplemented,
+               "final_logit_softcapping", "gemma3");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"use_bidirectional_attention", "true"}})), kUnimplemented,
+               "use_bidirectional_attention");
+}
+
+// As Gemma 3 4B is published: what its class means by itself is not there.
+TEST(HfConfig, TheTextPartOfAModelThatDoesMore) {
+  const std::string head =
+      R"({"architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106])";
+  const auto c = ParseHfConfig(head + R"(, "text_config": {"hidden_size": 2560,
+      "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+      "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024},
+      "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27}})");
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "gemma3");
+  EXPECT_TRUE(c->text_part);
+  EXPECT_EQ(c->hyper.hidden, 2560);
+  EXPECT_EQ(c->hyper.layers, 34);
+  EXPECT_EQ(c->hyper.heads, 8);
+  EXPECT_EQ(c->hyper.kv_heads, 4);
+  EXPECT_EQ(c->hyper.head_dim, 256);
+  EXPECT_EQ(c->hyper.vocab, 262208);
+  EXPECT_EQ(c->hyper.context, 131072);
+  EXPECT_EQ(c->hyper.sliding_window, 1024);
+  EXPECT_EQ(c->hyper.full_every, 6);
+  EXPECT_EQ(c->hyper.rope_theta, 1000000.f);
+  EXPECT_EQ(c->hyper.sliding_rope_theta, 10000.f);
+  EXPECT_EQ(c->ends, (std::vector<int64_t>{1, 106}));
+  EXPECT_ERROR(ParseHfConfig(head + "}"), kInvalidArgument, "text_config");
+  EXPECT_ERROR(ParseHfConfig(head + R"(, "text_config": []})"), kInvalidArgument, "text_config");
+}
+
 TEST(HfConfig, ReadsEverything) {
   const auto c = ParseHfConfig(Config({{"bos_token_id", "1"},
                                        {"eos_token_id", "[7, 9]"},
@@ -153,8 +279,8 @@ TEST(HfConfig, KnowsTheFourClasses) {
       ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
   EXPECT_EQ(by_type->family->name, "qwen2");
-  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})),
-               kUnimplemented, "'PhiMoEForCausalLM'",
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["MambaForCausalLM"])"}})),
+               kUnimplemented, "'MambaForCausalLM'",
                "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["Llama9ForCausalLM"])"}})),
                kUnimplemented, "is LlamaForCausalLM;");
@@ -293,6 +419,45 @@ TEST(HfConfig, Experts) {
                "8");
   EXPECT_ERROR(parse({{"num_experts", "absent"}}), kInvalidArgument, "num_experts");
   EXPECT_ERROR(parse({{"num_experts", "4611686018427387904"}}), kInvalidArgument, "num_experts is");
+}
+
+TEST(HfConfig, Phimoe) {
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  const auto parse = [](const Members& change) {
+    Members all{{"architectures", R"(["PhiMoEForCausalLM"])"},
+                {"num_local_experts", "8"},
+                {"num_experts_per_tok", "2"},
+                {"attention_bias", "true"},
+                {"lm_head_bias", "true"},
+                {"router_jitter_noise", "0.01"},
+                {"original_max_position_embeddings", "128"}};
+    all.insert(all.end(), change.begin(), change.end());
+    return ParseHfConfig(Config(all));
+  };
+  const auto scaled = [](std::string_view scales) {
+    return std::pair<std::string, std::string>(
+        "rope_scaling",
+        fmt::format(R"({{"type": "longrope", "long_factor": {0}, "short_factor": {0}{1}}})",
+                    Ones(8), scales));
+  };
+  auto c = parse({scaled(R"(, "long_mscale": 1.25, "short_mscale": 1.25)")});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "phimoe");
+  EXPECT_EQ(c->hyper.experts, 8);
+  EXPECT_EQ(c->hyper.expert_width, 96);
+  EXPECT_EQ(c->hyper.rope_scaling.attention_factor, 1.25f);
+  c = parse({{"sliding_window", "100"}});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.context, 100) << "attention does not see further in the published code alone";
+  EXPECT_ERROR(parse({scaled(R"(, "long_mscale": 1.25, "short_mscale": 1.5)")}), kUnimplemented,
+               "'long_mscale' is 1.25", "'short_mscale' is 1.5");
+  EXPECT_ERROR(parse({scaled(R"(, "long_mscale": 1.25)")}), kUnimplemented,
+               "'short_mscale' is absent");
+  EXPECT_ERROR(parse({{"router_jitter_noise", "0.05"}}), kUnimplemented,
+               "router_jitter_noise is 0.05");
+  EXPECT_ERROR(parse({{"attention_bias", "false"}}), kUnimplemented, "attention_bias");
+  EXPECT_ERROR(parse({{"lm_head_bias", "absent"}}), kUnimplemented, "lm_head_bias");
+  EXPECT_ERROR(parse({{"num_experts_per_tok", "3"}}), kUnimplemented, "num_experts_per_tok is 3");
 }
 
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
