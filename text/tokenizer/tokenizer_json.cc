@@ -188,7 +188,20 @@ std::string SpecialOf(const json::value& step) {
   return id && id->is_string() ? Copy(id->get_string()) : "";
 }
 
+// "[CLS]" of ["[CLS]", 101], or "".
+std::string NameOf(const json::object& processor, const char* key) {
+  const json::value* pair = processor.if_contains(key);
+  const bool named = pair != nullptr && pair->is_array() && !pair->get_array().empty() &&
+                     pair->get_array().front().is_string();
+  return named ? Copy(pair->get_array().front().get_string()) : "";
+}
+
 void ReadTemplate(const json::object& processor, TokenizerJson& out) {
+  const json::value* type = processor.if_contains("type");
+  if (type != nullptr && *type == json::value("BertProcessing")) {
+    out.first_special = NameOf(processor, "cls");
+    out.last_special = NameOf(processor, "sep");
+  }
   const json::value* single = processor.if_contains("single");
   if (single != nullptr && single->is_array() && single->get_array().size() >= 2) {
     out.first_special = SpecialOf(single->get_array().front());

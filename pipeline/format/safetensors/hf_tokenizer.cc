@@ -419,7 +419,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   ChooseIds(settings, config, t);
   // What no file names, the post-processor may.
   if (!files.model && !t.bos) t.bos = IdOf(from_json.first_special, t);
-  // An embedding model's config.json may name tokens that no text of its gets.
+  // An embedding model's config.json may name tokens that none of its texts gets.
   if (config.embeds && !files.model) {
     if (const auto first = IdOf(from_json.first_special, t)) t.bos = first;
     if (const auto last = IdOf(from_json.last_special, t)) t.eos = last;
