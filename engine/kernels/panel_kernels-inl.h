@@ -291,6 +291,8 @@ struct PanelSet {
   template <bool kFifthBit>
   using Affine = AffineK<kFifthBit>;
   using Q6 = Q6_K;
+  template <size_t kRow>
+  using Unpacked = UnpackedUnit<kRow, kSigned>;
   template <class B>
   static constexpr MultiplyPair kIntegers = {MultiplyIntegers<V, B>, MultiplyIntegersApart<B>};
   template <class Number>

@@ -157,9 +157,10 @@ class Gemma(unittest.TestCase):
 
     @unittest.skipUnless(THOROUGH and NODE.exists(), "QUANTFLEET_THOROUGH is not set, or the judges are not installed")
     def test_it_is_as_likely_as_llama_cpp_finds(self):
-        for recipe in ("as-is", "f16"):
+        # The file's K-quants llama.cpp multiplies with activations of eight bits that share a scale by 256: ours by 32, nearer to F32.
+        for recipe, most in (("f16", 0.001), ("as-is", 0.003)):
             with self.subTest(recipe):
-                self.assertLess(self.apart(recipe, 96), 0.002 if recipe == "as-is" else 0.001)
+                self.assertLess(self.apart(recipe, 96), most)
 
 
 @unittest.skipUnless(SMOLLM2.exists(), "published weights are not here (tests/models/fetch.sh)")

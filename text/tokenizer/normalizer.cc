@@ -2,10 +2,13 @@
 
 #include <memory>
 
+#include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
 #include "text/tokenizer/precompiled_map.h"
 #include "text/tokenizer/stage_json.h"
-#include "text/tokenizer/unicode.h"
+#include "text/unicode/cases.h"
+#include "text/unicode/forms.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::text {
 namespace {
@@ -46,7 +49,7 @@ Rewrite Form(UnicodeForm form) {
 }
 
 Rewrite Lowercase() {
-  return EachCharacter([](uint32_t c, std::string& out) { AppendLowerCase(c, out); });
+  return EachCharacter([](uint32_t c, std::string& out) { AppendLower(c, out); });
 }
 
 Rewrite Without(bool (*gone)(uint32_t)) {

@@ -5,10 +5,11 @@
 #include <utility>
 
 #include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
 #include "text/tokenizer/script_expression.h"
 #include "text/tokenizer/stage_json.h"
-#include "text/tokenizer/unicode.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::text {
 namespace {

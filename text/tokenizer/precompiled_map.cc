@@ -2,7 +2,8 @@
 
 #include <cstring>
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
+#include "text/unicode/forms.h"
 
 namespace quantfleet::text {
 namespace {
