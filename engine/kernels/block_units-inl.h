@@ -39,6 +39,7 @@ QF_INLINE __m256i Nibbles(__m256i bytes, int shift) {
 // kSigned: for products that take codes of eight bits as they are, with no min, and not from 0 up.
 template <bool kSigned>
 struct Q8_0 {
+  static constexpr bool kOf32 = true;  // a row may end within a unit
   static constexpr bool kMins = !kSigned;
   static constexpr int kBits = 8, kGroup = 32, kUnitBytes = 8 * 34;
   // `count` sub-blocks are there; the others become zero.
@@ -73,6 +74,7 @@ QF_INLINE __m256i FifthBits(const std::byte* at) {
 // Q4_0, Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles.
 template <bool kMin, bool kFifthBit>
 struct Nibbles32 {
+  static constexpr bool kOf32 = true;
   static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
@@ -111,6 +113,7 @@ QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
 
 template <bool kFifthBit>
 struct AffineK {
+  static constexpr bool kOf32 = false;
   static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kGroup = 32, kUnitBytes = kFifthBit ? 176 : 144;
@@ -130,6 +133,7 @@ struct AffineK {
 };
 
 struct Q6_K {
+  static constexpr bool kOf32 = false;
   static constexpr bool kMins = true;
   static constexpr int kBits = 6;
   static constexpr int kGroup = 16, kUnitBytes = 210;
@@ -161,6 +165,7 @@ struct Q6_K {
 // from 0 up where products do not take them signed.
 template <size_t kRow, bool kSigned>  // of kDTypes
 struct UnpackedUnit {
+  static constexpr bool kOf32 = false;
   static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
   static constexpr int kZero =
       kSigned ? 0 : std::bit_ceil(static_cast<unsigned>(kInfo.integer_products->largest_code) + 1);
@@ -245,10 +250,12 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
     QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
   }
-  if (at < cols) {
-    B::Fill(row, static_cast<int>((cols - at) / kActivationBlock), unit);
-    QF_UNROLL
-    for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
+  if constexpr (B::kOf32) {
+    if (at < cols) {
+      B::Fill(row, static_cast<int>((cols - at) / kActivationBlock), unit);
+      QF_UNROLL
+      for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
+    }
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t)

@@ -75,7 +75,13 @@ enum class Routing {
   // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
   // chosen weights are made to sum to 1, is the same.
   kSoftmaxOfChosen,
+  // Two, the second as if the first were not there. Each is weighed by softmax over those whose
+  // scores come near its own (kSparseMixerReach), so that the two weights need not sum to 1.
+  kSparseMixer,
 };
+// How far below the best a score may be, in units of the greater of its size and the best, to count
+// in the weight of the best: twice the noise that routers were trained with.
+inline constexpr float kRouterNoise = 0.01f, kSparseMixerReach = 2 * kRouterNoise;
 
 // Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
 // architecture.
@@ -132,6 +138,7 @@ enum class ConfigMember {
   kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
   kWindowPattern,     // sliding_window_pattern and layer_types
   kLocalRopeTheta,
+  kPhimoe,              // biases on attention and the head, and the router's noise
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -193,6 +200,7 @@ struct Family {
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   bool mlx_slides = true;                             // or its model ignores windows
+  bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;

@@ -10,6 +10,7 @@ const Family& Llama();
 const Family& Qwen2();
 const Family& Qwen3();
 const Family& Qwen3Moe();
+const Family& Phimoe();
 const Family& Phi2();
 const Family& Granite();
 const Family& Smollm3();
@@ -20,7 +21,7 @@ const Family& Bert();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Qwen3Moe(), &Phi2(),
+      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Qwen3Moe(), &Phimoe(), &Phi2(),
       &Granite(), &Smollm3(), &Gemma(), &Gemma2(), &Gemma3(),   &Bert(),
   };
   return families;

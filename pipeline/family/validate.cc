@@ -87,6 +87,9 @@ absl::Status ValidateExperts(const Family& family, const Hyperparameters& h) {
   if (h.experts_used < 1 || h.experts_used > h.experts)
     return InvalidArgument("{} is {}; it must be between 1 and {} ({})", names.used.hf,
                            h.experts_used, names.count.hf, h.experts);
+  if (names.routing == Routing::kSparseMixer && h.experts_used != 2)
+    return Unimplemented("{} is {}; models of {} with two experts for each token are supported",
+                         names.used.hf, h.experts_used, family.name);
   return InRange(names.width.hf.empty() ? "intermediate_size" : names.width.hf, h.expert_width, 1,
                  kMaxWidth);
 }

@@ -40,6 +40,7 @@ enum class Role {
   kLayerOutputNorm,
   kLayerOutputNormBias,
   kFfnNorm,
+  kFfnNormBias,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,

@@ -210,6 +210,17 @@ class Made(unittest.TestCase):
         again = self.dir / "again/gguf-q8_0/model.gguf"
         self.assertEqual(embed(again, TEXTS[:1]), embed(self.gguf("q8_0"), TEXTS[:1]))
 
+    def test_a_folder_may_do_without_a_head(self):
+        """Qwen3-Embedding-8B says that its embedding is not tied, and has no head; other folders name the class without one."""
+        for name, change in (("untied", {"tie_word_embeddings": False}), ("model", {"architectures": ["Qwen3Model"]})):
+            with self.subTest(name):
+                folder = self.dir / f"headless-{name}"
+                shutil.copytree(self.dir / "qwen", folder)
+                config = json.loads((folder / "config.json").read_text())
+                (folder / "config.json").write_text(json.dumps({**config, **change}))
+                run("quantfleet", "quantize", folder, "--target", "gguf:f16", "--out", folder / "made")
+                self.assertEqual((folder / "made/gguf-f16/model.gguf").read_bytes(), self.gguf("f16").read_bytes())
+
     def test_formats_that_embed_nothing_say_so(self):
         for target in ("onnx:int4", "openvino:int8", "mlx:int4"):
             with self.subTest(target):

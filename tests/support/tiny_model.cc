@@ -231,8 +231,10 @@ std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
   for (const pipeline::FamilyScalar& s : as.scalars)
     text += fmt::format(", \"{}\": {}", s.name.hf, scalar), scalar += 0.3;
   if (as.experts) {
-    text += fmt::format(", \"{}\": {}, \"{}\": {}, \"norm_topk_prob\": true", as.experts->count.hf,
-                        o.experts, as.experts->used.hf, o.experts_used);
+    text += fmt::format(
+        ", \"{}\": {}, \"{}\": {}, \"norm_topk_prob\": true, \"attention_bias\": true, "
+        "\"lm_head_bias\": true",
+        as.experts->count.hf, o.experts, as.experts->used.hf, o.experts_used);
     if (!as.experts->width.hf.empty())
       text += fmt::format(", \"{}\": {}", as.experts->width.hf, o.expert_width);
   }

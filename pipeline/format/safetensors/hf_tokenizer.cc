@@ -419,8 +419,11 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   ChooseIds(settings, config, t);
   // What no file names, the post-processor may.
   if (!files.model && !t.bos) t.bos = IdOf(from_json.first_special, t);
-  if (const auto last = IdOf(from_json.last_special, t); config.embeds && !files.model && last)
-    t.eos = last;
+  // An embedding model's config.json may name tokens that no text of its gets.
+  if (config.embeds && !files.model) {
+    if (const auto first = IdOf(from_json.first_special, t)) t.bos = first;
+    if (const auto last = IdOf(from_json.last_special, t)) t.eos = last;
+  }
   RaiseEnds(lowered, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {

@@ -172,7 +172,8 @@ TEST(Transformer, Llama3AndLinearScaling) {
 }
 
 class EachKindOfLayer : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Transformer, EachKindOfLayer, ::testing::Values("phi3", "qwen3moe"));
+INSTANTIATE_TEST_SUITE_P(Transformer, EachKindOfLayer,
+                         ::testing::Values("phi3", "qwen3moe", "phimoe"));
 
 TEST_P(EachKindOfLayer, BatchesAndThreadsDoNotChangeABit) {
   for (DType dtype : kTypes) {

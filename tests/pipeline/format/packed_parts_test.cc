@@ -305,6 +305,9 @@ TEST(HfQuantization, SaysHowWeightsAreQuantized) {
   const HfQuantization fp8 =
       Parsed(R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 64]}})");
   EXPECT_EQ(fp8.block_cols, 64);
+  const HfQuantization modelopt =
+      Parsed(R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}})");
+  EXPECT_EQ(modelopt.method, Method::kFp8);
   EXPECT_EQ(Parsed("{}").method, Method::kNone);
 }
 
@@ -318,6 +321,9 @@ TEST(HfQuantization, RefusesWhatIsNotKnownByItsName) {
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 4,
                          "checkpoint_format": "marlin"}})"),
                kUnimplemented, "'marlin'");
+  EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "modelopt",
+                         "quant_algo": "NVFP4"}})"),
+               kUnimplemented, "'NVFP4'");
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 5}})"),
                kInvalidArgument, "5");
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq"}})"), kInvalidArgument,
