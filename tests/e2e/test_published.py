@@ -157,8 +157,8 @@ class Gemma(unittest.TestCase):
 
     @unittest.skipUnless(THOROUGH and NODE.exists(), "QUANTFLEET_THOROUGH is not set, or the judges are not installed")
     def test_it_is_as_likely_as_llama_cpp_finds(self):
-        # llama.cpp multiplies the file's K-quants with activations of eight bits that share a scale by 256, ours by 32, which is nearer
-        # to F32.
+        # llama.cpp multiplies the file's K-quants with activations of eight bits that share a scale by 256, ours by 32, which is
+        # nearer to F32.
         for recipe, most in (("f16", 0.001), ("as-is", 0.003)):
             with self.subTest(recipe):
                 self.assertLess(self.apart(recipe, 96), most)
