@@ -28,6 +28,11 @@ float GeluTanh(float x) {
   return 0.5f * x * (1.f + std::tanh(kRootOfTwoOverPi * (x + kCubic * x * x * x)));
 }
 
+float GeluErf(float x) {
+  constexpr float kRootOfHalf = 0.707106781186547524f;
+  return 0.5f * x * (1.f + std::erf(x * kRootOfHalf));
+}
+
 template <typename Function>
 void Apply(std::span<float> values, const float* factors, Function function) {
   if (factors == nullptr) {
@@ -57,6 +62,8 @@ void Activate(Activation activation, std::span<float> values, const float* facto
       return Apply(values, factors, [](float x) { return x / (1.f + std::exp(-x)); });
     case Activation::kGeluTanh:
       return Apply(values, factors, GeluTanh);
+    case Activation::kGeluErf:
+      return Apply(values, factors, GeluErf);
   }
 }
 

@@ -62,10 +62,12 @@ enum class Norm {
 enum class Activation {
   kSilu,      // x * sigmoid(x)
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
+  kGeluErf,   // 0.5 x (1 + erf(x / sqrt(2)))
 };
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
 // "gelu" is what Gemma's early files call it.
 inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
+inline constexpr std::string_view kGeluErfNames[] = {"gelu"};
 inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
 
 // How a token's experts are chosen of the scores that the router gives them, and weighed.
@@ -73,7 +75,13 @@ enum class Routing {
   // The highest scores, weighed by softmax over these alone. Softmax over all experts, of which the
   // chosen weights are made to sum to 1, is the same.
   kSoftmaxOfChosen,
+  // Two, the second as if the first were not there. Each is weighed by softmax over those whose
+  // scores come near its own (kSparseMixerReach), so that the two weights need not sum to 1.
+  kSparseMixer,
 };
+// How far below the best a score may be, in units of the greater of its size and the best, to count
+// in the weight of the best: twice the noise that routers were trained with.
+inline constexpr float kRouterNoise = 0.01f, kSparseMixerReach = 2 * kRouterNoise;
 
 // Of a family whose feed-forward parts are experts: config.json's members and GGUF's keys below the
 // architecture.
@@ -130,6 +138,7 @@ enum class ConfigMember {
   kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
   kWindowPattern,     // sliding_window_pattern and layer_types
   kLocalRopeTheta,
+  kPhimoe,              // biases on attention and the head, and the router's noise
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -147,9 +156,14 @@ struct Family {
   Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
   // Tensors that a checkpoint may have in place of those that they fuse.
   std::span<const FusedTensor> fused = {};
+  // Tensors that Hugging Face's files may have beside them, and that nobody runs.
+  std::span<const std::string_view> left_out = {};
   bool tied_by_default = false;  // what config.json means where it does not say
   bool writes_fused = false;     // the published files have them, and so have ours
 
+  // Every token of a text sees every other, norms stand behind each part and none before the
+  // output. Its models make embeddings alone.
+  bool encoder = false;
   Norm norm = Norm::kRms;
   // config.json's member, and GGUF's key below the architecture.
   Spelled epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
@@ -186,6 +200,7 @@ struct Family {
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   bool mlx_slides = true;                             // or its model ignores windows
+  bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;
@@ -194,6 +209,8 @@ struct Family {
 
 // All families, each once.
 std::span<const Family* const> Families();
+// Those whose models may generate text: all but encoders.
+std::span<const Family* const> Decoders();
 // By Family::name; null: there is none.
 const Family* FindFamily(std::string_view name);
 // "phi3, llama and qwen2": those that have it, or all.

@@ -14,6 +14,10 @@ namespace quantfleet::pipeline {
 // whether a source or a target fuses q, k, v (or gate, up) or not. The numbers are nowhere stored.
 enum class Role {
   kTokenEmbedding,
+  kPositionEmbedding,  // added to it, a row per position, and a row per type of token
+  kTokenTypes,
+  kEmbeddingNorm,  // of the sum
+  kEmbeddingNormBias,
   kOutputNorm,
   kOutputNormBias,
   kOutputHead,
@@ -30,8 +34,13 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
-  kAttnPostNorm,  // of what attention adds
+  kAttnPostNorm,    // of what attention adds
+  kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
+  kAttnOutputNormBias,
+  kLayerOutputNorm,
+  kLayerOutputNormBias,
   kFfnNorm,
+  kFfnNormBias,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,
@@ -49,6 +58,8 @@ inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
 enum class Extent {
   kOne,           // as rows: a vector
   kVocab,         // vocab
+  kContext,       // context
+  kTokenTypes,    // token_types
   kHidden,        // hidden
   kIntermediate,  // intermediate
   kQueries,       // heads * head_dim

@@ -45,7 +45,7 @@ class Mlx(unittest.TestCase):
                 if dtype == "F16":
                     self.assertEqual(struct.unpack(f"<{shape[0]}e", raw), narrowed(rows, dtype)[0], name)
                 continue
-            if len(shape) == 1 or path.endswith("mlp.gate"):
+            if len(shape) == 1 or path.endswith(("mlp.gate", "moe.gate")):
                 rows = narrowed(rows, dtype)  # a router is F32 in a GGUF
             if "switch_mlp" in path:
                 self.assertEqual(len(shape), 3, name)
@@ -101,7 +101,7 @@ class Mlx(unittest.TestCase):
 
     def test_every_architecture(self):
         for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied", "qwen3moe",
-                       "phi2", "granite", "smollm3"):
+                       "phi35-moe", "phi2", "granite", "smollm3"):
             source = self.dir / family
             families.write(family, source, dtypes=("BF16", "F32"))
             for gguf, mlx, head in SAME:

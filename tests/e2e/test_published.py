@@ -140,7 +140,7 @@ class Gemma(unittest.TestCase):
 
     def test_long_contexts_take_little_memory(self):
         """15 of 18 layers keep 512 tokens and a pass: less than a fifth of what all of the context would take."""
-        said = run_json("quantfleet", "inspect", self.dir / "gguf-as-is", "--json")["artifact"]["needs"]
+        said = run_json("quantfleet", "inspect", self.dir / "gguf-as-is", "--json")["needs"]
         self.assertEqual(said["cache_bytes_per_token_f16"], 18 * 1024)
         made = run_json("quantfleet-agent", "bench", self.model("as-is"), "--context", 32768, "--prompt-tokens", 8, "--tokens", 2,
                         "--rounds", 1, "--json")
@@ -157,9 +157,11 @@ class Gemma(unittest.TestCase):
 
     @unittest.skipUnless(THOROUGH and NODE.exists(), "QUANTFLEET_THOROUGH is not set, or the judges are not installed")
     def test_it_is_as_likely_as_llama_cpp_finds(self):
-        for recipe in ("as-is", "f16"):
+        # llama.cpp multiplies the file's K-quants with activations of eight bits that share a scale by 256, ours by 32, which is nearer
+        # to F32.
+        for recipe, most in (("f16", 0.001), ("as-is", 0.003)):
             with self.subTest(recipe):
-                self.assertLess(self.apart(recipe, 96), 0.002 if recipe == "as-is" else 0.001)
+                self.assertLess(self.apart(recipe, 96), most)
 
 
 @unittest.skipUnless(SMOLLM2.exists(), "published weights are not here (tests/models/fetch.sh)")

@@ -27,7 +27,7 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
 LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"},
-           "qwen3moe": {"head_norms", "experts"}, "phi2": {"phi_names"},
+           "qwen3moe": {"head_norms", "experts"}, "phimoe": {"experts", "biases", "more_biases"}, "phi2": {"phi_names"},
            "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"},
            "gemma2": {"norms_less_one", "post_norms"}, "gemma3": {"norms_less_one", "post_norms", "head_norms"}}
 
@@ -138,6 +138,14 @@ def qwen3moe(experts, **config):
     return qwen3(architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", decoder_sparse_step=1, mlp_only_layers=[],
                  moe_intermediate_size=96, norm_topk_prob=True, num_experts=experts, num_experts_per_tok=2,
                  output_router_logits=False, router_aux_loss_coef=0.001, **config)
+
+
+def phimoe(experts, **config):
+    """Of Phi-mini-MoE and, with its rope_scaling, of Phi-3.5-MoE."""
+    return {"architectures": ["PhiMoEForCausalLM"], "model_type": "phimoe", "hidden_act": "silu", "attention_bias": True,
+            "lm_head_bias": True, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "router_jitter_noise": 0.01,
+            "input_jitter_noise": 0.01, "router_aux_loss_coef": 0.0, "num_local_experts": experts,
+            "num_experts_per_tok": 2, "bos_token_id": 1, "eos_token_id": "<|endoftext|>", **config}
 
 
 PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
@@ -293,6 +301,15 @@ FAMILIES = {
     "qwen3moe": lambda: Family(
         "qwen3moe", qwen3moe(6), kv_heads=2, head_dim=64, experts=6, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "phimoe-mini": lambda: Family(
+        "phimoe", phimoe(5, max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
+                         rope_scaling=None),
+        kv_heads=1, intermediate=96, experts=5, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "phi35-moe": lambda: Family(
+        "phimoe", phimoe(6, max_position_embeddings=131072, original_max_position_embeddings=4096, sliding_window=131072,
+                         rope_scaling={**long_rope(16, 40), "long_mscale": 1.243163121016122,
+                                       "short_mscale": 1.243163121016122, "original_max_position_embeddings": 4096}),
+        kv_heads=2, intermediate=96, experts=6, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
         tokenizer_config=PHI2_TOKENIZER),
@@ -385,6 +402,8 @@ def tensors(f):
         p = f"model.layers.{i}."
         fan = 1 / math.sqrt(f.hidden)
         yield p + "input_layernorm.weight", (f.hidden,), 0.1
+        if f.has("more_biases"):
+            yield p + "input_layernorm.bias", (f.hidden,), 0.2
         if f.has("fused"):
             yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, f.hidden), 2 * fan
         else:
@@ -400,6 +419,13 @@ def tensors(f):
         yield p + "post_attention_layernorm.weight", (f.hidden,), 2.0 if f.has("post_norms") else 0.1
         if f.has("post_norms"):
             yield p + "pre_feedforward_layernorm.weight", (f.hidden,), 0.1
+        if f.has("more_biases"):
+            yield p + "self_attn.o_proj.bias", (f.hidden,), 0.3
+            yield p + "post_attention_layernorm.bias", (f.hidden,), 0.2
+        if f.architecture == "phimoe":
+            yield from expert_tensors(f, p + "block_sparse_moe.gate.weight", p + "block_sparse_moe.experts.",
+                                      ("w1", "w3", "w2"), part)
+            continue
         if f.has("experts"):
             yield from expert_tensors(f, p + "mlp.gate.weight", p + "mlp.experts.", ("gate_proj", "up_proj", "down_proj"), part)
             continue
@@ -412,6 +438,9 @@ def tensors(f):
         if f.has("post_norms"):
             yield p + "post_feedforward_layernorm.weight", (f.hidden,), 2.0
     yield "model.norm.weight", (f.hidden,), 0.1
+    if f.has("more_biases"):
+        yield "model.norm.bias", (f.hidden,), 0.2
+        yield "lm_head.bias", (f.vocab,), 0.5
     if not f.tied:
         yield "lm_head.weight", (f.vocab, f.hidden), spread
 

@@ -93,6 +93,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
     case ConfigMember::kLocalRopeTheta:
       if (h.sliding_rope_theta != 0) config["rope_local_base_freq"] = Plain(h.sliding_rope_theta);
       break;
+    case ConfigMember::kPhimoe:
+      config["attention_bias"] = config["lm_head_bias"] = true;
+      config["router_jitter_noise"] = Plain(kRouterNoise);
+      break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;
       config["mlp_only_layers"] = json::array();

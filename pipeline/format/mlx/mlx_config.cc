@@ -4,6 +4,7 @@
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/layout/config_json.h"
+#include "pipeline/format/layout/float_text.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -17,8 +18,9 @@ absl::Status CheckScaling(const Family& family, const Hyperparameters& h) {
   if (rope.kind != RopeScaling::Kind::kNone && !family.mlx_scales_rope)
     return Unimplemented("MLX's {} models do not scale rotary embeddings: use a gguf target",
                          family.name);
-  // MLX computes LongRoPE's scale of cos and sin from the two contexts.
-  if (rope.kind == RopeScaling::Kind::kLongRope && !HasComputedAttentionFactor(h))
+  // MLX computes LongRoPE's scale of cos and sin from the two contexts, but for phimoe.
+  if (rope.kind == RopeScaling::Kind::kLongRope && !family.mlx_needs_factors &&
+      !HasComputedAttentionFactor(h))
     return Unimplemented(
         "MLX cannot represent LongRoPE with an attention factor of {} (the contexts {} and {} "
         "imply {}): use a gguf target",
@@ -30,6 +32,26 @@ absl::Status CheckScaling(const Family& family, const Hyperparameters& h) {
         "the source has llama3's rope scaling as factors per frequency, which MLX's config cannot "
         "represent: quantize from the model's Hugging Face folder");
   return absl::OkStatus();
+}
+
+// Of a model that scales nothing, factors that do nothing.
+json::object FactorsOf(const Hyperparameters& h) {
+  const RopeScaling& rope = h.rope_scaling;
+  const bool scaled = rope.kind == RopeScaling::Kind::kLongRope;
+  const std::vector<float> ones(static_cast<size_t>(h.rope_dims / 2), 1.f);
+  const auto factors = [](const std::vector<float>& values) {
+    json::array out;
+    for (const float v : values) out.emplace_back(Plain(v));
+    return out;
+  };
+  const double scale = Plain(scaled ? rope.attention_factor.value_or(1.f) : 1.f);
+  return {{"type", "longrope"},
+          {"rope_type", "longrope"},
+          {"original_max_position_embeddings", h.original_context},
+          {"long_factor", factors(scaled ? rope.long_factors : ones)},
+          {"short_factor", factors(scaled ? rope.short_factors : ones)},
+          {"long_mscale", scale},
+          {"short_mscale", scale}};
 }
 
 json::object QuantizationJson(const MlxGroups& common, const std::vector<MlxModule>& modules) {
@@ -57,6 +79,7 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
         family.name, h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(family, h));
   json::object config = ConfigJson(model, float_type);
+  if (family.mlx_needs_factors) config["rope_scaling"] = FactorsOf(h);
   if (common) {
     // Both names are read, by different versions.
     config["quantization"] = QuantizationJson(*common, modules);

@@ -71,9 +71,13 @@ absl::Status ReadLongRope(JsonMembers& from, const Family& family, Hyperparamete
   rope.kind = RopeScaling::Kind::kLongRope;
   rope.long_factors = Floats(from, "long_factor");
   rope.short_factors = Floats(from, "short_factor");
-  for (const std::string_view key : {"long_mscale", "short_mscale"})
-    if (from.Any(key) != nullptr)
-      return Unimplemented("{}: '{}' is not supported", from.where(), key);
+  // One scale for both sets of factors, as GGUF has it.
+  const auto long_scale = from.Number("long_mscale"), short_scale = from.Number("short_mscale");
+  if (long_scale != short_scale)
+    return Unimplemented(
+        "{}: 'long_mscale' is {} and 'short_mscale' is {}; only one scale for both is supported",
+        from.where(), long_scale ? fmt::format("{}", *long_scale) : "absent",
+        short_scale ? fmt::format("{}", *short_scale) : "absent");
   // Newer writers put it beside the factors.
   if (const auto original = from.Integer("original_max_position_embeddings"))
     h.original_context = *original;
@@ -82,7 +86,7 @@ absl::Status ReadLongRope(JsonMembers& from, const Family& family, Hyperparamete
     return InvalidArgument(
         "{}: LongRoPE needs an 'original_max_position_embeddings' of at least 2, not {}",
         from.where(), h.original_context);
-  const auto given = from.Number("attention_factor");
+  const auto given = long_scale ? long_scale : from.Number("attention_factor");
   rope.attention_factor =
       given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
   return absl::OkStatus();
@@ -149,6 +153,10 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
+  if (family.encoder) {
+    h.tied_embeddings = true;  // there is no head
+    h.token_types = config.Integer("type_vocab_size").value_or(2);
+  }
   for (const FamilyScalar& scalar : family.scalars)
     h.*scalar.value = static_cast<float>(scalar.where_absent && !config.Any(scalar.name.hf)
                                              ? *scalar.where_absent
@@ -188,6 +196,12 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
   for (const std::string_view key : {"attn_logit_softcapping", "final_logit_softcapping"})
     if (config.Any(key) != nullptr && !HasScalar(family, key))
       return Unimplemented("{}: {} is not supported for {}", config.where(), key, family.name);
+  const std::string positions = config.Text("position_embedding_type").value_or("absolute");
+  if (family.encoder && positions != "absolute")
+    return Unimplemented("{}: position_embedding_type '{}' is not supported; only absolute is",
+                         config.where(), Shown(positions));
+  if (family.encoder && config.Bool("is_decoder").value_or(false))
+    return Unimplemented("{}: is_decoder is not supported for {}", config.where(), family.name);
   return config.status();
 }
 

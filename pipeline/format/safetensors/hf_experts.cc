@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cmath>
 
 namespace quantfleet::pipeline {
 namespace {
@@ -31,6 +32,25 @@ absl::Status CheckEveryLayerHasThem(JsonMembers& config, const Family& family) {
   return absl::OkStatus();
 }
 
+// What changes the arithmetic and is the same in all published models.
+absl::Status CheckPhimoe(JsonMembers& config, const Family& family) {
+  const double noise = config.Number("router_jitter_noise").value_or(kRouterNoise);
+  const bool attention = config.Bool("attention_bias").value_or(false),
+             head = config.Bool("lm_head_bias").value_or(false);
+  QF_RETURN_IF_ERROR(config.status());
+  if (std::abs(noise - double{kRouterNoise}) > 1e-6)
+    return Unimplemented(
+        "{}: router_jitter_noise is {}; only {} is supported, because GGUF has no "
+        "key for it",
+        config.where(), noise, kRouterNoise);
+  if (!attention || !head)
+    return Unimplemented(
+        "{}: {} is not true; only models of {} with attention_bias and lm_head_bias "
+        "are supported",
+        config.where(), attention ? "lm_head_bias" : "attention_bias", family.name);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ReadExperts(JsonMembers& config, const Family& family, Hyperparameters& hyper) {
@@ -42,8 +62,11 @@ absl::Status ReadExperts(JsonMembers& config, const Family& family, Hyperparamet
       names.width.hf.empty() ? hyper.intermediate : config.NeedInteger(names.width.hf);
   QF_RETURN_IF_ERROR(config.status());
   const auto& members = family.config_members;
-  if (std::ranges::find(members, ConfigMember::kExpertsInAllLayers) != members.end())
-    return CheckEveryLayerHasThem(config, family);
+  const auto has = [&](ConfigMember member) {
+    return std::ranges::find(members, member) != members.end();
+  };
+  if (has(ConfigMember::kExpertsInAllLayers)) return CheckEveryLayerHasThem(config, family);
+  if (has(ConfigMember::kPhimoe)) return CheckPhimoe(config, family);
   return absl::OkStatus();
 }
 

@@ -81,8 +81,7 @@ class HfOpener {
       model.notes.push_back(fmt::format(
           "the model does more than text: what belongs to its other parts ({} of its tensors) is "
           "left out, and what is made of it takes text alone{}",
-          left_out_,
-          beside_adapters_ ? "; --lora merges an adapter that has a folder" : ""));
+          left_out_, beside_adapters_ ? "; --lora merges an adapter that has a folder" : ""));
     QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
     // An embedding model does without one, whatever its config.json says.
@@ -208,7 +207,10 @@ class HfOpener {
 
   absl::Status Take(const ShardTensor& stored) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(stored.tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(stored.tensor.name) ||
+        std::ranges::find(model.family->left_out, stored.tensor.name) !=
+            model.family->left_out.end())
+      return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&
@@ -223,11 +225,12 @@ class HfOpener {
                  PackedWeight packed) {
     ModelDescription& model = source_->description_;
     const DType type = packed.Type();
-    model.tensors.push_back({.name = name,
+    model.tensors.push_back({.name = Spelled(name),
                              .dtype = type,
                              .rows = packed.rows,
                              .cols = packed.cols,
-                             .dims = 2,
+                             .dims = packed.matrices == 1 ? 2 : 3,
+                             .matrices = packed.matrices,
                              .packed = method.empty() ? codes.tensor.dtype_name : method});
     source_->places_.push_back({codes.shard, codes.tensor.offset,
                                 static_cast<uint64_t>(packed.rows * RowBytes(type, packed.cols)),

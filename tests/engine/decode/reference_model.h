@@ -319,20 +319,29 @@ inline std::vector<double> Experts(const Family& family, const ReferenceWeights&
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return scores[e]; });
-  order.resize(static_cast<size_t>(h.experts_used));
-  double total = 0;
-  for (const size_t e : order) total += std::exp(scores[e]);
+  // Those whose scores share the weight of the place in the order.
+  const bool mixer = family.experts->routing == pipeline::Routing::kSparseMixer;
+  const auto total = [&](size_t place) {
+    const double best = scores[order[place]];
+    double sum = 0;
+    for (size_t i = mixer ? place : 0; i < (mixer ? order.size() : size_t(h.experts_used)); ++i) {
+      const double s = scores[order[i]];
+      if (!mixer || (best - s) / std::max(std::abs(s), best) <= 0.02) sum += std::exp(s);
+    }
+    return sum;
+  };
   const auto of = [&](Role role, size_t e, int64_t rows) {
     const auto begin = l[role].begin() + static_cast<std::ptrdiff_t>(e) * rows;
     return Rows(begin, begin + rows);
   };
   std::vector<double> sum(x.size(), 0);
-  for (const size_t e : order) {
+  for (size_t place = 0; place < static_cast<size_t>(h.experts_used); ++place) {
+    const size_t e = order[place];
     std::vector<double> up = Times(of(Role::kFfnUpExpert, e, h.expert_width), x);
     const std::vector<double> gate = Times(of(Role::kFfnGateExpert, e, h.expert_width), x);
     for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
-    AddTo(sum,
-          Scaled(std::exp(scores[e]) / total, Times(of(Role::kFfnDownExpert, e, h.hidden), up)));
+    AddTo(sum, Scaled(std::exp(scores[e]) / total(place),
+                      Times(of(Role::kFfnDownExpert, e, h.hidden), up)));
   }
   return sum;
 }
@@ -414,9 +423,10 @@ inline void RunReferenceLayer(const Family& family, int64_t layer, const Referen
     AddTo(xs[t], Scaled(h.residual_scale,
                         PostNorm(l, Role::kAttnPostNorm, h.norm_epsilon,
                                  Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed))));
-    const std::vector<double> n = family.residual == pipeline::Residual::kParallel
-                                      ? norms[t]
-                                      : RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.norm_epsilon);
+    const std::vector<double> n =
+        family.residual == pipeline::Residual::kParallel
+            ? norms[t]
+            : FamilyNorm(family, l, Role::kFfnNorm, Role::kFfnNormBias, h.norm_epsilon, xs[t]);
     AddTo(xs[t], Scaled(h.residual_scale, PostNorm(l, Role::kFfnPostNorm, h.norm_epsilon,
                                                    family.experts ? Experts(family, l, h, n)
                                                                   : FeedForward(family, l, n))));

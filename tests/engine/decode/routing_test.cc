@@ -31,6 +31,23 @@ TEST(Routing, SoftmaxOfTheBestIsThatOfAllMadeToSumToOne) {
     EXPECT_NEAR(c.weight, std::exp(double{scores[c.expert]}) / all / best, 1e-6);
 }
 
+// From the published code: scores within a fiftieth of the best share its weight, and the first one
+// is left out of the second's. The weights do not sum to 1.
+TEST(Routing, TheSparseMixerWeighsTwoByThemselves) {
+  const std::vector<float> scores{1, 4, 3.95f, -2, 3.9f, 3.5f};
+  const std::vector<Choice> chosen = Chosen(Routing::kSparseMixer, scores, 2);
+  EXPECT_EQ(chosen[0].expert, 1);
+  EXPECT_NEAR(chosen[0].weight, 1 / (1 + std::exp(-0.05)), 1e-6);  // 3.9 is 0.025 away
+  EXPECT_EQ(chosen[1].expert, 2);
+  EXPECT_NEAR(chosen[1].weight, 1 / (1 + std::exp(-0.05)), 1e-6);
+  // Below 0 the size of a score counts.
+  const std::vector<Choice> negative = Chosen(Routing::kSparseMixer, {-2, -1, -1.01f, -1.05f}, 2);
+  EXPECT_EQ(negative[0].expert, 1);
+  EXPECT_NEAR(negative[0].weight, 1 / (1 + std::exp(-0.01)), 1e-6);
+  EXPECT_EQ(negative[1].expert, 2);
+  EXPECT_NEAR(negative[1].weight, 1, 1e-6);
+}
+
 TEST(Routing, OfEqualScoresTheFirstAreTaken) {
   const std::vector<Choice> chosen = Chosen(Routing::kSoftmaxOfChosen, {1, 2, 2, 1, 2}, 4);
   EXPECT_EQ(chosen[0].expert, 1);
@@ -46,14 +63,15 @@ TEST(Routing, ScoresThatAreNoNumbersChooseDifferentExperts) {
               infinity = std::numeric_limits<float>::infinity();
   for (const std::vector<float>& scores :
        {std::vector<float>(4, nan), {nan, 1, infinity, nan}, std::vector<float>(4, -infinity)}) {
-    const std::vector<Choice> chosen = Chosen(Routing::kSoftmaxOfChosen, scores, 4);
-    std::vector<int> taken(4, 0);
-    for (const Choice& choice : chosen) {
-      ASSERT_GE(choice.expert, 0);
-      ASSERT_LT(choice.expert, 4);
-      ++taken[static_cast<size_t>(choice.expert)];
+    for (const Routing routing : {Routing::kSoftmaxOfChosen, Routing::kSparseMixer}) {
+      std::vector<int> taken(4, 0);
+      for (const Choice& choice : Chosen(routing, scores, 4)) {
+        ASSERT_GE(choice.expert, 0);
+        ASSERT_LT(choice.expert, 4);
+        ++taken[static_cast<size_t>(choice.expert)];
+      }
+      EXPECT_EQ(taken, std::vector<int>(4, 1));
     }
-    EXPECT_EQ(taken, std::vector<int>(4, 1));
   }
 }
 

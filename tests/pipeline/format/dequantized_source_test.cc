@@ -125,7 +125,7 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Families()),
+INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Decoders()),
                          [](const auto& tested) { return std::string(tested.param->name); });
 
 // A GGUF of llama has the rows of q and k turned; these formats have them as Hugging Face does.

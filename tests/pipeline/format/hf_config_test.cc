@@ -279,8 +279,8 @@ TEST(HfConfig, KnowsTheFourClasses) {
       ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
   EXPECT_EQ(by_type->family->name, "qwen2");
-  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})),
-               kUnimplemented, "'PhiMoEForCausalLM'",
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["MambaForCausalLM"])"}})),
+               kUnimplemented, "'MambaForCausalLM'",
                "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["Llama9ForCausalLM"])"}})),
                kUnimplemented, "is LlamaForCausalLM;");
@@ -419,6 +419,45 @@ TEST(HfConfig, Experts) {
                "8");
   EXPECT_ERROR(parse({{"num_experts", "absent"}}), kInvalidArgument, "num_experts");
   EXPECT_ERROR(parse({{"num_experts", "4611686018427387904"}}), kInvalidArgument, "num_experts is");
+}
+
+TEST(HfConfig, Phimoe) {
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  const auto parse = [](const Members& change) {
+    Members all{{"architectures", R"(["PhiMoEForCausalLM"])"},
+                {"num_local_experts", "8"},
+                {"num_experts_per_tok", "2"},
+                {"attention_bias", "true"},
+                {"lm_head_bias", "true"},
+                {"router_jitter_noise", "0.01"},
+                {"original_max_position_embeddings", "128"}};
+    all.insert(all.end(), change.begin(), change.end());
+    return ParseHfConfig(Config(all));
+  };
+  const auto scaled = [](std::string_view scales) {
+    return std::pair<std::string, std::string>(
+        "rope_scaling",
+        fmt::format(R"({{"type": "longrope", "long_factor": {0}, "short_factor": {0}{1}}})",
+                    Ones(8), scales));
+  };
+  auto c = parse({scaled(R"(, "long_mscale": 1.25, "short_mscale": 1.25)")});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "phimoe");
+  EXPECT_EQ(c->hyper.experts, 8);
+  EXPECT_EQ(c->hyper.expert_width, 96);
+  EXPECT_EQ(c->hyper.rope_scaling.attention_factor, 1.25f);
+  c = parse({{"sliding_window", "100"}});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.context, 100) << "attention does not see further in the published code alone";
+  EXPECT_ERROR(parse({scaled(R"(, "long_mscale": 1.25, "short_mscale": 1.5)")}), kUnimplemented,
+               "'long_mscale' is 1.25", "'short_mscale' is 1.5");
+  EXPECT_ERROR(parse({scaled(R"(, "long_mscale": 1.25)")}), kUnimplemented,
+               "'short_mscale' is absent");
+  EXPECT_ERROR(parse({{"router_jitter_noise", "0.05"}}), kUnimplemented,
+               "router_jitter_noise is 0.05");
+  EXPECT_ERROR(parse({{"attention_bias", "false"}}), kUnimplemented, "attention_bias");
+  EXPECT_ERROR(parse({{"lm_head_bias", "absent"}}), kUnimplemented, "lm_head_bias");
+  EXPECT_ERROR(parse({{"num_experts_per_tok", "3"}}), kUnimplemented, "num_experts_per_tok is 3");
 }
 
 TEST(HfConfig, RefusesWhatWouldRunWrong) {

@@ -352,7 +352,7 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "plan");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Families()),
+INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Decoders()),
                          [](const auto& test) { return std::string(test.param->name); });
 
 // Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the

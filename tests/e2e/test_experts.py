@@ -1,0 +1,67 @@
+"""Mixtures of experts of which llama.cpp computes something else than their authors published: the published code, in double
+precision, is the judge."""
+import shutil
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import published_mixtures
+from harness import ROOT, run, run_json
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402
+
+# Relative, of the mean NLL. No types whose activations are rounded to eight bits: the sparse mixer's weights jump where a
+# score comes within reach of another, and what a jump does to 40 tokens is no measure.
+LIMITS = {"f32": 0.00002, "f16": 0.0005}
+
+
+class PublishedCode(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-experts-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def check(self, name, published):
+        source = self.dir / name
+        family = families.write(name, source)
+        ids = [(7 * i * i + 3 * i) % family.vocab for i in range(40)]
+        logits = published(source, ids)
+        want = published_mixtures.mean_nll(logits, ids)
+        targets = [x for recipe in LIMITS for x in ("--target", f"gguf:{recipe}")]
+        run("quantfleet", "quantize", source, *targets, "--out", self.dir / "out")
+        (self.dir / "ids").write_text(",".join(map(str, ids)))
+        for recipe, limit in LIMITS.items():
+            ours = run_json("quantfleet-agent", "eval", self.dir / f"out/gguf-{recipe}/model.gguf", "--tokens-file",
+                            self.dir / "ids", "--context", 512, "--kv-type", "f32", "--json")["mean_nll"]
+            print(f"{name} {recipe}: mean NLL of {len(ids)} tokens: ours {ours:.6f}, the published code {want:.6f}, "
+                  f"{100 * abs(ours / want - 1):.4f} % apart", file=sys.stderr)
+            self.assertLess(abs(ours / want - 1), limit, recipe)
+        return source, ids, want
+
+    def test_phimoe_without_long_rope(self):
+        source, ids, want = self.check("phimoe-mini", published_mixtures.phimoe)
+        # The limit tells the published code from what other runtimes compute: norms that keep the mean.
+        layer_norm = published_mixtures.layer_norm
+        self.addCleanup(setattr, published_mixtures, "layer_norm", layer_norm)
+        published_mixtures.layer_norm = lambda x, weight, bias, epsilon: [
+            v + b for v, b in zip(published_mixtures.rms_norm(x, weight, epsilon), bias)]
+        other = published_mixtures.mean_nll(published_mixtures.phimoe(source, ids), ids)
+        self.assertGreater(abs(other / want - 1), 10 * LIMITS["f32"])
+
+    def test_phimoe_with_long_rope(self):
+        source, ids, want = self.check("phi35-moe", published_mixtures.phimoe)
+        # And weights that are made to sum to 1.
+        mixer = published_mixtures.sparse_mixer
+        self.addCleanup(setattr, published_mixtures, "sparse_mixer", mixer)
+
+        def summing_to_one(scores, jitter):
+            chosen = [expert for expert, _ in mixer(scores, jitter)]
+            return list(zip(chosen, published_mixtures.softmax([scores[e] for e in chosen])))
+        published_mixtures.sparse_mixer = summing_to_one
+        other = published_mixtures.mean_nll(published_mixtures.phimoe(source, ids), ids)
+        self.assertGreater(abs(other / want - 1), 10 * LIMITS["f32"])
+
+
+if __name__ == "__main__":
+    unittest.main()
