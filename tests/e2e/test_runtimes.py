@@ -35,7 +35,7 @@ OTHERWISE = {("gemma", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm computes Gemma's GEL
              ("gemma3", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm rounds sqrt(hidden), by which Gemma 3's embedding is multiplied, to "
                                                      "BF16.")}
 # Formats that refuse a family: mixtures of experts.
-REFUSED = {"qwen3moe": ("onnx", "openvino")}
+REFUSED = {"qwen3moe": ("onnx", "openvino"), "phimoe": ("onnx", "openvino")}
 # Publishers' folders that mlx-lm does not read: of no class of its own, or with a vocabulary that its class does not expect.
 UNREAD = ("phi4-multimodal", "gemma3-vision")
 # Fewer tokens for what takes long, more than a window even so; MLX's CPU multiplies by codes slowly, and not at all here.
