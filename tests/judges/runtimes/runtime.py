@@ -8,8 +8,8 @@
 For the Python that install.sh makes. LOGITS is what bin/logits writes: F32, a row of the vocabulary's size for each id. The ids
 go in at once ("whole"), some of them and then the rest ("parts"), and one by one ("single"), the latter two with the runtime's
 cache; "own" is at once as the runtime runs the folder if nobody asks for precision, which the other three do if it can be asked
-for; it is left out if the runtime cannot. D is {"max": the greatest difference of a logit, "kl": the mean divergence of the runtime's distribution from the engine's
-in nats, "top": the share of places where both find the same token the likeliest}.
+for; it is left out if the runtime cannot. D is {"max": the greatest difference of a logit, "kl": the mean divergence of the
+runtime's distribution from the engine's in nats, "top": the share of places where both find the same token the likeliest}.
 generate adds at most N tokens, greedily; the end is among them if the runtime gives it. OpenVINO GenAI has two ways, SDPA and PA
 (PagedAttention, its default; null for a model that cannot have it, with which it falls back to SDPA); "sampling" is what it took
 from the folder. Answers are lines {"said": ...} or {"error": ...}.
