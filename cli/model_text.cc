@@ -31,7 +31,7 @@ void MakeValid(json::value& value) {
 }
 
 json::object HyperJson(const Hyperparameters& h) {
-  static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3"};
+  static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3", "yarn"};
   json::object out{{"hidden", h.hidden},
                    {"intermediate", h.intermediate},
                    {"layers", h.layers},
@@ -47,6 +47,8 @@ json::object HyperJson(const Hyperparameters& h) {
                    {"rope_scaling", kScalings[static_cast<size_t>(h.rope_scaling.kind)]},
                    {"tied_embeddings", h.tied_embeddings}};
   if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
+  if (h.full_every > 0) out["full_attention_every"] = h.full_every;
+  if (h.sliding_rope_theta != 0) out["sliding_rope_theta"] = h.sliding_rope_theta;
   if (h.experts > 0) {
     out["experts"] = h.experts;
     out["experts_used"] = h.experts_used;
@@ -234,8 +236,11 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
     out["needs"] = NeedJson(*need);
     if (memory.model_context() > 0)
       out["needs"].as_object()["model_context"] = memory.model_context();
-    for (const v1::KvCache& cache : memory.caches())
-      out["needs"].as_object()["cache_bytes_per_token_" + cache.type()] = cache.bytes_per_token();
+    // Of all layers; those with a window stop at that.
+    for (const v1::KvCache& cache : memory.caches()) {
+      json::value& bytes = out["needs"].as_object()["cache_bytes_per_token_" + cache.type()];
+      bytes = cache.bytes_per_token() + (bytes.is_null() ? 0 : bytes.as_uint64());
+    }
   }
   if (manifest.target().changes_size() > 0)
     out["changes"] =

@@ -53,11 +53,14 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
 Rows NeedRows(const v1::Manifest& manifest) {
   const v1::Memory memory = pipeline::MemoryOf(manifest);
   Rows rows;
+  std::vector<std::string_view> shown;  // layers that keep other tokens have a cache of their own
   for (const v1::KvCache& cache : memory.caches()) {
+    if (std::ranges::find(shown, cache.type()) != shown.end()) continue;
+    shown.push_back(cache.type());
     const auto need = pipeline::NeedOf(memory, 0, cache.type());
-    const std::string label = rows.empty() ? "needs" : "with " + Printable(cache.type());
-    if (need.ok() && std::ranges::find(rows, label, &Rows::value_type::first) == rows.end())
-      rows.emplace_back(label, Printable(pipeline::DescribeNeed(*need)));
+    if (need.ok())
+      rows.emplace_back(rows.empty() ? "needs" : "with " + Printable(cache.type()),
+                        Printable(pipeline::DescribeNeed(*need)));
   }
   if (memory.model_context() > 0)
     rows.emplace_back("context", fmt::format("at most {} tokens", memory.model_context()));

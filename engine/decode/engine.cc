@@ -148,12 +148,11 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
 }
 
 void GgufEngine::CountCaches(std::span<Continuation* const> continuations) {
-  int64_t tokens = 0;
+  int64_t bytes = 0;
   for (Continuation* continuation : continuations)
     if (const auto& cache = static_cast<GgufContinuation*>(continuation)->cache)
-      tokens += cache->length();
-  cache_bytes_ = static_cast<uint64_t>(
-      tokens * pipeline::CacheBytesPerToken(model_.description.hyper, model_.kv_type));
+      bytes += pipeline::CacheBytes(model_.description.hyper, model_.kv_type, cache->length());
+  cache_bytes_ = static_cast<uint64_t>(bytes);
 }
 
 // Parts of a prompt are cut as a whole prompt's run would cut them, and share no pass with others:

@@ -24,6 +24,9 @@ void Activate(pipeline::Activation activation, std::span<float> values, const fl
 // values[i] *= factor, where that is not 1.
 void Scale(float factor, std::span<float> values);
 
+// values[i] = cap * tanh(values[i] / cap).
+void Cap(float cap, std::span<float> values);
+
 // to[i] += factor * values[i].
 void AddScaled(float factor, std::span<const float> values, float* to);
 

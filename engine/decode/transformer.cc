@@ -4,6 +4,7 @@
 
 #include "engine/decode/grain.h"
 #include "engine/decode/steps.h"
+#include "pipeline/model/rope.h"
 
 namespace quantfleet::engine {
 namespace {
@@ -17,18 +18,25 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
     const VectorOps& ops, const MatrixOps* matrix_ops) {
   if (weights.family == nullptr) return Internal("weights of no family");
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
-  return std::unique_ptr<Transformer>(
-      new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
+  std::optional<Rope> sliding_rope;
+  if (hyper.sliding_rope_theta != 0) {
+    QF_ASSIGN_OR_RETURN(sliding_rope, Rope::Create(pipeline::AsSlidingLayersTurn(hyper), context,
+                                                   weights.interleaved_rope));
+  }
+  return std::unique_ptr<Transformer>(new Transformer(hyper, std::move(weights), std::move(rope),
+                                                      std::move(sliding_rope), context, pool, ops,
+                                                      matrix_ops));
 }
 
 // The buffers are those that pipeline/model/running_memory.cc counts.
 Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope,
-                         int64_t context, ThreadPool& pool, const VectorOps& ops,
-                         const MatrixOps* matrix_ops)
+                         std::optional<Rope> sliding_rope, int64_t context, ThreadPool& pool,
+                         const VectorOps& ops, const MatrixOps* matrix_ops)
     : family_(*weights.family),
       hyper_(hyper),
       weights_(std::move(weights)),
       rope_(std::move(rope)),
+      sliding_rope_(std::move(sliding_rope)),
       context_(context),
       pool_(pool),
       ops_(ops),
@@ -50,6 +58,7 @@ Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights
     for (std::vector<float>* b : {&gate_, &up_}) rows(*b, hyper.intermediate);
   }
   rows(angles_, hyper.rope_dims);
+  if (sliding_rope_) rows(sliding_angles_, hyper.rope_dims);
   scratch_floats_ = ScratchFloats(hyper.head_dim);
   scratch_.resize(static_cast<size_t>(pool.threads() * scratch_floats_));
   const int64_t places = batch * std::max<int64_t>(1, hyper.experts_used);
@@ -141,9 +150,10 @@ absl::Status Transformer::RunHidden(
   return absl::OkStatus();
 }
 
-void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens) {
+void Transformer::RunBatch(KvCache& cache, std::span<const int32_t> tokens) {
   apart_ = false;
   const auto batch = static_cast<int64_t>(tokens.size());
+  cache.MakeRoom(batch);
   for (int64_t row = 0; row < batch; ++row)
     SetRow(row, cache, cache.length() + row, tokens[static_cast<size_t>(row)]);
   RunLayers(batch);
@@ -157,6 +167,7 @@ absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vect
     QF_RETURN_IF_ERROR(Check(*next.cache, std::span(&next.token, 1)));
   logits.resize(static_cast<size_t>(count * hyper_.vocab));
   apart_ = true;
+  for (const Next& next : sequences) next.cache->MakeRoom(1);
   for (int64_t row = 0; row < count; ++row)
     SetRow(row, *sequences[row].cache, sequences[row].cache->length(), sequences[row].token);
   RunLayers(count);
@@ -171,6 +182,7 @@ void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, in
   embedding.decode(embedding.row(token), hyper_.hidden, x);
   Scale(EmbeddingScale(family_, hyper_), {x, static_cast<size_t>(hyper_.hidden)});
   rope_.Angles(position, angles_.data() + row * rope_.dims());
+  if (sliding_rope_) sliding_rope_->Angles(position, sliding_angles_.data() + row * rope_.dims());
   places_[row] = {&cache, position};
 }
 
@@ -184,11 +196,14 @@ void Transformer::Head(const float* x, int64_t batch, float* logits) {
   Multiply({{&weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
            normed_.data(), batch);
   Scale(1 / hyper_.logit_divisor, {logits, static_cast<size_t>(batch * hyper_.vocab)});
+  if (hyper_.logit_cap == 0) return;
+  pool_.ParallelFor(batch * hyper_.vocab, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
+    Cap(hyper_.logit_cap, {logits + begin, logits + end});
+  });
 }
 
 void Transformer::RunLayer(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
-  const std::span<float> added(added_.data(), static_cast<size_t>(batch * hyper_.hidden));
   const auto product = [&](Role weight, std::vector<float>& y) {
     const std::optional<Role> bias = Info(weight).bias;
     return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
@@ -200,14 +215,14 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   StoreKeysAndValues(layer, batch);
   Attend(layer, batch);
   Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
-  AddScaled(hyper_.residual_scale, added, x_.data());
+  Join(w, Role::kAttnPostNorm, batch);
 
   // Parts that run side by side read the same norm.
   if (family_.residual == pipeline::Residual::kSequential)
     Normalize(w, Role::kFfnNorm, x_.data(), normed_.data(), batch);
   if (family_.experts) {
     RunExperts(layer, batch);
-    return AddScaled(hyper_.residual_scale, added, x_.data());
+    return Join(w, Role::kFfnPostNorm, batch);
   }
   const bool gated = w.matrix(Role::kFfnGate).rows > 0;
   if (gated) {
@@ -222,7 +237,13 @@ void Transformer::RunLayer(int layer, int64_t batch) {
              gated ? up_.data() + begin : nullptr);
   });
   Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
-  AddScaled(hyper_.residual_scale, added, x_.data());
+  Join(w, Role::kFfnPostNorm, batch);
+}
+
+void Transformer::Join(const LayerWeights& w, Role role, int64_t batch) {
+  if (!w.vector(role).empty()) Normalize(w, role, added_.data(), added_.data(), batch);
+  AddScaled(hyper_.residual_scale, {added_.data(), static_cast<size_t>(batch * hyper_.hidden)},
+            x_.data());
 }
 
 void Transformer::Normalize(const LayerWeights& w, Role role, const float* x, float* out,

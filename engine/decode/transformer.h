@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "engine/kernels/matrix_ops.h"
 #include "engine/kernels/thread_pool.h"
 #include "engine/kernels/vector_ops.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::engine {
 
@@ -35,7 +37,7 @@ class Transformer {
                                                              const MatrixOps* matrix_ops = nullptr);
 
   // Tokens that share one pass over the weights: longer sequences are cut.
-  static constexpr int64_t kBatch = 128;
+  static constexpr int64_t kBatch = pipeline::kBatchTokens;
 
   int64_t context() const { return context_; }
 
@@ -79,7 +81,7 @@ class Transformer {
 
   // The same of all experts' matrices, one upon the other; y has a row per place.
   struct ExpertProduct {
-    const Matrix* w;
+    const Matrix *w, *bias;  // the bias has a row per expert, or none
     float* y;
   };
 
@@ -94,9 +96,11 @@ class Transformer {
     std::vector<float> gate, up, down;
   };
 
-  // Positions of a row's sequence that are attended to at once.
+  // Positions of a row's sequence that are attended to at once; `first`: those of the row's next
+  // parts follow.
   struct Part {
     int64_t row, begin, end;
+    bool first;
   };
 
   // Where a row of the batch stands.
@@ -105,16 +109,20 @@ class Transformer {
     int64_t position;
   };
 
-  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
-              ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops);
+  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope,
+              std::optional<Rope> sliding_rope, int64_t context, ThreadPool& pool,
+              const VectorOps& ops, const MatrixOps* matrix_ops);
 
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
-  void RunBatch(const KvCache& cache, std::span<const int32_t> tokens);
+  void RunBatch(KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
   void RunLayers(int64_t batch);
   void RunLayer(int layer, int64_t batch);
   void StoreKeysAndValues(int layer, int64_t batch);
   HeadCache Cache(int64_t row, int layer, int64_t kv_head) const;
+  // Adds what a part of the layer has come to, behind the norm that `role` names where the family
+  // has that.
+  void Join(const LayerWeights& w, pipeline::Role role, int64_t batch);
   void Attend(int layer, int64_t batch);
   void AttendBlocks(int layer, int64_t batch);
   void AttendParts(int layer);
@@ -144,6 +152,7 @@ class Transformer {
   const pipeline::Hyperparameters hyper_;
   const Weights weights_;
   const Rope rope_;
+  const std::optional<Rope> sliding_rope_;  // of layers with a window, where it is another one
   const int64_t context_;
   ThreadPool& pool_;
   const VectorOps& ops_;
@@ -153,7 +162,8 @@ class Transformer {
   bool apart_ = false;  // the batch's rows are of unlike sequences
   // One row per token of the batch.
   std::vector<Place> places_;
-  std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, added_, angles_;
+  std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, added_, angles_,
+      sliding_angles_;
   // The batch as integers, where the weights ask for it.
   std::vector<int8_t> codes_;
   std::vector<float> code_scales_, code_sums_, code_half_sums_;

@@ -2,6 +2,7 @@
 // attended to, in blocks or in parts.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/decode/grain.h"
 #include "engine/decode/steps.h"
@@ -31,8 +32,9 @@ int64_t RangeLength(int64_t reach, int64_t kv_heads) {
 
 HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
   const KvCache& cache = *places_[row].cache;
-  return {cache.Keys(layer, kv_head), cache.Values(layer, kv_head), cache.row_bytes(),
-          hyper_.head_dim};
+  return {cache.Keys(layer, kv_head), cache.Values(layer, kv_head),
+          cache.row_bytes(),          hyper_.head_dim,
+          WindowOf(hyper_, layer),    hyper_.score_cap};
 }
 
 void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
@@ -43,25 +45,29 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
                           ? 1.f
                           : hyper_.attention_scale * std::sqrt(static_cast<float>(dim));
   const bool turns = TurnsLayer(family_, layer);
+  const bool other_base = sliding_rope_ && WindowOf(hyper_, layer) > 0;
+  const Rope& rope = other_base ? *sliding_rope_ : rope_;
+  const float* all_angles = other_base ? sliding_angles_.data() : angles_.data();
   const bool q_norm = !w.vector(Role::kAttnQNorm).empty(),
              k_norm = !w.vector(Role::kAttnKNorm).empty();
   pool_.ParallelFor(
       batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           const auto [cache, position] = places_[t];
-          const float* angles = angles_.data() + t * rope_.dims();
+          const int64_t row = position - cache->First(layer);
+          const float* angles = all_angles + t * rope.dims();
           float* queries = q_.data() + t * hyper_.heads * dim;
           float* keys = k_.data() + t * kv_heads * dim;
           const float* values = v_.data() + t * kv_heads * dim;
           if (q_norm) Normalize(w, Role::kAttnQNorm, queries, queries, hyper_.heads);
           if (k_norm) Normalize(w, Role::kAttnKNorm, keys, keys, kv_heads);
-          if (turns) rope_.Turn(angles, hyper_.heads, dim, queries);
-          if (turns) rope_.Turn(angles, kv_heads, dim, keys);
+          if (turns) rope.Turn(angles, hyper_.heads, dim, queries);
+          if (turns) rope.Turn(angles, kv_heads, dim, keys);
           Scale(scale, {queries, static_cast<size_t>(hyper_.heads * dim)});
           const auto store = attention_ops_.find(cache->type())->store;
           for (int64_t h = 0; h < kv_heads; ++h) {
-            store(keys + h * dim, dim, cache->Keys(layer, h) + position * cache->row_bytes());
-            store(values + h * dim, dim, cache->Values(layer, h) + position * cache->row_bytes());
+            store(keys + h * dim, dim, cache->Keys(layer, h) + row * cache->row_bytes());
+            store(values + h * dim, dim, cache->Values(layer, h) + row * cache->row_bytes());
           }
         }
       });
@@ -74,9 +80,11 @@ void Transformer::Attend(int layer, int64_t batch) {
     parts_.clear();
     const auto taken = [&] { return static_cast<int64_t>(parts_.size()) * floats; };
     for (; row < batch && taken() < kPartials; ++row) {
-      const int64_t reach = places_[row].position + 1, length = RangeLength(reach, hyper_.kv_heads);
-      for (int64_t begin = 0; begin < reach; begin += length)
-        parts_.push_back({row, begin, std::min(reach, begin + length)});
+      const int64_t reach = places_[row].position + 1, window = WindowOf(hyper_, layer);
+      const int64_t first = window > 0 ? std::max<int64_t>(0, reach - window) : 0;
+      const int64_t length = RangeLength(reach - first, hyper_.kv_heads);
+      for (int64_t begin = first; begin < reach; begin += length)
+        parts_.push_back({row, begin, std::min(reach, begin + length), begin == first});
     }
     if (static_cast<int64_t>(partials_.size()) < taken())
       partials_.resize(static_cast<size_t>(taken()));
@@ -86,26 +94,32 @@ void Transformer::Attend(int layer, int64_t batch) {
 
 // Rows of one sequence, so many of them at a time.
 void Transformer::AttendBlocks(int layer, int64_t batch) {
+  const std::vector<float>& sinks = weights_.layers[layer].vector(Role::kAttnSinks);
   const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim,
                 group = hyper_.heads / hyper_.kv_heads;
+  const KvCache& cache = *places_[0].cache;
+  const int64_t window = WindowOf(hyper_, layer), first = cache.First(layer);
   const int64_t blocks = (batch + kMaxTogether - 1) / kMaxTogether,
-                reach = places_[batch - 1].position + 1;
-  const auto block = attention_ops_.find(places_[0].cache->type())->block;
+                whole = places_[batch - 1].position + 1,
+                reach = window > 0 ? std::min(whole, window + kMaxTogether) : whole;
+  const auto block = attention_ops_.find(cache.type())->block;
   pool_.ParallelForByThread(
       blocks * hyper_.heads, Grain(2 * kMaxTogether * reach * dim),
       [&](int thread, int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t row = i / hyper_.heads * kMaxTogether, head = i % hyper_.heads,
                         at = row * width + head * dim;
-          block(Cache(row, layer, head / group), q_.data() + at,
-                std::min(kMaxTogether, batch - row), width, places_[row].position + 1,
-                Scratch(thread), attended_.data() + at);
+          HeadCache of_head = Cache(row, layer, head / group);
+          if (!sinks.empty()) of_head.sink = sinks[static_cast<size_t>(head)];
+          block(of_head, q_.data() + at, std::min(kMaxTogether, batch - row), width,
+                places_[row].position + 1 - first, Scratch(thread), attended_.data() + at);
         }
       });
 }
 
 // Each head of keys and values is read once for all the queries that share it.
 void Transformer::AttendParts(int layer) {
+  const std::vector<float>& sinks = weights_.layers[layer].vector(Role::kAttnSinks);
   const int64_t dim = hyper_.head_dim, heads = hyper_.heads, kv_heads = hyper_.kv_heads,
                 group = heads / kv_heads;
   const int64_t floats = PartialFloats(dim), count = static_cast<int64_t>(parts_.size());
@@ -119,20 +133,25 @@ void Transformer::AttendParts(int layer) {
       [&](int thread, int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
-          const auto& [row, first, last] = parts_[p];
-          attention_ops_.find(places_[row].cache->type())
-              ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group,
-                      first, last, partials(p, head), Scratch(thread));
+          const Part& part = parts_[p];
+          const KvCache& cache = *places_[part.row].cache;
+          const int64_t first = cache.First(layer);
+          attention_ops_.find(cache.type())
+              ->range(Cache(part.row, layer, kv_head), q_.data() + (part.row * heads + head) * dim,
+                      group, part.begin - first, part.end - first, partials(p, head),
+                      Scratch(thread));
         }
       });
   pool_.ParallelFor(count * heads, Grain(2 * dim), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t p = i / heads, head = i % heads;
-      if (parts_[p].begin > 0) continue;  // done with the row's first
+      if (!parts_[p].first) continue;  // done with it
       int64_t ranges = 1;
-      while (p + ranges < count && parts_[p + ranges].begin > 0) ++ranges;
+      while (p + ranges < count && !parts_[p + ranges].first) ++ranges;
       MergePartials(partials(p, head), heads * floats, ranges, dim,
-                    attended_.data() + (parts_[p].row * heads + head) * dim);
+                    attended_.data() + (parts_[p].row * heads + head) * dim,
+                    sinks.empty() ? -std::numeric_limits<float>::infinity()
+                                  : sinks[static_cast<size_t>(head)]);
     }
   });
 }

@@ -26,6 +26,8 @@ void StoreRow(const float* x, int64_t dim, std::byte* row) {
   codec.encode(last.data(), 1, block, nullptr, row + pipeline::RowBytes(kType, whole));
 }
 
+double Capped(double score, double cap) { return cap == 0 ? score : cap * std::tanh(score / cap); }
+
 template <DType kType>
 void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin, int64_t end,
            float* partials, float* scratch) {
@@ -43,7 +45,7 @@ void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t 
       decode(cache.keys + p * cache.row_bytes, stored, scratch);
       double dot = 0;
       for (int64_t d = 0; d < dim; ++d) dot += double{queries[d]} * scratch[d];
-      const auto score = static_cast<float>(dot * scale);
+      const auto score = static_cast<float>(Capped(dot * scale, cache.cap * kLog2E));
       const float higher =
           score > most ? score : most;  // of NaN nothing is greater; its weight is NaN
       const float before = std::exp2(most - higher), weight = std::exp2(score - higher);
@@ -60,8 +62,9 @@ void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t s
            int64_t reach, float* scratch, float* out) {
   float* partial = scratch + Padded(cache.dim);
   for (int64_t i = 0; i < rows; ++i) {
-    Range<kType>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
-    MergePartials(partial, 0, 1, cache.dim, out + i * stride);
+    Range<kType>(cache, queries + i * stride, 1, WindowBegin(cache, reach + i), reach + i, partial,
+                 scratch);
+    MergePartials(partial, 0, 1, cache.dim, out + i * stride, cache.sink);
   }
 }
 
@@ -91,8 +94,10 @@ int64_t ScratchFloats(int64_t dim) {
   return std::max(block, alone + PartialFloats(dim));
 }
 
-void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out) {
-  float most = kLowest, total = 0;
+void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out,
+                   float sink) {
+  sink *= static_cast<float>(kLog2E);
+  float most = std::max(kLowest, sink), total = 0;
   for (int64_t r = 0; r < ranges; ++r) most = std::max(most, partials[r * stride + kMax]);
   std::fill_n(out, dim, 0.f);
   for (int64_t r = 0; r < ranges; ++r, partials += stride) {
@@ -100,6 +105,7 @@ void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_
     total += weight * partials[kTotal];
     for (int64_t d = 0; d < dim; ++d) out[d] += weight * partials[kPartialHead + d];
   }
+  total += std::exp2(sink - most);
   for (int64_t d = 0; d < dim; ++d) out[d] /= total;
 }
 

@@ -1,7 +1,7 @@
 // Attention over a KV cache as it lies in memory: softmax(query . keys / sqrt(dim)) values, over
 // the positions up to a query's own. Keys and values are read as they are stored (F32, F16 or Q8_0)
-// and never decoded as a whole. Phi-3's sliding window is not applied: neither does llama.cpp,
-// whose results ours have to match.
+// and never decoded as a whole. A head may have a window and a cap on its scores. Phi-3's sliding
+// window is none: llama.cpp, whose results ours have to match, does not apply it either.
 //
 // One set of kernels per instruction set, all of one text over the width of a register
 // (attention_kernels-inl.h), and a scalar twin that says what they mean. Sets differ from each
@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,11 @@ struct HeadCache {
   const std::byte* values;
   int64_t row_bytes;
   int64_t dim;
+  int64_t window = 0;  // positions that a query of a block sees, its own among them; 0: all
+  float cap = 0;       // scores s become cap * tanh(s / cap); 0: they stay as they are
+  // One more score of each query (not divided by the root of dim), whose value is nothing: what a
+  // block's result loses to it. Ranges know nothing of it.
+  float sink = -std::numeric_limits<float>::infinity();
 };
 
 inline constexpr int64_t kMaxTogether = 64;  // queries of a block
@@ -45,7 +51,7 @@ struct AttentionKernels {
                 int64_t end, float* partials, float* scratch);
   // Queries that follow each other in a sequence, at most kMaxTogether, `stride` floats apart as
   // their results, of which the first reaches `reach` positions and each other one more. What
-  // stands behind its own reach does not change a row, not even NaN.
+  // stands behind its own reach, or before its window, does not change a row, not even NaN.
   void (*block)(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
                 int64_t reach, float* scratch, float* out);
 };
@@ -56,8 +62,9 @@ struct AttentionOps {
 };
 
 // The partial results of one query over `ranges` ranges, in their order and `stride` floats apart,
-// become its result: dim floats.
-void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out);
+// become its result: dim floats. `sink` as HeadCache has it.
+void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out,
+                   float sink = -std::numeric_limits<float>::infinity());
 
 // The best set that this machine runs.
 const AttentionOps& ChosenAttentionOps();

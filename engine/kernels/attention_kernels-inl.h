@@ -234,6 +234,32 @@ QF_INLINE typename V::Reg Exp2(typename V::Reg x) {
   return V::Mul(y, V::PowerOfTwo(whole));
 }
 
+// cap * tanh(x / cap), times the binary logarithm of e, of x / cap. Of tanh's argument's sign one
+// exponential serves both, which is never above 1.
+template <class V>
+QF_INLINE typename V::Reg Capped(typename V::Reg x, typename V::Reg cap) {
+  const typename V::Reg negative = V::Sub(V::Set(0), x), size = V::Max(x, negative);
+  const typename V::Reg e = Exp2<V>(V::Mul(size, V::Set(static_cast<float>(-2 * kLog2E))));
+  const typename V::Reg tanh = V::Div(V::Sub(V::Set(1), e), V::Add(V::Set(1), e));
+  return V::Mul(cap, V::WhereLess(x, V::Set(0), V::Sub(V::Set(0), tanh), tanh));
+}
+
+// What queries are multiplied by, for scores that are powers of two's exponents, or shares of the
+// cap.
+QF_TARGET inline float QueryScale(const HeadCache& cache) {
+  const double root = std::sqrt(static_cast<double>(cache.dim));
+  return static_cast<float>(cache.cap == 0 ? kLog2E / root : 1 / (root * cache.cap));
+}
+
+// Of a tile's scores where the head has a cap: `rows` of them, `stride` apart, of `count` each.
+template <class V>
+QF_TARGET void CapScores(float cap, int64_t rows, int64_t stride, int64_t count, float* scores) {
+  const typename V::Reg most = V::Set(static_cast<float>(cap * kLog2E));
+  for (int64_t row = 0; row < rows; ++row, scores += stride)
+    for (int64_t i = 0; i < count; i += V::kLanes)
+      V::Store(Capped<V>(V::Load(scores + i), most), scores + i);
+}
+
 // A tile's scores become weights against the greatest one so far, and the sums so far are brought
 // to it.
 template <class V>
@@ -262,7 +288,7 @@ template <class V, class Rows>
 QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin,
                      int64_t end, float* partials, float* scratch) {
   const int64_t dim = cache.dim, padded = Padded(dim), partial = kPartialHead + padded;
-  const auto scale = static_cast<float>(kLog2E / std::sqrt(static_cast<double>(dim)));
+  const float scale = QueryScale(cache);
   float *q = scratch, *scores = scratch + kHeads * padded;
   for (int64_t first = 0; first < count;
        first += kHeads, queries += kHeads * dim, partials += kHeads * partial) {
@@ -287,6 +313,7 @@ QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count
       if (h < heads)
         Scores<V, Rows, 8, 1>(keys, cache.row_bytes, rows, dim, q + h * padded, padded,
                               scores + h * kTile);
+      if (cache.cap != 0) CapScores<V>(cache.cap, heads, kTile, rows, scores);
       for (h = 0; h < heads; ++h)
         SoftmaxTile<V>(scores + h * kTile, rows, padded, partials + h * partial);
       V::Fetch(values + kTile * cache.row_bytes, 1024);
@@ -399,12 +426,12 @@ struct BlockRoom {
   }
 };
 
-// The scores of a tile become weights; what a query does not reach weighs nothing. `beyond`: how
-// far the tile's first position lies behind the last one that the first query reaches, 0 at that
-// next to it.
+// The scores of a tile become weights; what a query does not reach or what is not in its window
+// weighs nothing. `beyond`: how far the tile's first position lies behind the last one that the
+// first query reaches, 0 at that next to it; `within`: how far behind the first of its window.
 template <class V>
-QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyond, int64_t count) {
-  const bool masked = beyond + count > 0;
+QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyond, int64_t within,
+                             int64_t count, bool masked) {
   for (int64_t i = 0; i < lanes; i += V::kLanes) {
     const typename V::Reg ahead = V::Load(room.ahead + i), before = V::Load(room.most + i);
     typename V::Reg most = before;
@@ -414,6 +441,8 @@ QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyon
       if (masked) {
         score =
             V::WhereLess(V::Set(static_cast<float>(beyond + p)), ahead, score, V::Set(-INFINITY));
+        score =
+            V::WhereLess(V::Set(static_cast<float>(within + p)), ahead, V::Set(-INFINITY), score);
         V::Store(score, scores);
       }
       most = V::Max(score, most);
@@ -443,8 +472,9 @@ QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t ro
                         int64_t reach, float* scratch, float* out) {
   float* partial = scratch + kHeads * (Padded(cache.dim) + kTile);
   for (int64_t i = 0; i < rows; ++i) {
-    Range<V, Rows>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
-    MergePartials(partial, 0, 1, cache.dim, out + i * stride);
+    Range<V, Rows>(cache, queries + i * stride, 1, WindowBegin(cache, reach + i), reach + i,
+                   partial, scratch);
+    MergePartials(partial, 0, 1, cache.dim, out + i * stride, cache.sink);
   }
 }
 
@@ -453,7 +483,9 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
                      int64_t reach, float* scratch, float* out) {
   const int64_t dim = cache.dim, padded = Padded(dim), widest = reach + rows - 1;
   const int64_t lanes = (rows + V::kLanes - 1) / V::kLanes * V::kLanes;
-  const auto scale = static_cast<float>(kLog2E / std::sqrt(static_cast<double>(dim)));
+  const float scale = QueryScale(cache);
+  // The first positions that the first and the last query see.
+  const int64_t begin = WindowBegin(cache, reach), last_begin = WindowBegin(cache, widest);
   const BlockRoom room(scratch, dim);
   for (int64_t d = 0; d < dim; ++d) {
     float* turned = room.queries + d * kMaxTogether;
@@ -465,12 +497,15 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
     room.ahead[i] = static_cast<float>(std::min(i, rows - 1));
   }
   std::fill_n(room.sums, dim * kMaxTogether, 0.f);
-  for (int64_t at = 0; at < widest; at += kBlockTile) {
+  for (int64_t at = begin; at < widest; at += kBlockTile) {
     const int64_t count = std::min(kBlockTile, widest - at);
-    const bool masked = at + count > reach;
+    const bool masked = at + count > reach || at < last_begin;
     DecodeTile<V, Rows>(cache.keys + at * cache.row_bytes, cache.row_bytes, count, dim, room.tile);
     Turned<V>(lanes, room.tile, padded, 1, count, dim, room.queries, nullptr, room.scores);
-    SoftmaxTurned<V>(room, lanes, at - reach, count);
+    if (cache.cap != 0) CapScores<V>(cache.cap, count, kMaxTogether, lanes, room.scores);
+    // Without a window all positions are far within it.
+    const int64_t within = cache.window > 0 ? at - (reach - cache.window) : kMaxTogether;
+    SoftmaxTurned<V>(room, lanes, at - reach, within, count, masked);
     DecodeTile<V, Rows>(cache.values + at * cache.row_bytes, cache.row_bytes, count, dim,
                         room.tile);
     // A weight of zero would not keep what is no number away from the rows that do not reach it.
@@ -478,8 +513,9 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
       return OneByOne<V, Rows>(cache, queries, rows, stride, reach, scratch, out);
     Turned<V>(lanes, room.tile, 1, padded, dim, count, room.scores, room.keep, room.sums);
   }
+  const float sink = cache.sink * static_cast<float>(kLog2E);
   for (int64_t i = 0; i < rows; ++i) {
-    const float whole = 1.f / room.total[i];
+    const float whole = 1.f / (room.total[i] + std::exp2(sink - room.most[i]));
     for (int64_t d = 0; d < dim; ++d) out[i * stride + d] = room.sums[d * kMaxTogether + i] * whole;
   }
 }

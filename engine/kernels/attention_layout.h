@@ -5,6 +5,8 @@
 #include <cfloat>
 #include <cstdint>
 
+#include "engine/kernels/attention.h"
+
 namespace quantfleet::engine {
 
 inline constexpr int64_t kStep = 32;  // elements that kernels take at once: a block of Q8_0
@@ -17,6 +19,11 @@ inline constexpr float kLowest =
 inline constexpr double kLog2E = 1.44269504088896340736;  // kernels take powers of two
 
 inline int64_t Padded(int64_t dim) { return (dim + kStep - 1) / kStep * kStep; }
+
+// The first position that a query sees which reaches so many of them.
+inline int64_t WindowBegin(const HeadCache& cache, int64_t reach) {
+  return cache.window > 0 && cache.window < reach ? reach - cache.window : 0;
+}
 
 // A partial result: two numbers, then the values' sum from kPartialHead on.
 inline constexpr int64_t kMax = 0, kTotal = 1, kPartialHead = kStep;

@@ -65,6 +65,7 @@ struct Avx512 : X86 {
   }
   QF_INLINE Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   QF_INLINE Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
+  QF_INLINE Reg Div(Reg a, Reg b) { return _mm512_div_ps(a, b); }
   QF_INLINE Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   QF_INLINE Reg Fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
   QF_INLINE Reg Fnma(Reg a, Reg b, Reg c) { return _mm512_fnmadd_ps(a, b, c); }

@@ -67,6 +67,7 @@ struct Neon {
   QF_INLINE void FetchAhead(const std::byte*) {}
   QF_INLINE Reg Add(Reg a, Reg b) { return vaddq_f32(a, b); }
   QF_INLINE Reg Sub(Reg a, Reg b) { return vsubq_f32(a, b); }
+  QF_INLINE Reg Div(Reg a, Reg b) { return vdivq_f32(a, b); }
   QF_INLINE Reg Mul(Reg a, Reg b) { return vmulq_f32(a, b); }
   QF_INLINE Reg Fma(Reg a, Reg b, Reg c) { return vfmaq_f32(c, a, b); }
   QF_INLINE Reg Max(Reg a, Reg b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }

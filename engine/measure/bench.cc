@@ -54,13 +54,11 @@ absl::StatusOr<RatesAt> Measure(Transformer& transformer, KvCache& cache,
       transformer.Run(cache, ids.first(static_cast<size_t>(depth)), Want::kNothing, logits));
   std::vector<double> prompt_rates, rates;
   for (int round = 0; round < options.rounds; ++round) {
-    cache.Reset();
-    cache.Grow(depth);
+    cache.Rewind(depth);
     const auto before_prompt = Clock::now();
     QF_RETURN_IF_ERROR(transformer.Run(cache, prompt, Want::kLast, logits));
     prompt_rates.push_back(static_cast<double>(options.prompt_tokens) / Seconds(before_prompt));
-    cache.Reset();
-    cache.Grow(depth);
+    cache.Rewind(depth);
     const auto before = Clock::now();
     for (int64_t i = 0; i < options.tokens; ++i)
       QF_RETURN_IF_ERROR(
@@ -95,7 +93,7 @@ absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& opti
     result.rates.push_back(rates);
   }
   result.cache_bytes =
-      transformer.context() * pipeline::CacheBytesPerToken(model.description.hyper, model.kv_type);
+      pipeline::CacheBytes(model.description.hyper, model.kv_type, transformer.context());
   const pipeline::EngineBuffers buffers = pipeline::BuffersOf(model.description.hyper);
   result.buffer_bytes = static_cast<int64_t>(
       buffers.fixed + buffers.per_token * static_cast<uint64_t>(transformer.context()));

@@ -47,6 +47,28 @@ const FusedTensor* FindFused(const Family& family, Role role) {
   return it == family.fused.end() ? nullptr : &*it;
 }
 
+int64_t QueryScalar(const Family& family, const Hyperparameters& hyper) {
+  const bool wide = family.wide_scores_layers > 0 && hyper.layers == family.wide_scores_layers;
+  return wide && hyper.heads > 0 ? hyper.hidden / hyper.heads : hyper.head_dim;
+}
+
+float AttentionScaleOf(const Family& family, const Hyperparameters& hyper) {
+  const int64_t scalar = QueryScalar(family, hyper);
+  return scalar == hyper.head_dim || scalar < 1 ? 0 : 1 / std::sqrt(static_cast<float>(scalar));
+}
+
+std::optional<int64_t> PeriodOf(const std::vector<bool>& layers, int64_t wanted) {
+  const auto follows = [&](int64_t period) {
+    if (period < 1) return false;
+    for (size_t i = 0; i < layers.size(); ++i)
+      if (layers[i] != ((static_cast<int64_t>(i) + 1) % period == 0)) return false;
+    return true;
+  };
+  if (follows(wanted)) return wanted;
+  const auto first = std::ranges::find(layers, true) - layers.begin() + 1;
+  return follows(first) ? std::optional<int64_t>(first) : std::nullopt;
+}
+
 bool TurnsLayer(const Family& family, int64_t layer) {
   return family.unturned_every == 0 || (layer + 1) % family.unturned_every != 0;
 }

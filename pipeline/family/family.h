@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/model/description.h"
 
@@ -44,8 +45,11 @@ struct FamilyTensor {
 // The rows of several pieces one after the other, in one tensor.
 struct FusedTensor {
   std::span<const Role> roles;
-  Spelled name;
+  Spelled name;             // empty: that dialect does not fuse them
+  bool alternates = false;  // the pieces' rows (of vectors: elements) take turns instead
 };
+inline constexpr Role kGateUpExpert[] = {Role::kFfnGateExpert, Role::kFfnUpExpert};
+inline constexpr Role kGateUpExpertBias[] = {Role::kFfnGateExpertBias, Role::kFfnUpExpertBias};
 inline constexpr Role kQkv[] = {Role::kAttnQ, Role::kAttnK, Role::kAttnV};
 inline constexpr Role kQkvBias[] = {Role::kAttnQBias, Role::kAttnKBias, Role::kAttnVBias};
 inline constexpr Role kGateUp[] = {Role::kFfnGate, Role::kFfnUp};
@@ -59,7 +63,9 @@ enum class Norm {
 
 // Of the gate where the family has one, otherwise of what the feed-forward part widens to.
 enum class Activation {
-  kSilu,      // x * sigmoid(x)
+  kSilu,  // x * sigmoid(x)
+  // x * sigmoid(1.702 x), x no more than 7, and what it gates between -7 and 7, plus 1
+  kClampedSwiglu,
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
 };
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
@@ -97,7 +103,8 @@ enum class Residual {
 // A number of the model's own that its computation multiplies or divides by.
 struct FamilyScalar {
   float Hyperparameters::* value;
-  Spelled name;  // config.json's member, GGUF's key below the architecture; both have to be there
+  Spelled name;  // config.json's member, GGUF's key below the architecture
+  std::optional<float> where_absent = std::nullopt;  // or it has to be there
 };
 
 // What becomes of config.json's sliding_window.
@@ -116,6 +123,10 @@ struct HfClass {
   // images and sound. Those are left out.
   bool beside_adapters = false;
   bool headless = false;  // it generates no text: it is an embedding model's
+  // Of a model that does more than text: config.json has the text part's members under
+  // "text_config", tensors have a prefix, and those of the other parts are left out.
+  bool text_part = false;
+  std::string_view config_defaults = "{}";  // what a config.json means that does not say
 };
 
 // Members of config.json that not every class has.
@@ -126,7 +137,12 @@ enum class ConfigMember {
   kSlidingWindow,
   kNoBiases,  // that there are none
   kNoRopeLayers,
-  kPhimoe,              // biases on attention and the head, and the router's noise
+  kGptOss,            // the limit of its activation, and that there are biases
+  kPhimoe,            // biases on attention and the head, and the router's noise
+  kHiddenActivation,  // hidden_act under another name
+  kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
+  kWindowPattern,     // sliding_window_pattern and layer_types
+  kLocalRopeTheta,
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -161,8 +177,19 @@ struct Family {
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
+  bool yarn = false;            // YaRN, whose ramp between the two dimensions is not rounded
   // Every n-th layer has no rotary embedding, as no key of GGUF says; 0: all layers have it.
   int64_t unturned_every = 0;
+
+  // Of a family whose attention has windows: every so many layers one sees everything, unless a
+  // file says otherwise, and the window and the rotary base of the others where a file says
+  // neither. 0: no layer slides; no window, no base of their own.
+  int64_t full_every = 0;
+  int64_t default_window = 0;
+  float sliding_rope_theta = 0;
+  // Models of so many layers divide scores by the root of hidden / heads instead of head_dim's, as
+  // no key of GGUF says; 0: none does.
+  int64_t wide_scores_layers = 0;
 
   // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
   RowOrder gguf_rows = RowOrder::kHf;
@@ -173,6 +200,7 @@ struct Family {
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
+  bool mlx_slides = true;          // or its model ignores windows
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;
@@ -192,6 +220,15 @@ const FamilyTensor* FindTensor(const Family& family, Role role);
 bool IsOptional(const Family& family, Role role);
 // The fused tensor that may hold the role; null: none.
 const FusedTensor* FindFused(const Family& family, Role role);
+
+// What the family's models of these sizes divide scores by, squared.
+int64_t QueryScalar(const Family& family, const Hyperparameters& hyper);
+// What hyper.attention_scale has to say of that.
+float AttentionScaleOf(const Family& family, const Hyperparameters& hyper);
+
+// n where of these layers every n-th is true and no other, as `wanted` has it if it can be;
+// nullopt: they follow no such rule.
+std::optional<int64_t> PeriodOf(const std::vector<bool>& layers, int64_t wanted);
 
 // Whether rotary embedding turns the layer's q and k.
 bool TurnsLayer(const Family& family, int64_t layer);

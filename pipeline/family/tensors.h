@@ -24,6 +24,13 @@ inline constexpr FamilyTensor kAttnOutput{Role::kAttnOutput,
                                           {"self_attn.o_proj.weight", "attn_output.weight"}};
 inline constexpr FamilyTensor kFfnNorm{Role::kFfnNorm,
                                        {"post_attention_layernorm.weight", "ffn_norm.weight"}};
+// Of a family that also norms what a part adds: Hugging Face's names have moved.
+inline constexpr FamilyTensor kAttnPostNorm{
+    Role::kAttnPostNorm, {"post_attention_layernorm.weight", "post_attention_norm.weight"}};
+inline constexpr FamilyTensor kPreFfnNorm{Role::kFfnNorm,
+                                          {"pre_feedforward_layernorm.weight", "ffn_norm.weight"}};
+inline constexpr FamilyTensor kFfnPostNorm{
+    Role::kFfnPostNorm, {"post_feedforward_layernorm.weight", "post_ffw_norm.weight"}};
 inline constexpr FamilyTensor kGate{Role::kFfnGate, {"mlp.gate_proj.weight", "ffn_gate.weight"}};
 inline constexpr FamilyTensor kUp{Role::kFfnUp, {"mlp.up_proj.weight", "ffn_up.weight"}};
 inline constexpr FamilyTensor kDown{Role::kFfnDown, {"mlp.down_proj.weight", "ffn_down.weight"}};

@@ -14,6 +14,15 @@ float AttentionScale(const Hyperparameters& hyper) {
                                     : 1.f / std::sqrt(static_cast<float>(hyper.head_dim));
 }
 
+int64_t WindowOf(const Hyperparameters& hyper, int64_t layer) {
+  return hyper.full_every > 0 && (layer + 1) % hyper.full_every != 0 ? hyper.sliding_window : 0;
+}
+
+int64_t SlidingLayers(const Hyperparameters& hyper) {
+  if (hyper.full_every == 0 || hyper.sliding_window == 0) return 0;
+  return hyper.layers - hyper.layers / hyper.full_every;
+}
+
 const Piece* ModelDescription::Find(Role role, int layer) const {
   const auto it = std::ranges::find_if(
       pieces, [&](const Piece& p) { return p.role == role && p.layer == layer; });

@@ -43,14 +43,16 @@ struct Piece {
   int64_t first_row;  // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor
                       // counts columns
   RowOrder order = RowOrder::kHf;
-  float lacks = 0;  // what the tensor's values have to be increased by, to be those computed with
-  int expert = -1;  // -1: not of an expert
+  float lacks = 0;   // what the tensor's values have to be increased by, to be those computed with
+  int expert = -1;   // -1: not of an expert
+  int64_t step = 1;  // rows of the tensor from one of the piece to the next, which others have
 };
 
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLongRope, kLlama3 } kind = Kind::kNone;
-  float factor = 1;
-  float low_freq_factor = 1, high_freq_factor = 4;           // llama3
+  enum class Kind { kNone, kLinear, kLongRope, kLlama3, kYarn } kind = Kind::kNone;
+  float factor = 1;                                 // linear, llama3, yarn
+  float beta_fast = 32, beta_slow = 1;              // yarn: turns within the original context
+  float low_freq_factor = 1, high_freq_factor = 4;  // llama3
   std::vector<float> long_factors = {}, short_factors = {};  // longrope, rope_dims/2 each
   std::vector<float> freq_factors = {};        // llama3 as a GGUF source stores them (rope_freqs)
   std::optional<float> attention_factor = {};  // longrope
@@ -61,6 +63,11 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
+  // Of a model whose attention has windows: every n-th layer sees all positions, the others as many
+  // as sliding_window says. 0: no layer of it slides, whatever sliding_window says.
+  int64_t full_every = 0;
+  // By which sliding layers turn, without the scaling of the others; 0: they turn as the others do.
+  float sliding_rope_theta = 0;
   // Of families whose feed-forward parts are experts; otherwise 0. Each token goes through
   // experts_used of a layer's experts, which widen it to expert_width.
   int64_t experts = 0, experts_used = 0, expert_width = 0;
@@ -72,7 +79,14 @@ struct Hyperparameters {
   float attention_scale = 0;  // of queries times keys; 0: 1 / sqrt(head_dim)
   float residual_scale = 1;   // of what attention and the feed-forward part add
   float logit_divisor = 1;
+  // cap * tanh(x / cap) of each score and each logit; 0: they stay as they are.
+  float score_cap = 0, logit_cap = 0;
 };
+
+// Positions that the layer's attention sees, a token's own among them; 0: all in front of it.
+int64_t WindowOf(const Hyperparameters& hyper, int64_t layer);
+// How many layers see a window alone.
+int64_t SlidingLayers(const Hyperparameters& hyper);
 
 // What queries times keys are multiplied by.
 float AttentionScale(const Hyperparameters& hyper);

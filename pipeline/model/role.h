@@ -30,6 +30,7 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
+  kAttnPostNorm,  // of what attention adds
   kFfnNorm,
   kFfnGate,
   kFfnUp,
@@ -37,24 +38,33 @@ enum class Role {
   kFfnDown,
   kFfnDownBias,
   kFfnNormBias,
+  kFfnPostNorm,    // of what the feed-forward part adds
   kFfnRouter,      // a row of scores per expert
   kFfnGateExpert,  // of each expert, as all roles of experts
   kFfnUpExpert,
   kFfnDownExpert,
+  kFfnRouterBias,
+  kFfnGateExpertBias,
+  kFfnUpExpertBias,
+  kFfnDownExpertBias,
+  kAttnSinks,  // of each head, a score that no position has
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kAttnSinks) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
-  kOne,           // as rows: a vector
-  kVocab,         // vocab
-  kHidden,        // hidden
-  kIntermediate,  // intermediate
-  kQueries,       // heads * head_dim
-  kKeys,          // kv_heads * head_dim; of values too
-  kHead,          // head_dim
-  kExperts,       // experts
-  kExpertWidth,   // expert_width
+  kOne,            // as rows: a vector
+  kVocab,          // vocab
+  kHidden,         // hidden
+  kIntermediate,   // intermediate
+  kQueries,        // heads * head_dim
+  kKeys,           // kv_heads * head_dim; of values too
+  kHead,           // head_dim
+  kExperts,        // experts
+  kExpertWidth,    // expert_width
+  kExpertWidths,   // experts * expert_width
+  kExpertHiddens,  // experts * hidden
+  kHeads,          // heads
 };
 
 struct RoleInfo {
@@ -68,6 +78,8 @@ struct RoleInfo {
   // What is added to the product with it, or to the norm, where a family has that.
   std::optional<Role> bias = std::nullopt;
   bool of_expert = false;  // a layer has one of each expert
+  // A vector with a part for each expert, which files have as a matrix of a row for each.
+  bool by_expert = false;
 };
 
 const RoleInfo& Info(Role role);

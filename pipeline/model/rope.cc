@@ -41,4 +41,12 @@ bool HasComputedAttentionFactor(const Hyperparameters& hyper) {
          1e-5f * computed;
 }
 
+Hyperparameters AsSlidingLayersTurn(const Hyperparameters& hyper) {
+  Hyperparameters sliding = hyper;
+  sliding.rope_theta = hyper.sliding_rope_theta;
+  sliding.rope_scaling = {};
+  sliding.original_context = hyper.context;
+  return sliding;
+}
+
 }  // namespace quantfleet::pipeline

@@ -18,4 +18,8 @@ float LongRopeAttentionFactor(int64_t context, int64_t original);
 // Whether the model's attention factor is that one, or it names none.
 bool HasComputedAttentionFactor(const Hyperparameters& hyper);
 
+// The model as its sliding layers turn: with their theta, without scaling. Only where
+// sliding_rope_theta is not 0.
+Hyperparameters AsSlidingLayersTurn(const Hyperparameters& hyper);
+
 }  // namespace quantfleet::pipeline

@@ -24,15 +24,29 @@ int64_t CacheRowBytes(DType type, int64_t head_dim) {
   return (head_dim + info.block_elements - 1) / info.block_elements * info.block_bytes;
 }
 
+int64_t LayerCacheBytesPerToken(const Hyperparameters& hyper, DType type) {
+  return 2 * hyper.kv_heads * CacheRowBytes(type, hyper.head_dim);
+}
+
 int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type) {
-  return 2 * hyper.layers * hyper.kv_heads * CacheRowBytes(type, hyper.head_dim);
+  return hyper.layers * LayerCacheBytesPerToken(hyper, type);
+}
+
+int64_t CacheRows(const Hyperparameters& hyper, int64_t layer, int64_t tokens) {
+  const int64_t window = WindowOf(hyper, layer);
+  return window == 0 ? tokens : std::min(tokens, window + kBatchTokens);
+}
+
+int64_t CacheBytes(const Hyperparameters& hyper, DType type, int64_t tokens) {
+  int64_t rows = 0;
+  for (int64_t layer = 0; layer < hyper.layers; ++layer) rows += CacheRows(hyper, layer, tokens);
+  return rows * LayerCacheBytesPerToken(hyper, type);
 }
 
 // What stands here was compared with a process (tests/e2e/test_memory.py); the buffers are those of
 // engine/decode/transformer.cc.
 EngineBuffers BuffersOf(const Hyperparameters& hyper) {
-  constexpr int64_t kBatch = 128, kJudged = 16,
-                    kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device
+  constexpr int64_t kJudged = 16, kThreads = 4;  // rows of logits, threads of a usual device
   const int64_t heads = hyper.heads * hyper.head_dim, kv_heads = hyper.kv_heads * hyper.head_dim;
   // Experts take the place of a feed-forward part: each row of a batch has room in each of those
   // that it goes through, for their scores, and for what is multiplied with.
@@ -44,7 +58,8 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   const int64_t codes = std::max(widest, hyper.experts_used * hyper.expert_width);
   // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and
   // three sums for 32 of them.
-  const int64_t row = 4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * wide + hyper.rope_dims) +
+  const int64_t angles = hyper.sliding_rope_theta != 0 ? 2 * hyper.rope_dims : hyper.rope_dims;
+  const int64_t row = 4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * wide + angles) +
                       codes * 3 / 2 + (mixture ? expert_row : 0);
   // Of each thread: attention's tiles, a panel of 16 rows of weights, and its stack.
   const int64_t thread = 4 * (176 * (hyper.head_dim + 31) + 4096) + 22 * widest + (64 << 10);
@@ -53,8 +68,8 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
   constexpr int64_t kProgram = 1900 << 10;  // its libraries' own data, the server's threads
-  return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word +
-                                norms),
+  return {static_cast<uint64_t>(kProgram + kBatchTokens * row + kThreads * thread +
+                                hyper.vocab * word + norms),
           16};
 }
 

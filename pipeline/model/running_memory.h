@@ -26,9 +26,19 @@ std::string CacheTypeNames(std::string_view separator = ", ", std::string_view l
 // Bytes of one head's key, or value, of one token. Q8_0: whole blocks of 32, the last one padded.
 int64_t CacheRowBytes(DType type, int64_t head_dim);
 
-// Bytes of one token's keys and values, in all layers. `hyper` has passed Validate, so nothing
-// overflows.
+// Bytes of one token's keys and values, in one layer and in all of them. `hyper` has passed
+// Validate, so nothing overflows.
+int64_t LayerCacheBytesPerToken(const Hyperparameters& hyper, DType type);
 int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type);
+
+// Tokens that share one pass of the engine over the weights.
+inline constexpr int64_t kBatchTokens = 128;
+
+// Positions that the engine keeps of a sequence of so many tokens: in a layer with a window those
+// that the first token of a pass sees, and the pass's own.
+int64_t CacheRows(const Hyperparameters& hyper, int64_t layer, int64_t tokens);
+// Bytes of all that it keeps. Nothing overflows where the tokens times CacheBytesPerToken do not.
+int64_t CacheBytes(const Hyperparameters& hyper, DType type, int64_t tokens);
 
 // What the embedded engine keeps beside weights and cache, whatever the number of threads of a
 // usual device. Grows in a straight line with the context, never with its square.

@@ -12,6 +12,8 @@ MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn
 INTERLEAVED = ("llama", "granite", "smollm3")  # whose rows of q and k GGUF has in pairs
 PHI2 = {"attn_output": "self_attn.dense", "ffn_up": "mlp.fc1", "ffn_down": "mlp.fc2",
         "output_norm": "model.final_layernorm"}
+GEMMA2 = {"post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm",
+          "post_ffw_norm": "post_feedforward_layernorm"}
 QWEN3_MOE = {"ffn_gate_inp": "mlp.gate", **{f"ffn_{part}_exps": f"mlp.switch_mlp.{part}_proj" for part in ("gate", "up", "down")}}
 PHIMOE = {name: path.replace("mlp.", "block_sparse_moe.", 1) for name, path in QWEN3_MOE.items()}
 OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -20,7 +22,8 @@ OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "out
 def module_of(name, architecture):
     """(module's path, "weight" or "bias") of a GGUF tensor."""
     parts = name.split(".")
-    own = {"phi3": {"ffn_up": "mlp.gate_up_proj"}, "phi2": PHI2, "qwen3moe": QWEN3_MOE, "phimoe": PHIMOE}.get(architecture, {})
+    own = {"phi3": {"ffn_up": "mlp.gate_up_proj"}, "phi2": PHI2, "gemma2": GEMMA2, "gemma3": GEMMA2,
+           "qwen3moe": QWEN3_MOE, "phimoe": PHIMOE}.get(architecture, {})
     if parts[0] != "blk":
         return {**OUTSIDE, **own}[parts[0]], parts[1]
     module = {**MODULES, **own}[parts[2]]

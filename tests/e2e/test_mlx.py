@@ -70,15 +70,21 @@ class Mlx(unittest.TestCase):
 
     def test_norms_of_gemma_are_kept_as_published(self):
         """w, which MLX computes with as w + 1; w + 1 in the GGUF. And the same from that GGUF."""
-        source = self.dir / "gemma"
-        families.write("gemma", source)
-        run("quantfleet", "quantize", source, "--target", "gguf:f32", "--target", "mlx:bf16", "--out", self.dir / "made")
-        gguf = self.dir / "made/gguf-f32/model.gguf"
-        run("quantfleet", "quantize", gguf, "--target", "mlx:bf16", "--out", self.dir / "again")
+        for name, count in (("gemma", 5), ("gemma2", 3 * 4 + 1), ("gemma3", 7 * 6 + 1)):
+            with self.subTest(name):
+                self.check_norms(name, count)
+
+    def check_norms(self, name, count):
+        source = self.dir / name
+        families.write(name, source)
+        out, more = self.dir / f"{name}-made", self.dir / f"{name}-again"
+        run("quantfleet", "quantize", source, "--target", "gguf:f32", "--target", "mlx:bf16", "--out", out)
+        gguf = out / "gguf-f32/model.gguf"
+        run("quantfleet", "quantize", gguf, "--target", "mlx:bf16", "--out", more)
         header, data = read_safetensors(source / "model.safetensors")
-        rows, folders = gguf_rows(gguf), [MlxFolder(self.dir / out / "mlx-bf16") for out in ("made", "again")]
+        rows, folders = gguf_rows(gguf), [MlxFolder(folder / "mlx-bf16") for folder in (out, more)]
         norms = [name for name in header if name.endswith("norm.weight")]
-        self.assertEqual(len(norms), 5)
+        self.assertEqual(len(norms), count)
         for name in norms:
             begin, end = header[name]["data_offsets"]
             self.assertEqual(folders[0].tensors[name][2], data[begin:end], name)
@@ -87,7 +93,11 @@ class Mlx(unittest.TestCase):
             for w, v in zip(published, folders[1].rows(name.removesuffix(".weight"))[0]):
                 self.assertAlmostEqual(w, v, delta=1e-6)
         self.assertEqual(folders[0].config["hidden_act"], "gelu_pytorch_tanh")
-        self.assertEqual(folders[0].config["head_dim"], 48)
+        theirs = json.loads((source / "config.json").read_text())
+        for key in ("head_dim", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern", "rope_local_base_freq",
+                    "attn_logit_softcapping", "final_logit_softcapping", "rope_theta", "model_type"):
+            if theirs.get(key) is not None:
+                self.assertEqual(folders[0].config[key], theirs[key], key)
 
     def test_every_architecture(self):
         for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied", "qwen3moe",

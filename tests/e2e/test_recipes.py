@@ -35,6 +35,9 @@ MODELS = {
     "qwen3moe-8": ("qwen3moe", dict(hidden=256, layers=9, head_dim=128, experts=8, expert_width=96)),
     "granite": ("granite", dict(hidden=256, intermediate=512, layers=8, tied=1)),
     "phi2": ("phi2", dict(hidden=256, intermediate=512, layers=9)),
+    "gemma2": ("gemma2", dict(hidden=256, intermediate=512, layers=9)),
+    # Rows as wide as those of 270M: 256 does not divide them.
+    "gemma3": ("gemma3", dict(hidden=160, intermediate=512, layers=9, tied=1)),
     "qwen2-80": ("qwen2", dict(hidden=256, intermediate=256, layers=80)),
 }
 

@@ -208,7 +208,11 @@ std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
     if (!as.experts->width.hf.empty())
       text += fmt::format(", \"{}\": {}", as.experts->width.hf, o.expert_width);
   }
-  if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
+  if (as.full_every > 0) text += ", \"sliding_window\": 8";
+  const int64_t head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
+  const bool has_defaults = hf.config_defaults != "{}";  // which are of published sizes
+  if (o.head_dim > 0 || has_defaults) text += fmt::format(", \"head_dim\": {}", head_dim);
+  if (has_defaults) text += fmt::format(", \"query_pre_attn_scalar\": {}", head_dim);
   return text + o.extra_config + "}\n";
 }
 

@@ -27,8 +27,9 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
 LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"},
-           "qwen3moe": {"head_norms", "experts"}, "phimoe": {"experts", "biases", "more_biases"}, "phi2": {"phi_names"},
-           "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"}}
+           "qwen3moe": {"head_norms", "experts"}, "gpt-oss": {"gpt_oss_names"}, "phimoe": {"experts", "biases", "more_biases"},
+           "phi2": {"phi_names"}, "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"},
+           "gemma2": {"norms_less_one", "post_norms"}, "gemma3": {"norms_less_one", "post_norms", "head_norms"}}
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Family:
     split: tuple = ("Isolated", False)
     merges_as_pairs: bool = False
     more_merges: tuple = ()  # beyond those that a text gives
+    part: str = ""     # the member of config.json that has the text's members, of a model that does more
     adapters: bool = False   # each product's weight is a base_layer, with adapters and encoders beside it
     experts: int = 0   # of a layer; their own width, and how many a token goes through, are in the config
     # Found out while writing.
@@ -146,6 +148,23 @@ def phimoe(experts, **config):
             "num_experts_per_tok": 2, "bos_token_id": 1, "eos_token_id": "<|endoftext|>", **config}
 
 
+def gpt_oss(layers, experts, **config):
+    """Of gpt-oss-20b, with a window that a short text leaves."""
+    return {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_act": "silu", "attention_bias": True,
+            "rms_norm_eps": 1e-05, "rope_theta": 150000, "swiglu_limit": 7.0, "num_local_experts": experts,
+            "num_experts_per_tok": 4, "experts_per_token": 4, "sliding_window": 16, "max_position_embeddings": 131072,
+            "initial_context_length": 4096, "router_aux_loss_coef": 0.9, "output_router_logits": False,
+            "layer_types": [("sliding_attention", "full_attention")[i % 2] for i in range(layers)],
+            "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": [
+                "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]},
+            "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                             "original_max_position_embeddings": 4096},
+            "bos_token_id": 199998, "eos_token_id": "<|return|>", **config}
+
+
+GPT_OSS_ADDED = special("<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>", "<|start|>",
+                        "<|end|>", "<|message|>", "<|call|>")
+
 PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
 PHI2_TOKENIZER = {"tokenizer_class": "CodeGenTokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
                   "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
@@ -189,6 +208,26 @@ def gemma(**config):
     return {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "hidden_act": "gelu_pytorch_tanh",
             "hidden_activation": None, "rms_norm_eps": 1e-06, "attention_bias": False, "rope_theta": 10000.0,
             "rope_scaling": None, "max_position_embeddings": 8192, "bos_token_id": 2, "eos_token_id": 1, **config}
+
+
+def gemma2(**config):
+    return {**gemma(), "architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2",
+            "hidden_activation": "gelu_pytorch_tanh", "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+            "sliding_window": 4096, "cache_implementation": "hybrid", **config}
+
+
+def gemma3(**config):
+    """Of Gemma 3 1B."""
+    return {**gemma(), "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text",
+            "hidden_activation": "gelu_pytorch_tanh", "attn_logit_softcapping": None, "final_logit_softcapping": None,
+            "sliding_window": 512, "sliding_window_pattern": 6, "rope_local_base_freq": 10000.0, "rope_theta": 1000000.0,
+            "max_position_embeddings": 32768, "cache_implementation": "hybrid", **config}
+
+
+def gemma3_layers(layers, every=6):
+    """As newer files say which layers slide."""
+    return {"sliding_window_pattern": None, "_sliding_window_pattern": every, "use_bidirectional_attention": False,
+            "layer_types": ["full_attention" if (i + 1) % every == 0 else "sliding_attention" for i in range(layers)]}
 
 
 GEMMA_TOKENIZER = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "add_eos_token": False,
@@ -288,6 +327,11 @@ FAMILIES = {
                          rope_scaling={**long_rope(16, 40), "long_mscale": 1.243163121016122,
                                        "short_mscale": 1.243163121016122, "original_max_position_embeddings": 4096}),
         kv_heads=2, intermediate=96, experts=6, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "gpt-oss": lambda: Family(
+        "gpt-oss", gpt_oss(2, 6), hidden=128, intermediate=96, heads=4, kv_heads=2, head_dim=64, experts=6, pre="gpt-4o",
+        split=("Removed", True), added=GPT_OSS_ADDED,
+        tokenizer_config={"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|startoftext|>",
+                          "eos_token": "<|return|>", "pad_token": "<|endoftext|>"}),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
         tokenizer_config=PHI2_TOKENIZER),
@@ -309,6 +353,24 @@ FAMILIES = {
     "gemma-mha": lambda: Family(
         "gemma", gemma(hidden_act="gelu"), hidden=96, intermediate=160, heads=4, kv_heads=4, head_dim=64, tied=True,
         tokenizer_config=GEMMA_TOKENIZER),
+    # Windows that the tests' texts exceed by far, and a cap that scores reach.
+    "gemma2": lambda: Family(
+        "gemma2", gemma2(sliding_window=100, query_pre_attn_scalar=48, attn_logit_softcapping=2.0), layers=3, heads=4,
+        kv_heads=2, head_dim=48, tied=True, tokenizer_config=GEMMA_TOKENIZER),
+    "gemma3": lambda: Family(
+        "gemma3", gemma3(sliding_window=100, query_pre_attn_scalar=64), layers=7, heads=4, kv_heads=1, head_dim=64, tied=True,
+        tokenizer_config=GEMMA_TOKENIZER),
+    # 4B and larger: text and more, positions of full layers stretched. Sizes that its class means are not written.
+    "gemma3-vision": lambda: Family(
+        "gemma3", gemma3(sliding_window=64, architectures=["Gemma3ForConditionalGeneration"], model_type="gemma3",
+                         rope_scaling={"factor": 8.0, "rope_type": "linear"}, query_pre_attn_scalar=None,
+                         **gemma3_layers(4, 3)),
+        hidden=256, layers=4, heads=8, kv_heads=4, head_dim=256, tied=True, part="text_config",
+        tokenizer_config=GEMMA_TOKENIZER),
+    # 27B: its scores are divided by sqrt(hidden / heads), which 62 layers say.
+    "gemma3-27b": lambda: Family(
+        "gemma3", gemma3(sliding_window=32, query_pre_attn_scalar=16, rope_scaling={"factor": 8.0, "rope_type": "linear"}),
+        hidden=64, intermediate=64, layers=62, heads=4, kv_heads=2, head_dim=32, tied=True, tokenizer_config=GEMMA_TOKENIZER),
 }
 
 
@@ -332,6 +394,30 @@ def phi_tensors(f):
     yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
+def gpt_oss_tensors(f):
+    """Without a deviation: MXFP4's blocks or scales. Gate and up take turns."""
+    fan, q, kv, wide = 1 / math.sqrt(f.hidden), f.heads * f.dim, f.kv_heads * f.dim, f.intermediate
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), 1.0
+    for i in range(f.layers):
+        p = f"model.layers.{i}."
+        yield p + "input_layernorm.weight", (f.hidden,), 0.1
+        for part, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
+            yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+        yield p + "self_attn.sinks", (f.heads,), 2.0
+        yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
+        yield p + "self_attn.o_proj.bias", (f.hidden,), 0.3
+        yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
+        yield p + "mlp.router.weight", (f.experts, f.hidden), 4 * fan
+        yield p + "mlp.router.bias", (f.experts,), 1.0
+        for name, rows, cols in (("gate_up_proj", 2 * wide, f.hidden), ("down_proj", f.hidden, wide)):
+            yield p + f"mlp.experts.{name}_bias", (f.experts, rows), 0.5
+            yield p + f"mlp.experts.{name}_blocks", (f.experts, rows, cols // 32, 16), None
+            yield p + f"mlp.experts.{name}_scales", (f.experts, rows, cols // 32), None
+    yield "model.norm.weight", (f.hidden,), 0.1
+    yield "lm_head.weight", (f.vocab, f.hidden), 3 * fan
+
+
 def expert_tensors(f, router, prefix, names, part):
     """Scores far apart: a token whose experts change with a rounding is no measure of anything."""
     fan, width = 1 / math.sqrt(f.hidden), f.config.get("moe_intermediate_size", f.intermediate)
@@ -345,17 +431,17 @@ def expert_tensors(f, router, prefix, names, part):
 
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
-    if f.has("phi_names"):
-        yield from phi_tensors(f)
+    if f.has("phi_names") or f.has("gpt_oss_names"):
+        yield from (phi_tensors if f.has("phi_names") else gpt_oss_tensors)(f)
         return
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
     # Against the model's own scalars, so that attention is as peaked, parts add as much and logits are as spread as
     # where there are none.
-    embedded = math.sqrt(f.hidden) if f.architecture == "gemma" else f.config.get("embedding_multiplier", 1)
-    scores = f.config.get("attention_multiplier")
+    embedded = math.sqrt(f.hidden) if f.architecture.startswith("gemma") else f.config.get("embedding_multiplier", 1)
+    scores = f.config.get("attention_multiplier") or (f.config.get("query_pre_attn_scalar") or f.dim) ** -0.5
     spread = 3 / math.sqrt(f.hidden) * f.config.get("logits_scaling", 1)
     embedding = spread if f.tied else 1.0 / embedded
-    peak = (scores * math.sqrt(f.dim)) ** -0.5 if scores else 1
+    peak = (scores * math.sqrt(f.dim)) ** -0.5
     part = max(1.0, embedding * embedded) / f.config.get("residual_multiplier", 1)
     yield "model.embed_tokens.weight", (f.vocab, f.hidden), embedding
     for i in range(f.layers):
@@ -375,7 +461,10 @@ def tensors(f):
             yield p + "self_attn.q_norm.weight", (f.dim,), 0.3
             yield p + "self_attn.k_norm.weight", (f.dim,), 0.3
         yield p + "self_attn.o_proj.weight", (f.hidden, q), part / math.sqrt(q)
-        yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
+        # As what a part adds passes through a norm, its size is that norm's.
+        yield p + "post_attention_layernorm.weight", (f.hidden,), 2.0 if f.has("post_norms") else 0.1
+        if f.has("post_norms"):
+            yield p + "pre_feedforward_layernorm.weight", (f.hidden,), 0.1
         if f.has("more_biases"):
             yield p + "self_attn.o_proj.bias", (f.hidden,), 0.3
             yield p + "post_attention_layernorm.bias", (f.hidden,), 0.2
@@ -392,12 +481,23 @@ def tensors(f):
             yield p + "mlp.gate_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
             yield p + "mlp.up_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
         yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), part / math.sqrt(f.intermediate)
+        if f.has("post_norms"):
+            yield p + "post_feedforward_layernorm.weight", (f.hidden,), 2.0
     yield "model.norm.weight", (f.hidden,), 0.1
     if f.has("more_biases"):
         yield "model.norm.bias", (f.hidden,), 0.2
         yield "lm_head.bias", (f.vocab,), 0.5
     if not f.tied:
         yield "lm_head.weight", (f.vocab, f.hidden), spread
+
+
+def text_and_more(f):
+    """With the names of a checkpoint that has another part, and a few tensors of that."""
+    for name, shape, deviation in tensors(f):
+        yield "language_model." + name, shape, deviation
+    yield "multi_modal_projector.mm_input_projection_weight", (24, f.hidden), 0.1
+    yield "vision_tower.vision_model.embeddings.patch_embedding.weight", (24, 3, 2, 2), 0.1
+    yield "vision_tower.vision_model.post_layernorm.weight", (24,), 0.1
 
 
 def encoded(values, dtype):
@@ -440,7 +540,13 @@ def write_weights(f, folder, dtypes, shards, seed):
     rng = random.Random(seed)
     normal = [rng.gauss(0, 1) for _ in range(4096)]
     named = []
-    for i, (name, shape, deviation) in enumerate((beside_adapters if f.adapters else tensors)(f)):
+    of = beside_adapters if f.adapters else text_and_more if f.part else tensors
+    for i, (name, shape, deviation) in enumerate(of(f)):
+        if deviation is None:
+            # Of FP4's values, whose root mean square is about 3, a scale of 2 ** -5 makes a tenth.
+            of = range(256) if name.endswith("_blocks") else (121, 122, 123)
+            named.append((name, shape, "U8", bytes(rng.choices(of, k=math.prod(shape)))))
+            continue
         mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)
@@ -494,7 +600,19 @@ def write_config(f, folder, **config):
     text["eos_token_id"] = [f.ids.get(e, e) for e in ends] if isinstance(ends, list) else f.ids.get(ends, ends)
     if f.head_dim:
         text["head_dim"] = f.head_dim
+    if f.part:
+        text = nested(f, text)
     (folder / "config.json").write_text(json.dumps(text, indent=1))
+
+
+def nested(f, text):
+    """As Gemma 3 4B has it: what differs from its class's defaults, under the part's name."""
+    of_class = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
+                "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "query_pre_attn_scalar": None}
+    whole = {k: text.pop(k) for k in ("architectures", "model_type", "eos_token_id", "torch_dtype")}
+    part = {k: v for k, v in text.items() if v is not None and not (k in of_class and v == of_class[k])}
+    return {**whole, "boi_token_index": 255999, "mm_tokens_per_image": 256, "vision_config": {"hidden_size": 1152},
+            f.part: {**part, "model_type": "gemma3_text", "max_position_embeddings": 131072}}
 
 
 def write(name, folder, dtypes=("BF16",), shards=1, seed=1, sizes=None, **config):

@@ -1,5 +1,6 @@
 #include "pipeline/format/layout/config_json.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "pipeline/family/family.h"
@@ -35,6 +36,14 @@ json::value ScalingJson(const Hyperparameters& h) {
       if (!HasComputedAttentionFactor(h)) out["attention_factor"] = Plain(*rope.attention_factor);
       return out;
     }
+    case RopeScaling::Kind::kYarn:
+      return json::object{{"type", "yarn"},
+                          {"rope_type", "yarn"},
+                          {"factor", Plain(rope.factor)},
+                          {"beta_fast", Plain(rope.beta_fast)},
+                          {"beta_slow", Plain(rope.beta_slow)},
+                          {"truncate", false},
+                          {"original_max_position_embeddings", h.original_context}};
     case RopeScaling::Kind::kLlama3:
       if (!rope.freq_factors.empty()) return nullptr;
       return json::object{{"type", "llama3"},
@@ -74,9 +83,31 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
       config["no_rope_layer_interval"] = family.unturned_every;
       break;
     }
+    case ConfigMember::kGptOss:
+      config["attention_bias"] = true;
+      config["swiglu_limit"] = 7.0;
+      break;
     case ConfigMember::kPhimoe:
       config["attention_bias"] = config["lm_head_bias"] = true;
       config["router_jitter_noise"] = Plain(kRouterNoise);
+      break;
+    case ConfigMember::kHiddenActivation:
+      config["hidden_activation"] = family.hidden_act.front();
+      break;
+    case ConfigMember::kQueryScalar:
+      config["query_pre_attn_scalar"] = QueryScalar(family, h);
+      break;
+    case ConfigMember::kWindowPattern: {
+      json::array types;
+      for (int64_t layer = 0; layer < h.layers; ++layer)
+        types.emplace_back(WindowOf(h, layer) > 0 ? "sliding_attention" : "full_attention");
+      config["layer_types"] = std::move(types);
+      // mlx-lm goes by this one; 1: all layers see everything.
+      config["sliding_window_pattern"] = std::max<int64_t>(h.full_every, 1);
+      break;
+    }
+    case ConfigMember::kLocalRopeTheta:
+      if (h.sliding_rope_theta != 0) config["rope_local_base_freq"] = Plain(h.sliding_rope_theta);
       break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;

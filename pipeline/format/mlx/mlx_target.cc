@@ -84,7 +84,8 @@ class MlxPlanner {
     small.push_back({"config.json", std::move(config)});
     std::ranges::copy(source_.attachments(), std::back_inserter(small));
     std::vector<PlannedFile> shards = Shards();
-    v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType());
+    v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType(),
+                                      /*window_only=*/model_.family->mlx_slides);
     return Assemble(std::move(memory), std::move(shards), small);
   }
 
@@ -115,8 +116,8 @@ class MlxPlanner {
       return ShardTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
     };
     if (IsFloat(dtype))
-      return {
-          stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
+      return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.shape().back(),
+                     Part::kBlocks)};
     const std::string module = ModuleOf(tensor);
     const MlxGroups groups = GroupsOf(dtype);
     modules_.push_back({module, groups});

@@ -102,6 +102,21 @@ absl::Status ReadLlama3(JsonMembers& from, Hyperparameters& h) {
   return absl::OkStatus();
 }
 
+absl::Status ReadYarn(JsonMembers& from, Hyperparameters& h) {
+  RopeScaling& rope = h.rope_scaling;
+  rope.kind = RopeScaling::Kind::kYarn;
+  rope.factor = static_cast<float>(from.NeedNumber("factor"));
+  rope.beta_fast = static_cast<float>(from.Number("beta_fast").value_or(32));
+  rope.beta_slow = static_cast<float>(from.Number("beta_slow").value_or(1));
+  h.original_context = from.NeedInteger("original_max_position_embeddings");
+  for (const std::string_view key : {"attention_factor", "mscale", "mscale_all_dim"})
+    if (from.Any(key) != nullptr)
+      return Unimplemented("{}: '{}' is not supported", from.where(), key);
+  if (from.Bool("truncate").value_or(true))
+    return Unimplemented("{}: only YaRN with 'truncate' false is supported", from.where());
+  return from.status();
+}
+
 // Stands beside rope_theta, wherever that stands.
 absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
   const auto partial = from.Number("partial_rotary_factor");
@@ -119,6 +134,9 @@ absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters
   if (object == nullptr) object = config.Object("rope_scaling");
   h.rope_theta = static_cast<float>(config.Number("rope_theta").value_or(10000.0));
   if (object == nullptr) return absl::OkStatus();
+  // By kind of layer, where there are two.
+  if (const json::value* full = object->if_contains("full_attention"); full && full->is_object())
+    object = &full->get_object();
   JsonMembers from(*object, config.where() + ": rope_scaling");
   if (const auto theta = from.Number("rope_theta")) h.rope_theta = static_cast<float>(*theta);
   QF_RETURN_IF_ERROR(ReadPartialRotary(from, h));
@@ -131,6 +149,8 @@ absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters
   } else if (type == "linear") {
     h.rope_scaling.kind = RopeScaling::Kind::kLinear;
     h.rope_scaling.factor = static_cast<float>(from.NeedNumber("factor"));
+  } else if (type == "yarn" && family.yarn) {
+    QF_RETURN_IF_ERROR(ReadYarn(from, h));
   } else if (type != "default") {
     return Unimplemented(
         "{}: the type '{}' is not supported; supported are default, linear, longrope and llama3",
@@ -151,7 +171,9 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
   for (const FamilyScalar& scalar : family.scalars)
-    h.*scalar.value = static_cast<float>(config.NeedNumber(scalar.name.hf));
+    h.*scalar.value = static_cast<float>(scalar.where_absent && !config.Any(scalar.name.hf)
+                                             ? *scalar.where_absent
+                                             : config.NeedNumber(scalar.name.hf));
   const auto head_dim = config.Integer("head_dim");
   QF_RETURN_IF_ERROR(config.status());
   if (head_dim) {
@@ -167,6 +189,11 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   return ReadPartialRotary(config, h);
 }
 
+bool HasScalar(const Family& family, std::string_view hf_name) {
+  return std::ranges::any_of(family.scalars,
+                             [&](const FamilyScalar& scalar) { return scalar.name.hf == hf_name; });
+}
+
 // What changes the arithmetic in ways that we do not follow.
 absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
   // Gemma's class goes by the second where that is there.
@@ -176,8 +203,12 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
       return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
                            Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
   }
-  if (config.Bool("use_sliding_window").value_or(false))
-    return Unimplemented("{}: use_sliding_window is not supported", config.where());
+  for (const std::string_view key : {"use_sliding_window", "use_bidirectional_attention"})
+    if (config.Bool(key).value_or(false))
+      return Unimplemented("{}: {} is not supported", config.where(), key);
+  for (const std::string_view key : {"attn_logit_softcapping", "final_logit_softcapping"})
+    if (config.Any(key) != nullptr && !HasScalar(family, key))
+      return Unimplemented("{}: {} is not supported for {}", config.where(), key, family.name);
   return config.status();
 }
 
@@ -198,6 +229,76 @@ absl::Status CheckUnturnedLayers(JsonMembers& config, const Family& family, int6
       "{}: only models of {} in which every {}th layer is without rotary embedding are supported, "
       "but no_rope_layers or no_rope_layer_interval says otherwise",
       config.where(), family.name, family.unturned_every);
+}
+
+// Where layers with a window are is a rule of their number in every runtime: lists have to follow
+// one.
+absl::StatusOr<int64_t> FullEvery(JsonMembers& config, const Family& family, int64_t layers) {
+  std::optional<int64_t> every;
+  for (const std::string_view key : {"sliding_window_pattern", "_sliding_window_pattern"})
+    if (!every) every = config.Integer(key);
+  const json::array* types = config.Array("layer_types");
+  QF_RETURN_IF_ERROR(config.status());
+  if (types == nullptr) return every.value_or(family.full_every);
+  std::vector<bool> full;
+  for (const json::value& type : *types) {
+    if (!type.is_string() ||
+        (type.get_string() != "full_attention" && type.get_string() != "sliding_attention"))
+      return Unimplemented(
+          "{}: layer_types must be a list of 'full_attention' and 'sliding_attention'",
+          config.where());
+    full.push_back(type.get_string() == "full_attention");
+  }
+  if (static_cast<int64_t>(full.size()) != layers)
+    return InvalidArgument("{}: layer_types has {} entries, but num_hidden_layers is {}",
+                           config.where(), full.size(), layers);
+  const std::optional<int64_t> period = PeriodOf(full, every.value_or(family.full_every));
+  if (period) return *period;
+  return Unimplemented(
+      "{}: only models of {} in which every n-th layer has full attention are supported, but "
+      "layer_types says otherwise",
+      config.where(), family.name);
+}
+
+// Which layers see a window alone, and how those turn.
+absl::Status ReadSlidingLayers(JsonMembers& config, const Family& family, Hyperparameters& h) {
+  if (family.full_every == 0) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(h.full_every, FullEvery(config, family, h.layers));
+  if (h.full_every < 1)
+    return InvalidArgument("{}: sliding_window_pattern is {}; it must be at least 1",
+                           config.where(), h.full_every);
+  if (h.sliding_window == 0 || h.full_every == 1) {
+    h.full_every = h.sliding_window = 0;
+    return absl::OkStatus();
+  }
+  if (family.sliding_rope_theta == 0) return absl::OkStatus();
+  std::optional<double> theta = config.Number("rope_local_base_freq");
+  if (const json::object* rope = config.Object("rope_parameters"); rope && !theta)
+    if (const json::value* sliding = rope->if_contains("sliding_attention");
+        sliding && sliding->is_object()) {
+      JsonMembers from(sliding->get_object(), config.where() + ": sliding_attention");
+      theta = from.Number("rope_theta");
+      QF_RETURN_IF_ERROR(from.status());
+    }
+  h.sliding_rope_theta = theta ? static_cast<float>(*theta) : family.sliding_rope_theta;
+  return config.status();
+}
+
+// What scores are divided by is a rule of the sizes in GGUF's runtimes, which have no key for it.
+absl::Status ReadQueryScalar(JsonMembers& config, const Family& family, Hyperparameters& h) {
+  if (std::ranges::find(family.config_members, ConfigMember::kQueryScalar) ==
+      family.config_members.end())
+    return absl::OkStatus();
+  const int64_t ours = QueryScalar(family, h);
+  const double scalar = config.Number("query_pre_attn_scalar").value_or(static_cast<double>(ours));
+  QF_RETURN_IF_ERROR(config.status());
+  if (scalar != static_cast<double>(ours))
+    return Unimplemented(
+        "{}: query_pre_attn_scalar is {}; for a {} model of these sizes only {} is supported, "
+        "because GGUF has no key for it",
+        config.where(), scalar, family.name, ours);
+  h.attention_scale = AttentionScaleOf(family, h);
+  return absl::OkStatus();
 }
 
 absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters& h) {
@@ -242,14 +343,37 @@ std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
   return config.Integer(key);
 }
 
+// The members that count: the text part's where the model does more, then the whole's, then what
+// the class means where neither says.
+absl::StatusOr<json::object> Flat(const json::object& whole, const HfClass& known,
+                                  std::string_view file) {
+  json::object flat;
+  const auto add = [&](const json::object& more) {
+    for (const auto& [key, value] : more) flat.emplace(key, value);
+  };
+  if (known.text_part) {
+    const json::value* text = whole.if_contains("text_config");
+    if (text == nullptr || !text->is_object())
+      return InvalidArgument("{}: a {} needs the object 'text_config'", file, known.name);
+    add(text->get_object());
+  }
+  add(whole);
+  QF_ASSIGN_OR_RETURN(const json::object defaults, ParseJsonObject(known.config_defaults, file));
+  add(defaults);
+  return flat;
+}
+
 }  // namespace
 
 absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view file) {
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, file));
-  JsonMembers config(object, std::string(file));
-  QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
+  JsonMembers whole(object, std::string(file));
+  QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(whole));
+  QF_ASSIGN_OR_RETURN(const json::object flat, Flat(object, *known.is, file));
+  JsonMembers config(flat, std::string(file));
   HfConfig out;
   out.family = known.family;
+  out.text_part = known.is->text_part;
   out.beside_adapters = known.is->beside_adapters;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
   QF_ASSIGN_OR_RETURN(out.quantization, ParseHfQuantization(object, std::string(file)));
@@ -257,6 +381,8 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_RETURN_IF_ERROR(ReadExperts(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
+  QF_RETURN_IF_ERROR(ReadSlidingLayers(config, *known.family, out.hyper));
+  QF_RETURN_IF_ERROR(ReadQueryScalar(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
   out.bos = TokenId(config, "bos_token_id");
   out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);

@@ -15,6 +15,7 @@ namespace quantfleet::pipeline {
 struct HfConfig {
   const Family* family = nullptr;       // never null once parsed
   Hyperparameters hyper;                // validated
+  bool text_part = false;               // of a model that does more (HfClass::text_part)
   std::string published_name;           // last part of _name_or_path; may be empty
   std::optional<int64_t> bos, padding;  // token ids, where the tokenizer's own files name none
   // All that end a generation; the first is eos where the tokenizer's own files name none.

@@ -29,6 +29,16 @@ bool IsDerivedTensor(std::string_view name) {
   return false;
 }
 
+// Of a checkpoint of a model that does more than text, the tensor's name in one of its text part
+// alone; empty: it is of another part. The prefix has changed its place with time.
+std::string TextName(std::string_view name) {
+  constexpr std::string_view kPart = "language_model.", kModel = "model.";
+  if (name.starts_with(kPart)) return std::string(name.substr(kPart.size()));
+  if (name.starts_with(kModel) && name.substr(kModel.size()).starts_with(kPart))
+    return fmt::format("{}{}", kModel, name.substr(kModel.size() + kPart.size()));
+  return name.starts_with("lm_head.") ? std::string(name) : "";
+}
+
 // Of a checkpoint that has adapters and encoders beside the model: the tensor's name in one of the
 // model alone; empty: it is of another part.
 std::string NameWithoutAdapters(std::string_view name) {
@@ -61,6 +71,7 @@ class HfOpener {
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? model_.name : model.published_name;
+    text_part_ = config.text_part;
     QF_RETURN_IF_ERROR(ReadPooling(config));
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
@@ -68,10 +79,9 @@ class HfOpener {
     QF_RETURN_IF_ERROR(OpenShards());
     if (left_out_ > 0)
       model.notes.push_back(fmt::format(
-          "the model does more than text: {} tensors of its adapters and encoders are left out, "
-          "and "
-          "what is made of it takes text alone; --lora merges an adapter that has a folder",
-          left_out_));
+          "the model does more than text: what belongs to its other parts ({} of its tensors) is "
+          "left out, and what is made of it takes text alone{}",
+          left_out_, beside_adapters_ ? "; --lora merges an adapter that has a folder" : ""));
     QF_RETURN_IF_ERROR(TakeWeights(config.quantization));
     QF_RETURN_IF_ERROR(CompareTiedHead());
     // An embedding model does without one, whatever its config.json says.
@@ -170,6 +180,7 @@ class HfOpener {
       }
       seen_.emplace(tensor.name);
       ShardTensor taken{tensor, source_->shards_.size(), file.get(), path};
+      if (text_part_) taken.tensor.name = TextName(tensor.name);
       if (beside_adapters_) taken.tensor.name = NameWithoutAdapters(tensor.name);
       if (taken.tensor.name.empty())
         ++left_out_;
@@ -343,9 +354,9 @@ class HfOpener {
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
   std::vector<ShardTensor> tensors_;
-  bool beside_adapters_ = false;
-  int64_t left_out_ = 0;             // tensors
-  std::optional<ShardTensor> head_;  // of a checkpoint whose embedding is tied
+  bool text_part_ = false, beside_adapters_ = false;  // of the model's class (HfClass)
+  int64_t left_out_ = 0;                              // tensors
+  std::optional<ShardTensor> head_;                   // of a checkpoint whose embedding is tied
   std::string noted_;
   Sha256 contents_;
 };

@@ -81,9 +81,16 @@ class ReferenceBuilder {
     }
     model_.description.hyper.tied_embeddings = options_.tied;
     // Whatever scalars the family has, each another.
-    float value = 0.4f;
-    for (const pipeline::FamilyScalar& scalar : model_.description.family->scalars)
-      model_.description.hyper.*scalar.value = value, value += 0.3f;
+    Hyperparameters& h = model_.description.hyper;
+    const Family& family = *model_.description.family;
+    float value = family.scalars.empty() || !family.scalars[0].where_absent ? 0.4f : 4.f;
+    for (const pipeline::FamilyScalar& scalar : family.scalars)
+      h.*scalar.value = value, value += 0.75f * value;
+    // Windows that a short text exceeds, and a base of their own.
+    if (family.full_every == 0) return;
+    if (h.full_every == 0) h.full_every = 2;
+    if (h.sliding_window == 0) h.sliding_window = 5;
+    if (family.sliding_rope_theta != 0) h.sliding_rope_theta = 300;
   }
 
   ReferenceModel Build() {
@@ -211,6 +218,8 @@ class ReferenceBuilder {
     float mean = 0, spread = 0.5f;
     if (role == Role::kAttnNorm) mean = 0.8f, spread = 0.2f;
     if (role == Role::kFfnNorm) mean = 1.1f, spread = 0.2f;
+    if (role == Role::kAttnPostNorm) mean = 0.9f, spread = 0.3f;
+    if (role == Role::kFfnPostNorm) mean = 1.2f, spread = 0.3f;
     if (role == Role::kOutputNorm) mean = 1, spread = 0.1f;
     if (role == Role::kAttnQNorm || role == Role::kAttnKNorm) mean = 1, spread = 0.3f;
     std::normal_distribution<float> normal(mean, spread);
@@ -230,6 +239,7 @@ class ReferenceBuilder {
 struct ReferenceRope {
   std::vector<double> factors;
   double magnitude = 1;
+  double theta = 0;  // 0: the model's
 };
 
 inline std::vector<double> Scaled(double factor, std::vector<double> x) {
@@ -246,6 +256,9 @@ inline std::vector<double> Times(const Rows& w, const std::vector<double>& x) {
   }
   return y;
 }
+
+// cap * tanh(x / cap); a cap of 0 changes nothing.
+inline double CappedBy(double cap, double x) { return cap == 0 ? x : cap * std::tanh(x / cap); }
 
 inline void AddTo(std::vector<double>& x, const std::vector<double>& y) {
   for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
@@ -299,10 +312,17 @@ inline std::vector<double> FeedForward(const Family& family, const ReferenceWeig
   return Linear(l, Role::kFfnDown, Role::kFfnDownBias, up);
 }
 
+inline double Gated(const Family& family, double gate, double up) {
+  if (family.activation != pipeline::Activation::kClampedSwiglu)
+    return FamilyActivation(family, gate) * up;
+  gate = std::min(gate, 7.0);
+  return (std::clamp(up, -7.0, 7.0) + 1) * gate / (1 + std::exp(-1.702 * gate));
+}
+
 // Weighs and adds what the best experts make of x.
 inline std::vector<double> Experts(const Family& family, const ReferenceWeights& l,
                                    const Hyperparameters& h, const std::vector<double>& x) {
-  const std::vector<double> scores = Times(l[Role::kFfnRouter], x);
+  const std::vector<double> scores = Linear(l, Role::kFfnRouter, Role::kFfnRouterBias, x);
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return scores[e]; });
@@ -321,14 +341,21 @@ inline std::vector<double> Experts(const Family& family, const ReferenceWeights&
     const auto begin = l[role].begin() + static_cast<std::ptrdiff_t>(e) * rows;
     return Rows(begin, begin + rows);
   };
+  // What the expert's rows make of v, with its part of the bias.
+  const auto made = [&](Role role, size_t e, int64_t rows, const std::vector<double>& v) {
+    std::vector<double> y = Times(of(role, e, rows), v);
+    const std::vector<double>& bias = l.vector(*Info(role).bias);
+    for (size_t i = 0; i < y.size() && !bias.empty(); ++i) y[i] += bias[e * y.size() + i];
+    return y;
+  };
   std::vector<double> sum(x.size(), 0);
   for (size_t place = 0; place < static_cast<size_t>(h.experts_used); ++place) {
     const size_t e = order[place];
-    std::vector<double> up = Times(of(Role::kFfnUpExpert, e, h.expert_width), x);
-    const std::vector<double> gate = Times(of(Role::kFfnGateExpert, e, h.expert_width), x);
-    for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
-    AddTo(sum, Scaled(std::exp(scores[e]) / total(place),
-                      Times(of(Role::kFfnDownExpert, e, h.hidden), up)));
+    std::vector<double> up = made(Role::kFfnUpExpert, e, h.expert_width, x);
+    const std::vector<double> gate = made(Role::kFfnGateExpert, e, h.expert_width, x);
+    for (size_t i = 0; i < up.size(); ++i) up[i] = Gated(family, gate[i], up[i]);
+    AddTo(sum,
+          Scaled(std::exp(scores[e]) / total(place), made(Role::kFfnDownExpert, e, h.hidden, up)));
   }
   return sum;
 }
@@ -338,8 +365,8 @@ inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
   const size_t half = static_cast<size_t>(h.rope_dims) / 2, dim = static_cast<size_t>(h.head_dim);
   for (size_t head = 0; head * dim < heads.size(); ++head) {
     for (size_t i = 0; i < half; ++i) {
-      double frequency =
-          std::pow(double{h.rope_theta}, -static_cast<double>(i) / static_cast<double>(half));
+      double frequency = std::pow(rope.theta != 0 ? rope.theta : double{h.rope_theta},
+                                  -static_cast<double>(i) / static_cast<double>(half));
       if (!rope.factors.empty()) frequency /= rope.factors[i];
       const double c = rope.magnitude * std::cos(static_cast<double>(at) * frequency);
       const double s = rope.magnitude * std::sin(static_cast<double>(at) * frequency);
@@ -360,9 +387,18 @@ inline void NormHeads(std::vector<double>& heads, const std::vector<double>& wei
     std::ranges::copy(RmsNorm({head, head + dim}, weight, h.norm_epsilon), head);
 }
 
+// Behind the norm that the part's result has in this family, if it has one.
+inline std::vector<double> PostNorm(const ReferenceWeights& l, Role role, double epsilon,
+                                    const std::vector<double>& x) {
+  return l.vector(role).empty() ? x : RmsNorm(x, l.vector(role), epsilon);
+}
+
 // The residual stream of every token after one layer.
 inline void RunReferenceLayer(const Family& family, int64_t layer, const ReferenceWeights& l,
-                              const Hyperparameters& h, const ReferenceRope& rope, Rows& xs) {
+                              const Hyperparameters& h, const ReferenceRope& full_rope, Rows& xs) {
+  const bool slides = h.full_every > 0 && layer % h.full_every != h.full_every - 1;
+  const ReferenceRope sliding_rope{{}, 1, h.sliding_rope_theta};
+  const ReferenceRope& rope = slides && h.sliding_rope_theta != 0 ? sliding_rope : full_rope;
   const bool turns =
       family.unturned_every == 0 || layer % family.unturned_every != family.unturned_every - 1;
   const double scale = h.attention_scale != 0 ? static_cast<double>(h.attention_scale)
@@ -390,21 +426,26 @@ inline void RunReferenceLayer(const Family& family, int64_t layer, const Referen
       for (size_t s = 0; s <= t; ++s) {
         double score = 0;
         for (size_t i = 0; i < dim; ++i) score += qs[t][q0 + i] * ks[s][k0 + i];
-        weight.push_back(std::exp(score * scale));
+        const bool seen = !slides || t - s < static_cast<size_t>(h.sliding_window);
+        weight.push_back(seen ? std::exp(CappedBy(h.score_cap, score * scale)) : 0);
         total += weight.back();
       }
+      if (const std::vector<double>& sinks = l.vector(Role::kAttnSinks); !sinks.empty())
+        total += std::exp(sinks[head]);
       for (size_t s = 0; s <= t; ++s) {
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }
     }
-    AddTo(xs[t],
-          Scaled(h.residual_scale, Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed)));
+    AddTo(xs[t], Scaled(h.residual_scale,
+                        PostNorm(l, Role::kAttnPostNorm, h.norm_epsilon,
+                                 Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed))));
     const std::vector<double> n =
         family.residual == pipeline::Residual::kParallel
             ? norms[t]
             : FamilyNorm(family, l, Role::kFfnNorm, Role::kFfnNormBias, h.norm_epsilon, xs[t]);
-    AddTo(xs[t], Scaled(h.residual_scale,
-                        family.experts ? Experts(family, l, h, n) : FeedForward(family, l, n)));
+    AddTo(xs[t], Scaled(h.residual_scale, PostNorm(l, Role::kFfnPostNorm, h.norm_epsilon,
+                                                   family.experts ? Experts(family, l, h, n)
+                                                                  : FeedForward(family, l, n))));
   }
 }
 
@@ -421,11 +462,13 @@ inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& ro
   for (size_t i = 0; i < model.layers.size(); ++i)
     RunReferenceLayer(family, static_cast<int64_t>(i), model.layers[i], h, rope, xs);
   Rows logits;
-  for (const auto& x : xs)
+  for (const auto& x : xs) {
     logits.push_back(Scaled(1.0 / h.logit_divisor,
                             Linear(model.outer, Role::kOutputHead, Role::kOutputHeadBias,
                                    FamilyNorm(family, model.outer, Role::kOutputNorm,
                                               Role::kOutputNormBias, h.norm_epsilon, x))));
+    for (double& logit : logits.back()) logit = CappedBy(h.logit_cap, logit);
+  }
   return logits;
 }
 

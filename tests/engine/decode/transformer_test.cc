@@ -88,6 +88,34 @@ TEST(Transformer, LayersMayBeWithoutRotaryEmbedding) {
   }
 }
 
+// What a layer with a window has given up is what no later token sees: in passes of every length,
+// and behind them, the logits are those of the definition.
+TEST(Transformer, ShortCachesOfLayersWithAWindowAreEnough) {
+  for (const std::string_view family : {"gemma2", "gemma3"}) {
+    for (const int64_t window : {1, 5, 60}) {
+      ReferenceOptions options{.family = family};
+      options.hyper.sliding_window = window, options.hyper.full_every = 3;
+      options.hyper.context = options.hyper.original_context = 512;
+      const ReferenceModel model = ReferenceBuilder(options).Build();
+      const std::vector<int32_t> ids = RandomIds(400, 50);
+      const Rows reference = ReferenceLogits(model, {}, ids);
+      for (const size_t cut : {1, 100, 128, 1000}) {
+        SCOPED_TRACE(fmt::format("{}, window {}, passes of {}", family, window, cut));
+        ExpectNear(RunAll(model, ids, 1, ChosenOps(), cut, 512), reference);
+      }
+    }
+  }
+}
+
+TEST(Transformer, LinearScalingIsOfLayersWithoutAWindowAlone) {
+  ReferenceOptions options{.family = "gemma3"};
+  options.hyper.rope_scaling.kind = pipeline::RopeScaling::Kind::kLinear;
+  options.hyper.rope_scaling.factor = 8;
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const std::vector<int32_t> ids = RandomIds(20, 50);
+  ExpectNear(RunAll(model, ids), ReferenceLogits(model, {std::vector<double>(8, 8.0)}, ids));
+}
+
 TEST(Transformer, HeadsMayBeOfASizeOfTheirOwn) {
   for (const std::string_view family : {"llama", "qwen3"}) {
     ReferenceOptions options{.family = family};
@@ -145,7 +173,7 @@ TEST(Transformer, Llama3AndLinearScaling) {
 
 class EachKindOfLayer : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Transformer, EachKindOfLayer,
-                         ::testing::Values("phi3", "qwen3moe", "phimoe"));
+                         ::testing::Values("phi3", "qwen3moe", "phimoe", "gpt-oss"));
 
 TEST_P(EachKindOfLayer, BatchesAndThreadsDoNotChangeABit) {
   for (DType dtype : kTypes) {
@@ -203,21 +231,23 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
 // Attention in blocks: several of them in a pass, whole and short ones, behind passes of all
 // lengths.
 TEST(Transformer, LongPromptsAreCloseToTokenByToken) {
-  ReferenceOptions options{.dtype = DType::kF32};
-  options.hyper.layers = 1;
-  const ReferenceModel model = ReferenceBuilder(options).Build();
-  const std::vector<int32_t> ids = RandomIds(300, options.hyper.vocab);
-  const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1, 320);
-  for (const MatrixOps* matrix_ops : AllMatrixOps()) {
-    for (const size_t cut : {65, 130, 1000}) {
-      SCOPED_TRACE(fmt::format("{}, batches of {}", matrix_ops->name, cut));
-      const std::vector<float> batches = RunAll(model, ids, 2, ChosenOps(), cut, 320, matrix_ops);
-      ASSERT_EQ(batches.size(), floats.size());
-      double distance = 0, size = 0;
-      for (size_t i = 0; i < floats.size(); ++i)
-        distance += std::pow(double{batches[i]} - floats[i], 2),
-            size += std::pow(double{floats[i]}, 2);
-      EXPECT_LT(std::sqrt(distance / size), 1e-5);
+  for (const std::string_view family : {"phi3", "gemma2", "gpt-oss"}) {
+    ReferenceOptions options{.family = family, .dtype = DType::kF32};
+    options.hyper.layers = family == "phi3" ? 1 : 2, options.hyper.sliding_window = 50;
+    const ReferenceModel model = ReferenceBuilder(options).Build();
+    const std::vector<int32_t> ids = RandomIds(300, options.hyper.vocab);
+    const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1, 320);
+    for (const MatrixOps* matrix_ops : AllMatrixOps()) {
+      for (const size_t cut : {65, 130, 1000}) {
+        SCOPED_TRACE(fmt::format("{}, {}, batches of {}", family, matrix_ops->name, cut));
+        const std::vector<float> batches = RunAll(model, ids, 2, ChosenOps(), cut, 320, matrix_ops);
+        ASSERT_EQ(batches.size(), floats.size());
+        double distance = 0, size = 0;
+        for (size_t i = 0; i < floats.size(); ++i)
+          distance += std::pow(double{batches[i]} - floats[i], 2),
+              size += std::pow(double{floats[i]}, 2);
+        EXPECT_LT(std::sqrt(distance / size), 1e-5);
+      }
     }
   }
 }
@@ -293,6 +323,48 @@ TEST_P(EachKindOfLayer, SequencesThatSharePassesGetWhatTheyGetAlone) {
       EXPECT_EQ(caches[0]->length(), caches[0]->capacity());
     }
   }
+}
+
+// Of a family with windows, at lengths at which the short caches move their rows, each at another
+// step; and a cache that was used before.
+TEST(Transformer, SequencesWithShortCachesShareAPassToo) {
+  constexpr size_t kSequences = 3, kSteps = 30;
+  ReferenceOptions options{.family = "gemma3"};
+  options.hyper.context = options.hyper.original_context = 256;
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const auto& hyper = model.description.hyper;
+  ThreadPool pool(2);
+  auto transformer = *Transformer::Create(hyper, *model.Map(ChosenOps()), 256, pool, ChosenOps(),
+                                          AllMatrixOps().back());
+  const std::vector<int32_t> ids = RandomIds(256, hyper.vocab);
+  std::vector<std::unique_ptr<KvCache>> caches;
+  std::vector<std::vector<float>> alone(kSequences);
+  std::vector<float> logits;
+  for (size_t s = 0; s < kSequences; ++s) {
+    const auto prompt = std::span(ids).first(110 + 10 * s);
+    caches.push_back(*KvCache::Create(hyper, DType::kF16, 256));
+    KvCache& cache = *caches.back();
+    ASSERT_TRUE(transformer->Run(cache, prompt, Want::kNothing, logits).ok());
+    for (size_t step = 0; step < kSteps; ++step) {
+      ASSERT_TRUE(
+          transformer->Run(cache, std::span(ids).subspan(s + step, 1), Want::kLast, logits).ok());
+      alone[s].insert(alone[s].end(), logits.begin(), logits.end());
+    }
+    cache.Reset();
+    ASSERT_TRUE(transformer->Run(cache, prompt, Want::kNothing, logits).ok());
+  }
+  const auto width = static_cast<size_t>(hyper.vocab);
+  for (size_t step = 0; step < kSteps; ++step) {
+    std::vector<Transformer::Next> next;
+    for (size_t s = 0; s < kSequences; ++s) next.push_back({caches[s].get(), ids[s + step]});
+    ASSERT_TRUE(transformer->RunTogether(next, logits).ok());
+    for (size_t s = 0; s < kSequences; ++s)
+      EXPECT_EQ(std::memcmp(&logits[s * width], &alone[s][step * width], width * sizeof(float)), 0)
+          << "sequence " << s << ", step " << step;
+  }
+  // Layers 0 and 2 of 3 keep the window of 5 and a pass; the other one all.
+  EXPECT_GT(caches[0]->First(0), 0);
+  EXPECT_EQ(caches[0]->First(1), 0);
 }
 
 TEST(Transformer, RefusesWhatDoesNotFit) {

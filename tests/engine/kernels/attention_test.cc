@@ -55,17 +55,20 @@ struct Stored {
   }
 };
 
-// Over the first `reach` positions, in double precision.
-std::vector<double> Reference(const Stored& stored, const float* query, int64_t reach) {
+// Over the first `reach` positions from `begin` on, in double precision.
+std::vector<double> Reference(const Stored& stored, const float* query, int64_t reach,
+                              int64_t begin = 0) {
   const int64_t dim = stored.cache.dim;
   std::vector<double> weights(static_cast<size_t>(reach)), out(static_cast<size_t>(dim));
   double sum = 0;
-  for (int64_t p = 0; p < reach; ++p) {
+  for (int64_t p = begin; p < reach; ++p) {
     double dot = 0;
     for (int64_t d = 0; d < dim; ++d) dot += double{query[d]} * stored.key_floats[p * dim + d];
-    sum += weights[p] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
+    double score = dot / std::sqrt(static_cast<double>(dim));
+    if (const double cap = stored.cache.cap; cap != 0) score = cap * std::tanh(score / cap);
+    sum += weights[p] = std::exp(score);
   }
-  for (int64_t p = 0; p < reach; ++p) {
+  for (int64_t p = begin; p < reach; ++p) {
     for (int64_t d = 0; d < dim; ++d) out[d] += weights[p] / sum * stored.value_floats[p * dim + d];
   }
   return out;
@@ -179,6 +182,77 @@ TEST(Attention, BlocksGiveTheSumsOfDoubles) {
                 << "dim " << dim << ", row " << i << " of " << rows << " at " << reach;
             ASSERT_EQ(out[i * stride + dim + d], 7.f);
           }
+        }
+      }
+    }
+  });
+}
+
+// Windows that begin and end within tiles and blocks, shorter than a block and longer than a tile;
+// caps above and below the scores.
+TEST(Attention, WindowsAndCapsGiveTheSumsOfDoubles) {
+  ForEachKernel([](const AttentionKernels& kernels, DType type) {
+    for (const int64_t dim : {20, 64}) {
+      for (const auto& [reach, rows] : {std::pair<int64_t, int64_t>{1, 64}, {47, 13}, {250, 64}}) {
+        Stored stored(kernels, type, reach + rows - 1, dim);
+        const std::vector<float> queries = NormalFloats(rows * dim, 3);
+        std::vector<float> out(queries.size()), scratch(static_cast<size_t>(ScratchFloats(dim)));
+        for (const int64_t window : {0, 1, 30, 100}) {
+          for (const float cap : {0.f, 0.5f}) {
+            stored.cache.window = window, stored.cache.cap = cap;
+            kernels.block(stored.cache, queries.data(), rows, dim, reach, scratch.data(),
+                          out.data());
+            for (int64_t i = 0; i < rows; ++i) {
+              const int64_t begin = window == 0 ? 0 : std::max<int64_t>(0, reach + i - window);
+              const std::vector<double> expected =
+                  Reference(stored, queries.data() + i * dim, reach + i, begin);
+              std::vector<float> partial(static_cast<size_t>(PartialFloats(dim))),
+                  alone(static_cast<size_t>(dim));
+              kernels.range(stored.cache, queries.data() + i * dim, 1, begin, reach + i,
+                            partial.data(), scratch.data());
+              MergePartials(partial.data(), 0, 1, dim, alone.data());
+              for (int64_t d = 0; d < dim; ++d) {
+                ASSERT_NEAR(out[i * dim + d], expected[d], 1e-5)
+                    << "dim " << dim << ", row " << i << " of " << rows << " at " << reach
+                    << ", window " << window << ", cap " << cap;
+                ASSERT_NEAR(alone[d], expected[d], 1e-5);
+              }
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+// What has slid out of the window may be anything, and shows where it is seen.
+TEST(Attention, WhatIsNoNumberStaysInFrontOfTheWindow) {
+  constexpr int64_t kReach = 40, kRows = 60, kBad = 50, kDim = 48, kWindow = 20;
+  ForEachKernel([](const AttentionKernels& kernels, DType type) {
+    for (const bool in_keys : {true, false}) {
+      std::vector<float> keys = NormalFloats((kReach + kRows) * kDim, 1),
+                         values = NormalFloats((kReach + kRows) * kDim, 2);
+      const std::vector<float> queries = NormalFloats(kRows * kDim, 3);
+      const Stored good(kernels, type, kReach + kRows, kDim, keys, values);
+      (in_keys ? keys : values)[kBad * kDim + 5] = std::numeric_limits<float>::quiet_NaN();
+      Stored damaged(kernels, type, kReach + kRows, kDim, keys, values);
+      damaged.cache.window = kWindow;
+      std::vector<float> out(queries.size()), scratch(static_cast<size_t>(ScratchFloats(kDim)));
+      kernels.block(damaged.cache, queries.data(), kRows, kDim, kReach, scratch.data(), out.data());
+      for (int64_t i = 0; i < kRows; ++i) {
+        const int64_t begin = kReach + i - kWindow;
+        const bool sees = begin <= kBad && kBad < kReach + i;
+        const std::vector<double> expected =
+            Reference(good, queries.data() + i * kDim, kReach + i, begin);
+        bool finite = true;
+        for (int64_t d = 0; d < kDim; ++d) {
+          finite &= std::isfinite(out[i * kDim + d]);
+          if (!sees) {
+            ASSERT_NEAR(out[i * kDim + d], expected[d], 1e-5) << "row " << i;
+          }
+        }
+        if (sees) {
+          EXPECT_FALSE(finite) << "row " << i;
         }
       }
     }

@@ -9,13 +9,15 @@
 
 #include "pipeline/family/shapes.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/test_name.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 class EveryFamily : public ::testing::TestWithParam<const Family*> {};
-INSTANTIATE_TEST_SUITE_P(All, EveryFamily, ::testing::ValuesIn(Families()),
-                         [](const auto& test) { return std::string(test.param->name); });
+INSTANTIATE_TEST_SUITE_P(All, EveryFamily, ::testing::ValuesIn(Families()), [](const auto& test) {
+  return ::quantfleet::testing::TestName(test.param->name);
+});
 
 Hyperparameters TwoLayers() {
   Hyperparameters h;
@@ -38,7 +40,10 @@ TEST_P(EveryFamily, HasAClassThatIsOnlyItsOwn) {
     types.insert(own.begin(), own.end());
   }
   for (const HfClass& known : GetParam()->classes) {
-    EXPECT_TRUE(known.name.ends_with(known.headless ? "Model" : "ForCausalLM")) << known.name;
+    EXPECT_TRUE(known.name.ends_with(known.headless    ? "Model"
+                                     : known.text_part ? "ForConditionalGeneration"
+                                                       : "ForCausalLM"))
+        << known.name;
     EXPECT_EQ(names.count(known.name), 1u) << known.name;
     EXPECT_EQ(types.count(known.model_type), 1u) << known.model_type;
   }
@@ -75,7 +80,10 @@ TEST_P(EveryFamily, NamesEachTensorOnceInEachDialect) {
       EXPECT_EQ(names.insert(name).second, expert <= 0 || !StacksExperts(family, dialect, role))
           << name;
       EXPECT_EQ(name.find('*'), std::string::npos);
-      EXPECT_TRUE(name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight")) << name;
+      // gpt-oss has names of its own for what is not one matrix.
+      const bool plain = family.name != "gpt-oss" || dialect == Dialect::kGguf;
+      EXPECT_TRUE(!plain || name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight"))
+          << name;
       EXPECT_EQ(name.find("s.1.") != std::string::npos || name.find("blk.1.") == 0,
                 layer == 1 || (expert == 1 && !StacksExperts(family, dialect, role)))
           << name;
@@ -123,11 +131,15 @@ TEST_P(EveryFamily, HasTheTensorsThatItsComputationReads) {
       EXPECT_EQ(Info(*info.bias).rotated, info.rotated) << info.name;
     }
   EXPECT_FALSE(family.hidden_act.empty());
-  std::set<std::string_view> scalars;
+  std::set<std::string_view> hf, gguf;
   for (const FamilyScalar& scalar : family.scalars) {
-    EXPECT_TRUE(scalars.insert(scalar.name.hf).second) << scalar.name.hf;
-    EXPECT_TRUE(scalars.insert(scalar.name.gguf).second) << scalar.name.gguf;
+    EXPECT_TRUE(hf.insert(scalar.name.hf).second) << scalar.name.hf;
+    EXPECT_TRUE(gguf.insert(scalar.name.gguf).second) << scalar.name.gguf;
   }
+  // A norm of what a part adds comes with the other part's.
+  EXPECT_EQ(has(Role::kAttnPostNorm), has(Role::kFfnPostNorm));
+  EXPECT_TRUE(family.full_every > 1 ||
+              (family.sliding_rope_theta == 0 && family.default_window == 0));
 }
 
 // The pieces of a fused tensor are neighbours of one width, so that it is one range of rows.
@@ -163,7 +175,7 @@ TEST(Families, SayWhatHuggingFacesFilesLeaveOut) {
     for (const FamilyTensor& tensor : family->tensors) {
       const bool norm = Name(tensor.role).ends_with("norm");
       EXPECT_EQ(LackOf(*family, Dialect::kHf, tensor.role),
-                norm && family->name == "gemma" ? 1.f : 0.f);
+                norm && family->name.starts_with("gemma") ? 1.f : 0.f);
       EXPECT_EQ(LackOf(*family, Dialect::kGguf, tensor.role), 0.f);
     }
 }
@@ -173,6 +185,43 @@ TEST(Families, SayWhichLayersTurn) {
     for (const int64_t layer : {0, 1, 2, 3, 4, 6, 7, 8})
       EXPECT_EQ(TurnsLayer(*family, layer), family->name != "smollm3" || layer % 4 != 3)
           << family->name << " " << layer;
+}
+
+TEST(Families, SayWhichLayersSeeAWindowAlone) {
+  Hyperparameters h;
+  h.layers = 18, h.sliding_window = 512, h.full_every = 6;
+  EXPECT_EQ(WindowOf(h, 0), 512);
+  EXPECT_EQ(WindowOf(h, 4), 512);
+  EXPECT_EQ(WindowOf(h, 5), 0);
+  EXPECT_EQ(WindowOf(h, 17), 0);
+  EXPECT_EQ(SlidingLayers(h), 15);
+  h.layers = 16;
+  EXPECT_EQ(SlidingLayers(h), 14);
+  h.full_every = 0;  // Phi-3 names a window that nobody applies
+  EXPECT_EQ(WindowOf(h, 0), 0);
+  EXPECT_EQ(SlidingLayers(h), 0);
+}
+
+TEST(Families, FindThePeriodOfAList) {
+  EXPECT_EQ(PeriodOf({false, true, false, true, false}, 6), 2);
+  EXPECT_EQ(PeriodOf({false, false, true}, 6), 3);
+  EXPECT_EQ(PeriodOf({true, true}, 6), 1);
+  EXPECT_EQ(PeriodOf({false, false}, 6), 6) << "as wanted, where it can be";
+  EXPECT_EQ(PeriodOf({false, false}, 2), 3);
+  EXPECT_EQ(PeriodOf({false, true, true}, 2), std::nullopt);
+  EXPECT_EQ(PeriodOf({true, false, true}, 2), std::nullopt);
+}
+
+// Gemma 3 27B divides by sqrt(5376 / 32), its heads have 128 dimensions.
+TEST(Families, SayWhatScoresAreDividedBy) {
+  Hyperparameters h;
+  h.layers = 62, h.hidden = 5376, h.heads = 32, h.head_dim = 128;
+  EXPECT_EQ(QueryScalar(*FindFamily("gemma3"), h), 168);
+  EXPECT_FLOAT_EQ(AttentionScaleOf(*FindFamily("gemma3"), h), 0.0771517f);
+  EXPECT_EQ(AttentionScaleOf(*FindFamily("gemma2"), h), 0);
+  h.layers = 46;
+  EXPECT_EQ(QueryScalar(*FindFamily("gemma2"), h), 168);
+  EXPECT_EQ(AttentionScaleOf(*FindFamily("gemma3"), h), 0);
 }
 
 TEST(Families, AreNamedForPeople) {

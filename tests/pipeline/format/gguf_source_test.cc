@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/bytes.h"
+#include "pipeline/family/family.h"
+#include "pipeline/format/gguf/read/gguf_hyper.h"
 #include "pipeline/format/gguf/write/gguf_writer.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/split_gguf.h"
@@ -72,6 +75,80 @@ TEST(GgufSource, DefaultsAreThoseOfGguf) {
   EXPECT_EQ(model.tokenizer.kind, text::TokenizerData::Kind::kNone);
   EXPECT_EQ(model.Find(Role::kAttnQ, 0)->order, RowOrder::kInterleaved);
   EXPECT_EQ(model.Find(Role::kAttnV, 0)->order, RowOrder::kHf);
+}
+
+absl::StatusOr<Hyperparameters> HyperOf(std::string header, std::string_view family) {
+  header.resize(header.size() + 4096);
+  const testing::MemoryFile file(std::move(header));
+  QF_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Read(file, "m.gguf"));
+  return ReadHyperparameters(gguf, *FindFamily(family));
+}
+
+// What llama.cpp means where a file of Gemma does not say.
+TEST(GgufSource, LayersWithAWindow) {
+  const auto of = [](std::string_view family, auto more) {
+    Builder b{std::string(family)};
+    b.w.AddTensor("token_embd.weight", DType::kF32, 5, 8, 2);
+    more(b.w);
+    return HyperOf(b.w.Header(), family);
+  };
+  const auto none = of("gemma3", [](GgufWriter&) {});
+  ASSERT_OK(none);
+  EXPECT_EQ(none->full_every, 0);
+  EXPECT_EQ(none->sliding_rope_theta, 0);
+  const auto window = [](GgufWriter& w) { w.AddU32("gemma3.attention.sliding_window", 512); };
+  const auto plain = of("gemma3", window);
+  ASSERT_OK(plain);
+  EXPECT_EQ(plain->sliding_window, 512);
+  EXPECT_EQ(plain->full_every, 6);
+  EXPECT_EQ(plain->sliding_rope_theta, 10000.f);
+  const auto own = of("gemma3", [&](GgufWriter& w) {
+    window(w);
+    w.AddU32("gemma3.attention.sliding_window_pattern", 4);
+    w.AddF32("gemma3.rope.freq_base_swa", 20000);
+  });
+  ASSERT_OK(own);
+  EXPECT_EQ(own->full_every, 4);
+  EXPECT_EQ(own->sliding_rope_theta, 20000.f);
+  EXPECT_ERROR(of("gemma3",
+                  [&](GgufWriter& w) {
+                    window(w);
+                    w.AddU32("gemma3.attention.sliding_window_pattern", 0);
+                  }),
+               kInvalidArgument, "sliding_window_pattern", "at least 1");
+  const auto gemma2 = of("gemma2", [](GgufWriter&) {});
+  ASSERT_OK(gemma2);
+  EXPECT_EQ(gemma2->sliding_window, 4096);
+  EXPECT_EQ(gemma2->full_every, 2);
+  EXPECT_EQ(gemma2->sliding_rope_theta, 0);
+  EXPECT_EQ(gemma2->score_cap, 50.f);
+  EXPECT_EQ(gemma2->logit_cap, 30.f);
+}
+
+// As a list of bools, one per layer, which have to follow a rule.
+TEST(GgufSource, LayersWithAWindowByAList) {
+  const auto of = [](const std::string& slides) {
+    Builder b("gemma3");
+    b.w.AddU32("gemma3.attention.sliding_window", 512);
+    const std::string key = "gemma3.attention.sliding_window_pattern";
+    b.w.AddText(key, std::string(slides.size() + 4, 'x'));
+    b.w.AddTensor("token_embd.weight", DType::kF32, 5, 8, 2);
+    std::string header = b.w.Header();
+    // The text's place taken by an array: its type, that of its elements, their number.
+    auto* at = reinterpret_cast<std::byte*>(header.data()) + header.find(key) + key.size();
+    Store(at, uint32_t{9});
+    Store(at + 4, uint32_t{7});
+    Store(at + 8, uint64_t{slides.size()});
+    std::ranges::copy(AsBytes(slides), at + 16);
+    return HyperOf(std::move(header), "gemma3");
+  };
+  const auto sliding = of(std::string(1, '\1'));
+  ASSERT_OK(sliding);
+  EXPECT_EQ(sliding->full_every, 6);
+  const auto full = of(std::string(1, '\0'));
+  ASSERT_OK(full);
+  EXPECT_EQ(full->full_every, 0);
+  EXPECT_ERROR(of(std::string(2, '\1')), kInvalidArgument, "a list of 1");
 }
 
 TEST(GgufSource, VectorsAreFloats) {

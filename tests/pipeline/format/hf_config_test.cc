@@ -116,6 +116,132 @@ TEST(HfConfig, FollowsTheFamily) {
     EXPECT_ERROR(ParseHfConfig(smol(layers, interval)), kUnimplemented, "no_rope_layers");
 }
 
+// Config with Gemma 3's class and what its files have.
+std::string Gemma3(std::vector<std::pair<std::string, std::string>> change = {}) {
+  std::vector<std::pair<std::string, std::string>> members{
+      {"architectures", R"(["Gemma3ForCausalLM"])"},
+      {"hidden_act", "absent"},
+      {"hidden_activation", R"("gelu_pytorch_tanh")"},
+      {"num_hidden_layers", "7"},
+      {"head_dim", "24"},
+      {"query_pre_attn_scalar", "24"},
+      {"sliding_window", "100"},
+      {"rope_theta", "1000000.0"},
+      {"rope_local_base_freq", "20000.0"},
+      {"attn_logit_softcapping", "null"},
+      {"tie_word_embeddings", "absent"}};
+  for (auto& [key, value] : change) {
+    std::erase_if(members, [&](const auto& m) { return m.first == key; });
+    members.emplace_back(key, value);
+  }
+  return Config(members);
+}
+
+TEST(HfConfig, SaysWhichLayersHaveAWindow) {
+  const std::string by_list =
+      R"(["sliding_attention","sliding_attention","full_attention","sliding_attention",
+          "sliding_attention","full_attention","sliding_attention"])";
+  using Change = std::vector<std::pair<std::string, std::string>>;
+  for (const auto& [change, every] :
+       std::initializer_list<std::pair<Change, int64_t>>{{{}, 6},
+                                                         {{{"sliding_window_pattern", "6"}}, 6},
+                                                         {{{"_sliding_window_pattern", "3"}}, 3},
+                                                         {{{"layer_types", by_list}}, 3}}) {
+    const auto c = ParseHfConfig(Gemma3(change));
+    ASSERT_OK(c);
+    EXPECT_EQ(c->family->name, "gemma3");
+    EXPECT_EQ(c->hyper.full_every, every);
+    EXPECT_EQ(c->hyper.sliding_window, 100);
+    EXPECT_EQ(c->hyper.sliding_rope_theta, 20000.f);
+    EXPECT_EQ(c->hyper.rope_theta, 1000000.f);
+    EXPECT_EQ(c->hyper.attention_scale, 0);
+    EXPECT_TRUE(c->hyper.tied_embeddings);
+  }
+  for (const Change& change :
+       {Change{{"sliding_window_pattern", "1"}}, Change{{"sliding_window", "null"}}}) {
+    const auto c = ParseHfConfig(Gemma3(change));
+    ASSERT_OK(c);
+    EXPECT_EQ(c->hyper.full_every, 0);
+    EXPECT_EQ(c->hyper.sliding_rope_theta, 0);
+  }
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"sliding_window_pattern", "0"}})), kInvalidArgument,
+               "sliding_window_pattern");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"layer_types", R"(["full_attention"])"}})), kInvalidArgument,
+               "layer_types has 1", "is 7");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"num_hidden_layers", "3"},
+                                     {"layer_types", R"(["full_attention", "sliding_attention",
+                                                         "full_attention"])"}})),
+               kUnimplemented, "layer_types");
+  EXPECT_ERROR(ParseHfConfig(Gemma3(
+                   {{"num_hidden_layers", "1"}, {"layer_types", R"(["chunked_attention"])"}})),
+               kUnimplemented, "layer_types");
+}
+
+// As transformers writes them since its fifth version.
+TEST(HfConfig, RopeParametersByKindOfLayer) {
+  const auto c = ParseHfConfig(
+      Gemma3({{"rope_theta", "absent"},
+              {"rope_local_base_freq", "absent"},
+              {"rope_parameters",
+               R"({"full_attention": {"rope_type": "linear", "factor": 8, "rope_theta": 500000},
+                   "sliding_attention": {"rope_type": "default", "rope_theta": 30000}})"}}));
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.rope_theta, 500000.f);
+  EXPECT_EQ(c->hyper.rope_scaling.kind, RopeScaling::Kind::kLinear);
+  EXPECT_EQ(c->hyper.rope_scaling.factor, 8.f);
+  EXPECT_EQ(c->hyper.sliding_rope_theta, 30000.f);
+}
+
+TEST(HfConfig, CapsAndScalesOfScores) {
+  const auto gemma2 = [](const std::string& cap, const std::string& scalar = "16") {
+    return Config({{"architectures", R"(["Gemma2ForCausalLM"])"},
+                   {"hidden_act", R"("gelu_pytorch_tanh")"},
+                   {"head_dim", "16"},
+                   {"query_pre_attn_scalar", scalar},
+                   {"attn_logit_softcapping", cap},
+                   {"tie_word_embeddings", "true"}});
+  };
+  const auto c = ParseHfConfig(gemma2("40.0"));
+  ASSERT_OK(c);
+  EXPECT_EQ(c->hyper.score_cap, 40.f);
+  EXPECT_EQ(c->hyper.logit_cap, 30.f) << "what the class means";
+  EXPECT_EQ(ParseHfConfig(gemma2("absent"))->hyper.score_cap, 50.f);
+  EXPECT_EQ(c->hyper.full_every, 0) << "no sliding_window";
+  EXPECT_ERROR(ParseHfConfig(gemma2("-1")), kInvalidArgument, "attn_logit_softcapping");
+  EXPECT_ERROR(ParseHfConfig(gemma2("50", "17")), kUnimplemented, "query_pre_attn_scalar", "16");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"final_logit_softcapping", "30.0"}})), kUnimplemented,
+               "final_logit_softcapping", "gemma3");
+  EXPECT_ERROR(ParseHfConfig(Gemma3({{"use_bidirectional_attention", "true"}})), kUnimplemented,
+               "use_bidirectional_attention");
+}
+
+// As Gemma 3 4B is published: what its class means by itself is not there.
+TEST(HfConfig, TheTextPartOfAModelThatDoesMore) {
+  const std::string head =
+      R"({"architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106])";
+  const auto c = ParseHfConfig(head + R"(, "text_config": {"hidden_size": 2560,
+      "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+      "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024},
+      "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27}})");
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "gemma3");
+  EXPECT_TRUE(c->text_part);
+  EXPECT_EQ(c->hyper.hidden, 2560);
+  EXPECT_EQ(c->hyper.layers, 34);
+  EXPECT_EQ(c->hyper.heads, 8);
+  EXPECT_EQ(c->hyper.kv_heads, 4);
+  EXPECT_EQ(c->hyper.head_dim, 256);
+  EXPECT_EQ(c->hyper.vocab, 262208);
+  EXPECT_EQ(c->hyper.context, 131072);
+  EXPECT_EQ(c->hyper.sliding_window, 1024);
+  EXPECT_EQ(c->hyper.full_every, 6);
+  EXPECT_EQ(c->hyper.rope_theta, 1000000.f);
+  EXPECT_EQ(c->hyper.sliding_rope_theta, 10000.f);
+  EXPECT_EQ(c->ends, (std::vector<int64_t>{1, 106}));
+  EXPECT_ERROR(ParseHfConfig(head + "}"), kInvalidArgument, "text_config");
+  EXPECT_ERROR(ParseHfConfig(head + R"(, "text_config": []})"), kInvalidArgument, "text_config");
+}
+
 TEST(HfConfig, ReadsEverything) {
   const auto c = ParseHfConfig(Config({{"bos_token_id", "1"},
                                        {"eos_token_id", "[7, 9]"},
@@ -332,6 +458,42 @@ TEST(HfConfig, Phimoe) {
   EXPECT_ERROR(parse({{"attention_bias", "false"}}), kUnimplemented, "attention_bias");
   EXPECT_ERROR(parse({{"lm_head_bias", "absent"}}), kUnimplemented, "lm_head_bias");
   EXPECT_ERROR(parse({{"num_experts_per_tok", "3"}}), kUnimplemented, "num_experts_per_tok is 3");
+}
+
+TEST(HfConfig, GptOss) {
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  const auto parse = [](const Members& change) {
+    Members all{{"architectures", R"(["GptOssForCausalLM"])"},
+                {"num_local_experts", "8"},
+                {"num_experts_per_tok", "4"},
+                {"sliding_window", "128"},
+                {"max_position_embeddings", "4096"},
+                {"layer_types", R"(["sliding_attention", "full_attention"])"}};
+    all.insert(all.end(), change.begin(), change.end());
+    return ParseHfConfig(Config(all));
+  };
+  const auto yarn = [](std::string_view more) {
+    return std::pair<std::string, std::string>(
+        "rope_scaling", fmt::format(R"({{"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0,
+ "beta_slow": 1.0, "original_max_position_embeddings": 128{}}})",
+                                    more));
+  };
+  const auto c = parse({yarn(R"(, "truncate": false)")});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "gpt-oss");
+  EXPECT_EQ(c->hyper.rope_scaling.kind, RopeScaling::Kind::kYarn);
+  EXPECT_EQ(c->hyper.rope_scaling.factor, 32.f);
+  EXPECT_EQ(c->hyper.original_context, 128);
+  EXPECT_EQ(c->hyper.context, 4096);
+  EXPECT_EQ(c->hyper.expert_width, c->hyper.intermediate);
+  EXPECT_EQ(WindowOf(c->hyper, 0), 128);
+  EXPECT_EQ(WindowOf(c->hyper, 1), 0);
+  EXPECT_ERROR(parse({yarn("")}), kUnimplemented, "truncate");
+  EXPECT_ERROR(parse({yarn(R"(, "truncate": false, "mscale": 2)")}), kUnimplemented, "mscale");
+  EXPECT_ERROR(parse({yarn(R"(, "truncate": false)"), {"swiglu_limit", "8.0"}}), kUnimplemented,
+               "swiglu_limit is 8");
+  EXPECT_ERROR(parse({{"attention_bias", "false"}}), kUnimplemented, "attention_bias");
+  EXPECT_ERROR(ParseHfConfig(Config({yarn(R"(, "truncate": false)")})), kUnimplemented, "'yarn'");
 }
 
 TEST(HfConfig, RefusesWhatWouldRunWrong) {

@@ -202,6 +202,32 @@ TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
   EXPECT_OK(Open());
 }
 
+// Under either kind of names, and only for a class that says so.
+TEST_F(HfSourceTest, OtherPartsThanTextAreLeftOutAndSaid) {
+  for (const std::string_view prefix : {"language_model.model.", "model.language_model."}) {
+    Write("gemma3");
+    const std::string plain = (*Open())->fingerprint().text;
+    std::string file = Text("model.safetensors");
+    const auto length = Load<uint64_t>(reinterpret_cast<const std::byte*>(file.data()));
+    std::string header = file.substr(8, length);
+    for (size_t at = 0; (at = header.find("\"model.", at)) != std::string::npos;
+         at += prefix.size())
+      header.replace(at + 1, 6, prefix);
+    WriteFile(dir_ / "model.safetensors", SafetensorsBytes(header, file.substr(8 + length)));
+    AddTensor("vision_tower.vision_model.post_layernorm.weight", "F32", 8);
+    EXPECT_ERROR(Open(), kInvalidArgument, "is missing");
+    Replace("config.json", R"("architectures": ["Gemma3ForCausalLM"])",
+            R"("architectures": ["Gemma3ForConditionalGeneration"], "text_config": {})");
+    const auto source = Open();
+    ASSERT_OK(source);
+    const ModelDescription& model = (*source)->description();
+    EXPECT_EQ(model.tensors[model.Find(Role::kTokenEmbedding)->tensor].name,
+              "model.embed_tokens.weight");
+    ASSERT_EQ(model.notes.size(), 1u);
+    EXPECT_NE(model.notes[0].find("(1 of its tensors)"), std::string::npos) << model.notes[0];
+  }
+}
+
 TEST_F(HfSourceTest, RefusesUnknownTensors) {
   Write("llama");
   AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);

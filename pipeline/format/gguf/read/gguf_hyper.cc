@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "common/base/nearest.h"
-
 #include "pipeline/format/gguf/read/gguf_names.h"
 
 namespace quantfleet::pipeline {
@@ -20,6 +19,12 @@ class Keys {
   std::optional<int64_t> Integer(std::string_view key) { return Take(file_.Integer(Full(key))); }
   std::optional<double> Float(std::string_view key) { return Take(file_.Float(Full(key))); }
   std::optional<std::string> Text(std::string_view key) { return Take(file_.Text(Full(key))); }
+
+  // An array of bools, one per layer; nullptr where the key is absent or another thing.
+  const GgufArray* Array(std::string_view key) {
+    const GgufKv* kv = file_.Find(Full(key));
+    return kv == nullptr ? nullptr : std::get_if<GgufArray>(&kv->value);
+  }
 
   int64_t NeedInteger(std::string_view key) {
     const auto value = Integer(key);
@@ -50,11 +55,17 @@ class Keys {
   absl::Status status_;
 };
 
-absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
+absl::Status ReadScaling(const GgufFile& file, Keys& keys, const Family& family,
+                         RopeScaling& rope) {
   const std::string type = keys.Text("rope.scaling.type").value_or("none");
   if (type == "linear") {
     rope.kind = RopeScaling::Kind::kLinear;
     rope.factor = static_cast<float>(keys.Float("rope.scaling.factor").value_or(1));
+  } else if (type == "yarn" && family.yarn) {
+    rope.kind = RopeScaling::Kind::kYarn;
+    rope.factor = static_cast<float>(keys.Float("rope.scaling.factor").value_or(1));
+    rope.beta_fast = static_cast<float>(keys.Float("rope.scaling.yarn_beta_fast").value_or(32));
+    rope.beta_slow = static_cast<float>(keys.Float("rope.scaling.yarn_beta_slow").value_or(1));
   } else if (type == "longrope") {
     rope.kind = RopeScaling::Kind::kLongRope;
   } else if (type != "none") {
@@ -65,6 +76,45 @@ absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
   }
   if (const auto factor = keys.Float("rope.scaling.attn_factor"))
     rope.attention_factor = static_cast<float>(*factor);
+  return absl::OkStatus();
+}
+
+// Every how many layers one has full attention. As a list it says of each layer whether it slides.
+absl::StatusOr<int64_t> FullEvery(const GgufFile& file, Keys& keys, const Family& family,
+                                  int64_t layers) {
+  constexpr std::string_view kKey = "attention.sliding_window_pattern";
+  const GgufArray* slides = keys.Array(kKey);
+  if (slides == nullptr) return keys.Integer(kKey).value_or(family.full_every);
+  if (slides->element != GgufType::kBool || static_cast<int64_t>(slides->raw.size()) != layers)
+    return InvalidArgument("{}: key '{}.{}' must be a number or a list of {} bools", file.name(),
+                           family.name, kKey, layers);
+  std::vector<bool> full;
+  for (const char slide : slides->raw) full.push_back(slide == 0);
+  const std::optional<int64_t> period = PeriodOf(full, family.full_every);
+  if (period) return *period;
+  return Unimplemented(
+      "{}: only models of {} in which every n-th layer has full attention are supported, but key "
+      "'{}.{}' says otherwise",
+      file.name(), family.name, family.name, kKey);
+}
+
+// Which layers see a window alone, and how those turn.
+absl::Status ReadSlidingLayers(const GgufFile& file, Keys& keys, const Family& family,
+                               Hyperparameters& h) {
+  if (family.full_every == 0) return absl::OkStatus();
+  if (h.sliding_window == 0) h.sliding_window = family.default_window;
+  QF_ASSIGN_OR_RETURN(h.full_every, FullEvery(file, keys, family, h.layers));
+  if (h.full_every < 1)
+    return InvalidArgument(
+        "{}: key '{}.attention.sliding_window_pattern' is {}; it must be at "
+        "least 1",
+        file.name(), family.name, h.full_every);
+  if (h.sliding_window == 0 || h.full_every == 1) {
+    h.full_every = h.sliding_window = 0;
+  } else if (family.sliding_rope_theta != 0) {
+    h.sliding_rope_theta = static_cast<float>(
+        keys.Float("rope.freq_base_swa").value_or(double{family.sliding_rope_theta}));
+  }
   return absl::OkStatus();
 }
 
@@ -97,7 +147,10 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.heads = keys.NeedInteger("attention.head_count");
   h.norm_epsilon = keys.NeedFloat(family.epsilon.gguf);
   for (const FamilyScalar& scalar : family.scalars)
-    h.*scalar.value = keys.NeedFloat(scalar.name.gguf);
+    h.*scalar.value = scalar.where_absent
+                          ? static_cast<float>(
+                                keys.Float(scalar.name.gguf).value_or(double{*scalar.where_absent}))
+                          : keys.NeedFloat(scalar.name.gguf);
   h.kv_heads = keys.Integer("attention.head_count_kv").value_or(h.heads);
   h.head_dim = keys.Integer("attention.key_length").value_or(h.heads > 0 ? h.hidden / h.heads : 0);
   const int64_t value_length = keys.Integer("attention.value_length").value_or(h.head_dim);
@@ -113,7 +166,9 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   }
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
   h.vocab = EmbeddingRows(file, embedding);
-  QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
+  QF_RETURN_IF_ERROR(ReadScaling(file, keys, family, h.rope_scaling));
+  QF_RETURN_IF_ERROR(ReadSlidingLayers(file, keys, family, h));
+  if (family.wide_scores_layers > 0) h.attention_scale = AttentionScaleOf(family, h);
   QF_RETURN_IF_ERROR(keys.status());
   if (h.vocab == 0) return InvalidArgument("{}: tensor '{}' is missing", file.name(), embedding);
   if (value_length != h.head_dim)

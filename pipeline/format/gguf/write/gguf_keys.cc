@@ -63,13 +63,25 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
     out.AddF32(key(scalar.name.gguf), h.*scalar.value);
   if (family.gguf_states_window || h.sliding_window > 0)
     integer("attention.sliding_window", h.sliding_window);
+  // What the architecture means without it is not said, as in llama.cpp's converter; 1: no layer
+  // slides.
+  const int64_t full_every = std::max<int64_t>(h.full_every, 1);
+  if (family.full_every > 0 && full_every != family.full_every)
+    integer("attention.sliding_window_pattern", full_every);
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
+  if (h.sliding_rope_theta != 0) out.AddF32(key("rope.freq_base_swa"), h.sliding_rope_theta);
   if (family.gguf_states_window || h.original_context != h.context)
     integer("rope.scaling.original_context_length", h.original_context);
   if (h.rope_scaling.kind == RopeScaling::Kind::kLinear) {
     out.AddText(key("rope.scaling.type"), "linear");
     out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
+  }
+  if (h.rope_scaling.kind == RopeScaling::Kind::kYarn) {
+    out.AddText(key("rope.scaling.type"), "yarn");
+    out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
+    out.AddF32(key("rope.scaling.yarn_beta_fast"), h.rope_scaling.beta_fast);
+    out.AddF32(key("rope.scaling.yarn_beta_slow"), h.rope_scaling.beta_slow);
   }
   // LongRoPE and llama3 need no type: their factors are tensors.
   if (h.rope_scaling.kind == RopeScaling::Kind::kLongRope && h.rope_scaling.attention_factor)
