@@ -189,8 +189,10 @@ json::object DescribeModel(const ModelSource& source) {
     if (t.dims > 1) shape.push_back(t.rows / t.matrices);
     shape.push_back(t.cols);
     const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
-    tensors.push_back(
-        {{"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}});
+    json::object tensor{
+        {"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}};
+    if (!t.packed.empty()) tensor["quantized"] = t.packed;
+    tensors.push_back(std::move(tensor));
     bytes += size;
   }
   for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);

@@ -39,6 +39,11 @@ void ClampedSwiglu(std::span<float> values, const float* factors) {
   }
 }
 
+float GeluErf(float x) {
+  constexpr float kRootOfHalf = 0.707106781186547524f;
+  return 0.5f * x * (1.f + std::erf(x * kRootOfHalf));
+}
+
 template <typename Function>
 void Apply(std::span<float> values, const float* factors, Function function) {
   if (factors == nullptr) {
@@ -70,6 +75,8 @@ void Activate(Activation activation, std::span<float> values, const float* facto
       return ClampedSwiglu(values, factors);
     case Activation::kGeluTanh:
       return Apply(values, factors, GeluTanh);
+    case Activation::kGeluErf:
+      return Apply(values, factors, GeluErf);
   }
 }
 

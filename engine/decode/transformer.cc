@@ -44,7 +44,7 @@ Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights
       // The reference's sums do not depend on how rows are cut into calls; those of a set do not
       // either, row by row.
       attention_ops_(&ops == &ScalarOps() ? ScalarAttentionOps() : ChosenAttentionOps()) {
-  const int64_t batch = std::min(kBatch, context);
+  const int64_t batch = family_.encoder ? context : std::min(kBatch, context);
   places_.resize(static_cast<size_t>(batch));
   const auto rows = [&](std::vector<float>& buffer, int64_t width) {
     buffer.resize(static_cast<size_t>(batch * width));
@@ -138,6 +138,15 @@ absl::Status Transformer::RunHidden(
   QF_RETURN_IF_ERROR(Check(cache, tokens));
   const auto width = static_cast<size_t>(hyper_.hidden);
   const auto count = static_cast<int64_t>(tokens.size());
+  if (family_.encoder) {
+    if (cache.length() > 0 || count > context_)
+      return InvalidArgument("an encoder takes whole sequences of at most {} tokens", context_);
+    RunEncoder(cache, tokens);
+    cache.Grow(count);
+    for (int64_t i = 0; i < count; ++i)
+      visit(i, std::span(x_).subspan(static_cast<size_t>(i) * width, width));
+    return absl::OkStatus();
+  }
   for (int64_t done = 0; done < count;) {
     const int64_t batch = std::min(kBatch, count - done);
     RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));

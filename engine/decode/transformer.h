@@ -56,8 +56,8 @@ class Transformer {
       KvCache& cache, std::span<const int32_t> tokens,
       absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
-  // Run, with what every token's hidden state is behind the output's norm (hidden values) in place
-  // of its logits.
+  // Run, with what every token's hidden state is behind the last norm (hidden values) in place of
+  // its logits. An encoder takes whole sequences, into an empty cache, and nothing else.
   absl::Status RunHidden(
       KvCache& cache, std::span<const int32_t> tokens,
       absl::FunctionRef<void(int64_t index, std::span<const float> state)> visit);
@@ -116,6 +116,9 @@ class Transformer {
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
   void RunBatch(KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
+  void RunEncoder(const KvCache& cache, std::span<const int32_t> tokens);
+  void SetEncoderRow(int64_t row, const KvCache& cache, int32_t token);
+  void RunEncoderLayer(int layer, int64_t batch);
   void RunLayers(int64_t batch);
   void RunLayer(int layer, int64_t batch);
   void StoreKeysAndValues(int layer, int64_t batch);

@@ -74,13 +74,15 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
 }
 
 void Transformer::Attend(int layer, int64_t batch) {
-  if (!apart_ && matrix_ops_ != nullptr && batch >= kWorthABlock) return AttendBlocks(layer, batch);
+  if (!apart_ && !family_.encoder && matrix_ops_ != nullptr && batch >= kWorthABlock)
+    return AttendBlocks(layer, batch);
   const int64_t floats = hyper_.heads * PartialFloats(hyper_.head_dim);  // of a part
   for (int64_t row = 0; row < batch;) {
     parts_.clear();
     const auto taken = [&] { return static_cast<int64_t>(parts_.size()) * floats; };
     for (; row < batch && taken() < kPartials; ++row) {
-      const int64_t reach = places_[row].position + 1, window = WindowOf(hyper_, layer);
+      const int64_t reach = family_.encoder ? batch : places_[row].position + 1;
+      const int64_t window = WindowOf(hyper_, layer);
       const int64_t first = window > 0 ? std::max<int64_t>(0, reach - window) : 0;
       const int64_t length = RangeLength(reach - first, hyper_.kv_heads);
       for (int64_t begin = first; begin < reach; begin += length)

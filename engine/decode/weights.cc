@@ -118,12 +118,18 @@ absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const ModelDescription&
   return w;
 }
 
-// The vectors that are of no layer.
+// What is of no layer, but the two that Weights names.
 absl::Status MapOuter(const Mapper& map, const ModelDescription& model, LayerWeights& w) {
   for (const pipeline::FamilyTensor& tensor : model.family->tensors) {
     const auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
-    if (Info(tensor.role).of_layer || dims != 1) continue;
-    QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, -1, cols));
+    if (Info(tensor.role).of_layer || tensor.role == Role::kTokenEmbedding ||
+        tensor.role == Role::kOutputHead)
+      continue;
+    if (dims == 1) {
+      QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, -1, cols));
+    } else {
+      QF_ASSIGN_OR_RETURN(w.matrix(tensor.role), map.Map(tensor.role, -1, rows, cols));
+    }
   }
   return absl::OkStatus();
 }

@@ -42,7 +42,7 @@ struct LayerWeights {
 struct Weights {
   const pipeline::Family* family = nullptr;  // never null once mapped
   Matrix embedding, head;                    // the same where they are tied
-  LayerWeights outer;                        // vectors alone: the output's norm, biases
+  LayerWeights outer;                        // the output's norm, biases, positions
   std::vector<LayerWeights> layers;
   bool interleaved_rope = false;  // pairs (2i, 2i+1); otherwise (i, i + rope_dims/2)
 };

@@ -17,7 +17,8 @@ struct MultiplyPair {
 };
 
 // The pairs of a set of vector instructions. Set has kFloats<type>, kIntegers<block type>, and a
-// block type for each BlockLayout: Q8, Nibbles<min, fifth bit>, Affine<fifth bit> and Q6.
+// block type for each BlockLayout: Q8, Nibbles<min, fifth bit>, Affine<fifth bit>, Q6 and
+// Unpacked<row of kDTypes>.
 template <class Set>
 struct PairsByLayout {
   template <size_t kRow>  // of kDTypes
@@ -35,8 +36,10 @@ struct PairsByLayout {
             typename Set::template Nibbles<kProducts.min, kProducts.fifth_bit>>;
       else if constexpr (kProducts.layout == BlockLayout::kAffineK)
         return Set::template kIntegers<typename Set::template Affine<kProducts.fifth_bit>>;
-      else
+      else if constexpr (kProducts.layout == BlockLayout::kSymmetricK)
         return Set::template kIntegers<typename Set::Q6>;
+      else
+        return Set::template kIntegers<typename Set::template Unpacked<kRow>>;
     } else {
       return {};
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "common/base/bytes.h"
@@ -11,6 +12,8 @@
 #include "engine/kernels/matrix_ops.h"
 #include "engine/kernels/registers_x86-inl.h"
 #include "engine/kernels/unroll.h"
+#include "pipeline/tensor/codec.h"
+#include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::engine {
 namespace {
@@ -36,6 +39,7 @@ QF_INLINE __m256i Nibbles(__m256i bytes, int shift) {
 // kSigned: for products that take codes of eight bits as they are, with no min, and not from 0 up.
 template <bool kSigned>
 struct Q8_0 {
+  static constexpr bool kOf32 = true;  // a row may end within a unit
   static constexpr bool kMins = !kSigned;
   static constexpr int kBits = 8, kGroup = 32, kUnitBytes = 8 * 34;
   // `count` sub-blocks are there; the others become zero.
@@ -70,6 +74,7 @@ QF_INLINE __m256i FifthBits(const std::byte* at) {
 // Q4_0, Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles.
 template <bool kMin, bool kFifthBit>
 struct Nibbles32 {
+  static constexpr bool kOf32 = true;
   static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
@@ -108,6 +113,7 @@ QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
 
 template <bool kFifthBit>
 struct AffineK {
+  static constexpr bool kOf32 = false;
   static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kGroup = 32, kUnitBytes = kFifthBit ? 176 : 144;
@@ -127,6 +133,7 @@ struct AffineK {
 };
 
 struct Q6_K {
+  static constexpr bool kOf32 = false;
   static constexpr bool kMins = true;
   static constexpr int kBits = 6;
   static constexpr int kGroup = 16, kUnitBytes = 210;
@@ -154,6 +161,35 @@ struct Q6_K {
   }
 };
 
+// What the type's own codec unpacks: signed codes, a scale for each 16, no min. Its codes count
+// from 0 up where products do not take them signed.
+template <size_t kRow, bool kSigned>  // of kDTypes
+struct UnpackedUnit {
+  static constexpr bool kOf32 = false;
+  static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
+  static constexpr int kZero =
+      kSigned ? 0 : std::bit_ceil(static_cast<unsigned>(kInfo.integer_products->largest_code) + 1);
+  static constexpr bool kMins = !kSigned;
+  static constexpr int kBits = kSigned ? 8 : std::bit_width(2u * kZero - 1);
+  static constexpr int kGroup = 16, kUnitBytes = kInfo.block_bytes;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    pipeline::UnpackedBlock block;
+    kInfo.codec->unpack(at, block);
+    QF_UNROLL
+    for (int j = 0; j < kSubBlocks; ++j)
+      unit.codes[j] =
+          _mm256_add_epi8(_mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes) + j),
+                          _mm256_set1_epi8(static_cast<char>(kZero)));
+    QF_UNROLL
+    for (int i = 0; i < 16; i += 8) {
+      const __m256 scales = _mm256_loadu_ps(block.scales + i);
+      _mm256_store_ps(unit.scales + i, scales);
+      _mm256_store_ps(unit.mins + i,
+                      _mm256_mul_ps(scales, _mm256_set1_ps(static_cast<float>(kZero))));
+    }
+  }
+};
+
 // What a row has summed up so far.
 struct RowSum {
   __m256 products[2];
@@ -161,7 +197,7 @@ struct RowSum {
 };
 
 // Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's
-// own. The first codes are unsigned, but for Q8_0<true>'s.
+// own. The first codes are unsigned, but for those of 8 bits in sets that take them signed.
 template <int kBits>
 QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes);
 
@@ -183,7 +219,7 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
     _mm256_store_ps(scales, _mm256_mul_ps(_mm256_load_ps(unit.scales), first));
     _mm256_store_ps(scales + 8, _mm256_mul_ps(_mm256_load_ps(unit.scales + 8), second));
     QF_UNROLL
-    for (int i = 0; i < 16; i += 8) {
+    for (int i = 0; B::kMins && i < 16; i += 8) {
       sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins + i),
                                  _mm256_loadu_ps(x.half_sums + at / 16 + i), sum.mins);
     }
@@ -214,10 +250,12 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
     QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
   }
-  if (at < cols) {
-    B::Fill(row, static_cast<int>((cols - at) / kActivationBlock), unit);
-    QF_UNROLL
-    for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
+  if constexpr (B::kOf32) {
+    if (at < cols) {
+      B::Fill(row, static_cast<int>((cols - at) / kActivationBlock), unit);
+      QF_UNROLL
+      for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
+    }
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t)

@@ -16,6 +16,8 @@
 #include "engine/kernels/in_groups.h"
 #include "engine/kernels/matrix_ops.h"
 #include "engine/kernels/unroll.h"
+#include "pipeline/tensor/codec.h"
+#include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::engine {
 namespace {
@@ -166,6 +168,21 @@ struct Q6_K {
   }
 };
 
+// What the type's own codec unpacks.
+template <size_t kRow>  // of kDTypes
+struct UnpackedUnit {
+  static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
+  static constexpr bool kMins = false;
+  static constexpr int kGroup = 16, kUnitBytes = kInfo.block_bytes;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    pipeline::UnpackedBlock block;
+    kInfo.codec->unpack(at, block);
+    QF_UNROLL
+    for (int i = 0; i < 2 * kSubBlocks; ++i) unit.codes[i] = vld1q_s8(block.codes + 16 * i);
+    std::copy_n(block.scales, 16, unit.scales);
+  }
+};
+
 // Groups whose dot products fill a register, and tokens that share a decoded row.
 constexpr int kTogether = 4;
 
@@ -271,6 +288,8 @@ struct NeonSet {
   template <bool kFifthBit>
   using Affine = AffineK<kFifthBit>;
   using Q6 = Q6_K;
+  template <size_t kRow>
+  using Unpacked = UnpackedUnit<kRow>;
   template <class B>
   static constexpr MultiplyPair kIntegers = {Multiply<B>, Multiply<B>};
   template <pipeline::DType>

@@ -64,7 +64,7 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
     for (int64_t r = 0; r < rows; ++r) {
       Unit unit;
       const std::byte* row = weights + r * row_bytes + u * B::kUnitBytes;
-      if (count == kSubBlocks)
+      if (!B::kOf32 || count == kSubBlocks)
         B::Fill(row, kSubBlocks, unit);  // a constant: nothing to ask per sub-block
       else
         B::Fill(row, count, unit);
@@ -291,6 +291,8 @@ struct PanelSet {
   template <bool kFifthBit>
   using Affine = AffineK<kFifthBit>;
   using Q6 = Q6_K;
+  template <size_t kRow>
+  using Unpacked = UnpackedUnit<kRow, kSigned>;
   template <class B>
   static constexpr MultiplyPair kIntegers = {MultiplyIntegers<V, B>, MultiplyIntegersApart<B>};
   template <class Number>

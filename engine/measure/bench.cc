@@ -76,6 +76,9 @@ absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& opti
     return InvalidArgument("depths must be at least 0 tokens");
   const auto start = Clock::now();
   QF_ASSIGN_OR_RETURN(RunnableModel model, RunnableModel::Load(gguf, options.engine));
+  if (model.description.embedding)
+    return InvalidArgument(
+        "bench measures how fast a model generates text, and this is an embedding model");
   Transformer& transformer = *model.transformer;
   const int64_t deepest = std::ranges::max(options.depths);
   if (options.prompt_tokens > transformer.context() - options.tokens - deepest)

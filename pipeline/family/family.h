@@ -67,10 +67,12 @@ enum class Activation {
   // x * sigmoid(1.702 x), x no more than 7, and what it gates between -7 and 7, plus 1
   kClampedSwiglu,
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
+  kGeluErf,   // 0.5 x (1 + erf(x / sqrt(2)))
 };
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
 // "gelu" is what Gemma's early files call it.
 inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
+inline constexpr std::string_view kGeluErfNames[] = {"gelu"};
 inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
 
 // How a token's experts are chosen of the scores that the router gives them, and weighed.
@@ -138,11 +140,11 @@ enum class ConfigMember {
   kNoBiases,  // that there are none
   kNoRopeLayers,
   kGptOss,            // the limit of its activation, and that there are biases
-  kPhimoe,            // biases on attention and the head, and the router's noise
   kHiddenActivation,  // hidden_act under another name
   kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
   kWindowPattern,     // sliding_window_pattern and layer_types
   kLocalRopeTheta,
+  kPhimoe,              // biases on attention and the head, and the router's noise
   kExpertsInAllLayers,  // and that the weights of the chosen ones sum to 1
 };
 
@@ -160,9 +162,14 @@ struct Family {
   Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
   // Tensors that a checkpoint may have in place of those that they fuse.
   std::span<const FusedTensor> fused = {};
+  // Tensors that Hugging Face's files may have beside them, and that nobody runs.
+  std::span<const std::string_view> left_out = {};
   bool tied_by_default = false;  // what config.json means where it does not say
   bool writes_fused = false;     // the published files have them, and so have ours
 
+  // Every token of a text sees every other, norms stand behind each part and none before the
+  // output. Its models make embeddings alone.
+  bool encoder = false;
   Norm norm = Norm::kRms;
   // config.json's member, and GGUF's key below the architecture.
   Spelled epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
@@ -209,6 +216,8 @@ struct Family {
 
 // All families, each once.
 std::span<const Family* const> Families();
+// Those whose models may generate text: all but encoders.
+std::span<const Family* const> Decoders();
 // By Family::name; null: there is none.
 const Family* FindFamily(std::string_view name);
 // "phi3, llama and qwen2": those that have it, or all.

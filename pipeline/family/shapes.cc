@@ -13,6 +13,10 @@ int64_t Length(const Hyperparameters& h, Extent extent) {
       return 1;
     case Extent::kVocab:
       return h.vocab;
+    case Extent::kContext:
+      return h.context;
+    case Extent::kTokenTypes:
+      return h.token_types;
     case Extent::kHidden:
       return h.hidden;
     case Extent::kIntermediate:
@@ -44,6 +48,10 @@ std::string_view Formula(Extent extent, bool alone) {
       return "1";
     case Extent::kVocab:
       return "vocab_size";
+    case Extent::kContext:
+      return "max_position_embeddings";
+    case Extent::kTokenTypes:
+      return "type_vocab_size";
     case Extent::kHidden:
       return "hidden_size";
     case Extent::kIntermediate:

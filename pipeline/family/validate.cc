@@ -16,6 +16,7 @@ constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 4096;
 constexpr int64_t kMaxVocab = int64_t{1} << 20;
+constexpr int64_t kMaxTokenTypes = 1024;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 constexpr int64_t kMaxExperts = 1024, kMaxExpertsInAll = int64_t{1} << 16;
 
@@ -210,8 +211,14 @@ bool HasOptional(const ModelDescription& model) {
 }
 
 absl::Status ValidateEmbedding(const ModelDescription& model) {
+  const bool encoder = model.family->encoder;
+  if (!model.embedding && encoder)
+    return InvalidArgument(
+        "a {} model makes embeddings, but its files do not say how to pool: a folder needs "
+        "modules.json and 1_Pooling/config.json, a GGUF the key {}.pooling_type",
+        model.family->name, model.family->name);
   if (!model.embedding) return absl::OkStatus();
-  if (model.embedding->pooling == Pooling::kCls)
+  if (model.embedding->pooling == Pooling::kCls && !encoder)
     return InvalidArgument(
         "a {} model's first token sees nothing of the text behind it: it cannot be pooled by 'cls'",
         model.family->name);
@@ -251,6 +258,8 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   QF_RETURN_IF_ERROR(Positive(family.epsilon.hf, h.norm_epsilon));
   for (const FamilyScalar& scalar : family.scalars)
     QF_RETURN_IF_ERROR(Positive(scalar.name.hf, h.*scalar.value));
+  if (family.encoder)
+    QF_RETURN_IF_ERROR(InRange("type_vocab_size", h.token_types, 1, kMaxTokenTypes));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
   QF_RETURN_IF_ERROR(InRange("sliding_window_pattern", h.full_every, 0, kMaxLayers));
   if (h.full_every > 0 && family.full_every == 0)

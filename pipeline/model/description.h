@@ -63,6 +63,7 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
+  int64_t token_types = 0;                               // of an encoder, which has one at least
   // Of a model whose attention has windows: every n-th layer sees all positions, the others as many
   // as sliding_window says. 0: no layer of it slides, whatever sliding_window says.
   int64_t full_every = 0;

@@ -14,6 +14,10 @@ namespace quantfleet::pipeline {
 // whether a source or a target fuses q, k, v (or gate, up) or not. The numbers are nowhere stored.
 enum class Role {
   kTokenEmbedding,
+  kPositionEmbedding,  // added to it, a row per position, and a row per type of token
+  kTokenTypes,
+  kEmbeddingNorm,  // of the sum
+  kEmbeddingNormBias,
   kOutputNorm,
   kOutputNormBias,
   kOutputHead,
@@ -30,14 +34,18 @@ enum class Role {
   kAttnKNorm,
   kAttnOutput,
   kAttnOutputBias,
-  kAttnPostNorm,  // of what attention adds
+  kAttnPostNorm,    // of what attention adds
+  kAttnOutputNorm,  // of an encoder: behind what attention and the feed-forward part are added to
+  kAttnOutputNormBias,
+  kLayerOutputNorm,
+  kLayerOutputNormBias,
   kFfnNorm,
+  kFfnNormBias,
   kFfnGate,
   kFfnUp,
   kFfnUpBias,
   kFfnDown,
   kFfnDownBias,
-  kFfnNormBias,
   kFfnPostNorm,    // of what the feed-forward part adds
   kFfnRouter,      // a row of scores per expert
   kFfnGateExpert,  // of each expert, as all roles of experts
@@ -55,6 +63,8 @@ inline constexpr size_t kRoles = static_cast<size_t>(Role::kAttnSinks) + 1;
 enum class Extent {
   kOne,            // as rows: a vector
   kVocab,          // vocab
+  kContext,        // context
+  kTokenTypes,     // token_types
   kHidden,         // hidden
   kIntermediate,   // intermediate
   kQueries,        // heads * head_dim

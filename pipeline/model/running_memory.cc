@@ -68,6 +68,10 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
   constexpr int64_t kProgram = 1900 << 10;  // its libraries' own data, the server's threads
+  // A sequence of an encoder is one batch.
+  if (hyper.token_types > 0)
+    return {static_cast<uint64_t>(kProgram + kThreads * thread + hyper.vocab * word + norms),
+            static_cast<uint64_t>(16 + row)};
   return {static_cast<uint64_t>(kProgram + kBatchTokens * row + kThreads * thread +
                                 hyper.vocab * word + norms),
           16};

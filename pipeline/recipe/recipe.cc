@@ -120,6 +120,8 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
   if (is_head && changes.output) return *changes.output;
   for (const TypeOverride& o : changes.overrides)
     if (o.Matches(tensor)) return o.type();
+  // Few values, which every text adds: llama.cpp's converter and quantizer keep them, too.
+  if (tensor.Has(Role::kPositionEmbedding) || tensor.Has(Role::kTokenTypes)) return DType::kF32;
   if (changes.pure) return body;
   if (is_head) return head;
   if (is_embedding && embedding) return *embedding;

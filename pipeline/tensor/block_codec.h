@@ -4,11 +4,13 @@
 //   static void EncodeWeighted(const float* x, const float* importance, float row_mean_square,
 //   std::byte* block); static void Decode(const std::byte* block, float* x);
 // EncodeWeighted is left out by types that ignore importance, and both by types that are never
-// made.
+// made. In place of Decode it may say
+//   static void Unpack(const std::byte* block, UnpackedBlock& out);
 #pragma once
 
 #include "pipeline/tensor/codecs.h"
 #include "pipeline/tensor/partial_sums.h"
+#include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::pipeline {
 
@@ -25,6 +27,22 @@ concept Encodable = requires(const float* x, std::byte* block) { B::Encode(x, bl
 template <class B>
 concept Weighable =
     requires(const float* x, std::byte* block) { B::EncodeWeighted(x, x, 0.f, block); };
+
+template <class B>
+concept Unpackable =
+    requires(const std::byte* block, UnpackedBlock& out) { B::Unpack(block, out); };
+
+template <class B>
+void DecodeBlock(const std::byte* block, float* x) {
+  if constexpr (Unpackable<B>) {
+    static_assert(B::kElements == UnpackedBlock::kElements);
+    UnpackedBlock unpacked;
+    B::Unpack(block, unpacked);
+    unpacked.Decode(x);
+  } else {
+    B::Decode(block, x);
+  }
+}
 
 template <class B>
 void EncodeBlocks(const float* values, int64_t rows, int64_t cols, const float* importance,
@@ -49,7 +67,7 @@ void EncodeBlocks(const float* values, int64_t rows, int64_t cols, const float* 
 template <class B>
 void DecodeBlocks(const std::byte* blocks, int64_t n, float* out) {
   for (int64_t b = 0; b < n / B::kElements; ++b)
-    B::Decode(blocks + b * B::kBytes, out + b * B::kElements);
+    DecodeBlock<B>(blocks + b * B::kBytes, out + b * B::kElements);
 }
 
 template <class B>
@@ -57,7 +75,7 @@ float DotBlocks(const std::byte* blocks, const float* x, int64_t n) {
   PartialSums sums;
   for (int64_t b = 0; b < n / B::kElements; ++b) {
     float decoded[B::kElements];
-    B::Decode(blocks + b * B::kBytes, decoded);
+    DecodeBlock<B>(blocks + b * B::kBytes, decoded);
     sums.Add(decoded, x + b * B::kElements, B::kElements);
   }
   return sums.Total();
@@ -67,6 +85,8 @@ template <class B>
 constexpr Codec MakeCodec() {
   if constexpr (Encodable<B>)
     return {B::kType, EncodeBlocks<B>, DecodeBlocks<B>, DotBlocks<B>};
+  else if constexpr (Unpackable<B>)
+    return {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>, B::Unpack};
   else
     return {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>};
 }

@@ -161,7 +161,7 @@ consteval Codebook<kWidth, kPoints> Expand(std::string_view bits,
   return found == kPoints ? points : throw "a bit is missing";
 }
 
-constexpr std::array<int8_t, 3> kIq1Levels = {-1, 0, 1}, kIq2Levels = {8, 25, 43};
+constexpr std::array<int8_t, 3> kIq1Levels = {-8, 0, 8}, kIq2Levels = {8, 25, 43};
 constexpr std::array<int8_t, 8> kIq3XxsLevels = {4, 12, 20, 28, 36, 44, 52, 62},
                                 kIq3SLevels = {1, 3, 5, 7, 9, 11, 13, 15};
 

@@ -10,6 +10,8 @@
 
 namespace quantfleet::pipeline {
 
+struct UnpackedBlock;  // unpacked.h
+
 struct Codec {
   DType type;
   // Encodes rows x cols values; `importance` (cols values, >= 0) weighs the columns, or is null.
@@ -21,6 +23,8 @@ struct Codec {
   void (*decode)(const std::byte* blocks, int64_t n, float* out);
   // Sum over n of decoded value times x, added in F32.
   float (*dot)(const std::byte* blocks, const float* x, int64_t n);
+  // One block as whole numbers and scales. Null for types that say Decode instead.
+  void (*unpack)(const std::byte* block, UnpackedBlock& out) = nullptr;
 };
 
 // Null when this build has no codec for the type.

@@ -14,7 +14,7 @@ struct IQ1_M {
   static constexpr int kElements = 256, kBytes = 56;
   static constexpr int kUpperAt = 32, kScalesAt = 48;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     uint16_t words[4];
     uint32_t half = 0;
     for (int i = 0; i < 4; ++i) {
@@ -22,12 +22,12 @@ struct IQ1_M {
       half |= static_cast<uint32_t>(words[i] >> 12) << (4 * i);
     }
     const float d = HalfToFloat(static_cast<uint16_t>(half));
-    for (int p = 0; p < kElements / 8; ++p, x += 8) {
-      const int scale = words[p / 8] >> (p / 2 % 4 * 3) & 7;
+    for (int g = 0; g < kElements / 16; ++g)
+      out.scales[g] = d * static_cast<float>(2 * (words[g / 4] >> (g % 4 * 3) & 7) + 1) * 0.125f;
+    for (int p = 0; p < kElements / 8; ++p) {
       const int nibble = Load<uint8_t>(block + kUpperAt + p / 2) >> (p % 2 * 4) & 15;
-      DecodeShiftedPoint(kIq1Points[Load<uint8_t>(block + p) | (nibble & 7) << 8],
-                         (nibble & 8) != 0 ? -kIq1Shift : kIq1Shift,
-                         d * static_cast<float>(2 * scale + 1), x);
+      StoreShifted(kIq1Points[Load<uint8_t>(block + p) | (nibble & 7) << 8], (nibble & 8) != 0,
+                   out.codes + 8 * p);
     }
   }
 };

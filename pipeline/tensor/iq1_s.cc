@@ -13,16 +13,15 @@ struct IQ1_S {
   static constexpr int kElements = 256, kBytes = 50, kSubBlock = 32;
   static constexpr int kWordsAt = 2 + kElements / 8;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
-    const std::byte* code = block + 2;
     for (int s = 0; s < kElements / kSubBlock; ++s) {
       const auto word = Load<uint16_t>(block + kWordsAt + 2 * s);
-      const float scale = d * static_cast<float>(2 * (word >> 12 & 7) + 1);
-      const float shift = (word >> 15) != 0 ? -kIq1Shift : kIq1Shift;
-      for (int p = 0; p < kSubBlock / 8; ++p, ++code, x += 8)
-        DecodeShiftedPoint(kIq1Points[Load<uint8_t>(code) | (word >> (3 * p) & 7) << 8], shift,
-                           scale, x);
+      out.scales[2 * s] = out.scales[2 * s + 1] =
+          d * static_cast<float>(2 * (word >> 12 & 7) + 1) * 0.125f;
+      for (int p = 0; p < kSubBlock / 8; ++p)
+        StoreShifted(kIq1Points[Load<uint8_t>(block + 2 + 4 * s + p) | (word >> (3 * p) & 7) << 8],
+                     (word >> 15) != 0, out.codes + kSubBlock * s + 8 * p);
     }
   }
 };

@@ -13,14 +13,13 @@ struct IQ2_S {
   static constexpr int kElements = 256, kBytes = 82;
   static constexpr int kSignsAt = 34, kUpperAt = 66, kScalesAt = 74;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
-    for (int p = 0; p < kElements / 8; ++p, x += 8) {
-      const int scale = Load<uint8_t>(block + kScalesAt + p / 4) >> (p / 2 % 2 * 4) & 15;
+    StoreScales(d, block + kScalesAt, out.scales);
+    for (int p = 0; p < kElements / 8; ++p) {
       const int upper = Load<uint8_t>(block + kUpperAt + p / 4) >> (p % 4 * 2) & 3;
-      DecodePoint<8>(kIq2SPoints[Load<uint8_t>(block + 2 + p) | upper << 8],
-                     Load<uint8_t>(block + kSignsAt + p),
-                     d * (0.5f + static_cast<float>(scale)) * 0.25f, x);
+      StoreSigned(kIq2SPoints[Load<uint8_t>(block + 2 + p) | upper << 8],
+                  Load<uint8_t>(block + kSignsAt + p), out.codes + 8 * p);
     }
   }
 };

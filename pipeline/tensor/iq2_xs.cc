@@ -12,13 +12,12 @@ struct IQ2_XS {
   static constexpr DType kType = DType::kIQ2_XS;
   static constexpr int kElements = 256, kBytes = 74, kScalesAt = 66;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
-    for (int p = 0; p < kElements / 8; ++p, x += 8) {
-      const int scale = Load<uint8_t>(block + kScalesAt + p / 4) >> (p / 2 % 2 * 4) & 15;
+    StoreScales(d, block + kScalesAt, out.scales);
+    for (int p = 0; p < kElements / 8; ++p) {
       const auto word = Load<uint16_t>(block + 2 + 2 * p);
-      DecodePoint<8>(kIq2XsPoints[word & 511], EvenSigns(word >> 9),
-                     d * (0.5f + static_cast<float>(scale)) * 0.25f, x);
+      StoreSigned(kIq2XsPoints[word & 511], EvenSigns(word >> 9), out.codes + 8 * p);
     }
   }
 };

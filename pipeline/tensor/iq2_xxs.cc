@@ -12,15 +12,16 @@ struct IQ2_XXS {
   static constexpr DType kType = DType::kIQ2_XXS;
   static constexpr int kElements = 256, kBytes = 66, kSubBlock = 32;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
     for (int s = 0; s < kElements / kSubBlock; ++s) {
       const std::byte* codes = block + 2 + 8 * s;
       const auto word = Load<uint32_t>(codes + 4);
-      const float scale = d * (0.5f + static_cast<float>(word >> 28)) * 0.25f;
-      for (int p = 0; p < kSubBlock / 8; ++p, x += 8)
-        DecodePoint<8>(kIq2XxsPoints[Load<uint8_t>(codes + p)], EvenSigns(word >> (7 * p) & 127),
-                       scale, x);
+      out.scales[2 * s] = out.scales[2 * s + 1] =
+          d * (0.5f + static_cast<float>(word >> 28)) * 0.25f;
+      for (int p = 0; p < kSubBlock / 8; ++p)
+        StoreSigned(kIq2XxsPoints[Load<uint8_t>(codes + p)], EvenSigns(word >> (7 * p) & 127),
+                    out.codes + kSubBlock * s + 8 * p);
     }
   }
 };

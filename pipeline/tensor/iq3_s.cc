@@ -10,17 +10,21 @@ namespace {
 
 struct IQ3_S {
   static constexpr DType kType = DType::kIQ3_S;
-  static constexpr int kElements = 256, kBytes = 110;
+  static constexpr int kElements = 256, kBytes = 110, kSubBlock = 32;
   static constexpr int kUpperAt = 66, kSignsAt = 74, kScalesAt = 106;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
-    for (int p = 0; p < kElements / 4; ++p, x += 4) {
-      const int scale = Load<uint8_t>(block + kScalesAt + p / 16) >> (p / 8 % 2 * 4) & 15;
-      const int upper = Load<uint8_t>(block + kUpperAt + p / 8) >> (p % 8) & 1;
-      DecodePoint<4>(kIq3SPoints[Load<uint8_t>(block + 2 + p) | upper << 8],
-                     Load<uint8_t>(block + kSignsAt + p / 2) >> (p % 2 * 4),
-                     d * static_cast<float>(1 + 2 * scale), x);
+    for (int s = 0; s < kElements / kSubBlock; ++s) {
+      const int scale = Load<uint8_t>(block + kScalesAt + s / 2) >> (s % 2 * 4) & 15;
+      out.scales[2 * s] = out.scales[2 * s + 1] = d * static_cast<float>(1 + 2 * scale);
+      const int upper = Load<uint8_t>(block + kUpperAt + s);
+      for (int p = 0; p < kSubBlock / 8; ++p) {
+        const std::byte* code = block + 2 + 8 * s + 2 * p;
+        StoreSigned(kIq3SPoints[Load<uint8_t>(code) | (upper >> (2 * p) & 1) << 8],
+                    kIq3SPoints[Load<uint8_t>(code + 1) | (upper >> (2 * p + 1) & 1) << 8],
+                    Load<uint8_t>(block + kSignsAt + 4 * s + p), out.codes + kSubBlock * s + 8 * p);
+      }
     }
   }
 };

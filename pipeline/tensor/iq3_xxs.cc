@@ -13,17 +13,16 @@ struct IQ3_XXS {
   static constexpr int kElements = 256, kBytes = 98, kSubBlock = 32;
   static constexpr int kWordsAt = 2 + kElements / 4;
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     const float d = HalfToFloat(Load<uint16_t>(block));
     const std::byte* code = block + 2;
     for (int s = 0; s < kElements / kSubBlock; ++s) {
       const auto word = Load<uint32_t>(block + kWordsAt + 4 * s);
-      const float scale = d * (0.5f + static_cast<float>(word >> 28)) * 0.5f;
-      for (int p = 0; p < kSubBlock / 8; ++p, code += 2, x += 8) {
-        const uint32_t signs = EvenSigns(word >> (7 * p) & 127);
-        DecodePoint<4>(kIq3XxsPoints[Load<uint8_t>(code)], signs, scale, x);
-        DecodePoint<4>(kIq3XxsPoints[Load<uint8_t>(code + 1)], signs >> 4, scale, x + 4);
-      }
+      out.scales[2 * s] = out.scales[2 * s + 1] =
+          d * (0.5f + static_cast<float>(word >> 28)) * 0.5f;
+      for (int p = 0; p < kSubBlock / 8; ++p, code += 2)
+        StoreSigned(kIq3XxsPoints[Load<uint8_t>(code)], kIq3XxsPoints[Load<uint8_t>(code + 1)],
+                    EvenSigns(word >> (7 * p) & 127), out.codes + kSubBlock * s + 8 * p);
     }
   }
 };

@@ -21,19 +21,18 @@ struct Q3_K {
     return (group < 8 ? low & 15 : low >> 4) | (high >> (2 * (group / 4)) & 3) << 4;
   }
 
-  static void Decode(const std::byte* block, float* x) {
+  static void Unpack(const std::byte* block, UnpackedBlock& out) {
     uint8_t codes[kElements], third[32];
     UnpackTwoBits<kElements>(block + kCodesAt, codes);
     std::memcpy(third, block, sizeof third);
     // Element i's is bit i / 32 of byte i % 32.
-    for (int i = 0; i < kElements; ++i)
-      codes[i] = static_cast<uint8_t>(codes[i] | (third[i % 32] >> (i / 32) & 1) << 2);
+    for (int s = 0; s < kElements / 32; ++s)
+      for (int l = 0; l < 32; ++l)
+        out.codes[32 * s + l] =
+            static_cast<int8_t>((codes[32 * s + l] | (third[l] >> s & 1) << 2) - 4);
     const float d = HalfToFloat(Load<uint16_t>(block + kScaleAt));
-    for (int g = 0; g < kElements / kGroup; ++g) {
-      const float scale = d * static_cast<float>(ScaleOf(block + kScalesAt, g) - 32);
-      for (int i = g * kGroup; i < (g + 1) * kGroup; ++i)
-        x[i] = scale * static_cast<float>(codes[i] - 4);
-    }
+    for (int g = 0; g < kElements / kGroup; ++g)
+      out.scales[g] = d * static_cast<float>(ScaleOf(block + kScalesAt, g) - 32);
   }
 };
 

@@ -113,11 +113,13 @@ enum class BlockLayout : uint8_t {
   kNibbles32,   // of 32: a scale, a minimum where there is one, the fifth bits, nibbles
   kAffineK,     // of 256: scales and minimums of six bits (affine_k.h), the fifth bits, nibbles
   kSymmetricK,  // of 256: codes of six bits, scales of eight (symmetric_k.h)
+  kUnpacked,    // of 256: however they lie, the codec unpacks them (unpacked.h)
 };
 struct IntegerProducts {
   BlockLayout layout;
   bool min = false;        // kNibbles32: it has a minimum
   bool fifth_bit = false;  // kNibbles32, kAffineK: codes have five bits
+  int largest_code = 0;    // kUnpacked: of either sign, below 128
 };
 
 // Where a block's half-precision numbers stand, in bytes: F16 itself, scales and minimums.
@@ -180,10 +182,10 @@ constexpr DTypeInfo Group(DType type, std::string_view name, const GroupScheme& 
           .expected_error = expected_error};
 }
 
-// A type of ggml's that is read and never made.
+// A type of ggml's that is read and never made; largest_code where its codec unpacks it.
 constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily family,
                              int64_t elements, int64_t bytes, const Codec& codec,
-                             const GgmlNumbers& ggml) {
+                             const GgmlNumbers& ggml, int largest_code = 0) {
   return {.type = type,
           .name = name,
           .family = family,
@@ -191,6 +193,10 @@ constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily fam
           .block_bytes = bytes,
           .codec = &codec,
           .made = false,
+          .integer_products = largest_code == 0
+                                  ? std::nullopt
+                                  : std::optional(IntegerProducts{.layout = BlockLayout::kUnpacked,
+                                                                  .largest_code = largest_code}),
           .ggml = ggml};
 }
 
@@ -329,27 +335,29 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::ReadOnly(DType::kQ2_K, "q2_k", SchemeFamily::kSuperBlock, 256, 84, kQ2_KCodec,
                      {10, 10}),
     tables::ReadOnly(DType::kQ3_K, "q3_k", SchemeFamily::kSuperBlock, 256, 110, kQ3_KCodec,
-                     {11, 12, 11}),
+                     {11, 12, 11}, 4),
     tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
-                     {19, 24}),
+                     {19, 24}, 9),
     tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,
-                     {29, 31}),
+                     {29, 31}, 9),
     tables::ReadOnly(DType::kIQ2_XXS, "iq2_xxs", SchemeFamily::kSuperBlock, 256, 66, kIQ2_XXSCodec,
-                     {16, 19}),
+                     {16, 19}, 43),
     tables::ReadOnly(DType::kIQ2_XS, "iq2_xs", SchemeFamily::kSuperBlock, 256, 74, kIQ2_XSCodec,
-                     {17, 20}),
+                     {17, 20}, 43),
     tables::ReadOnly(DType::kIQ2_S, "iq2_s", SchemeFamily::kSuperBlock, 256, 82, kIQ2_SCodec,
-                     {22, 29}),
+                     {22, 29}, 43),
     tables::ReadOnly(DType::kIQ3_XXS, "iq3_xxs", SchemeFamily::kSuperBlock, 256, 98, kIQ3_XXSCodec,
-                     {18, 23}),
+                     {18, 23}, 62),
     tables::ReadOnly(DType::kIQ3_S, "iq3_s", SchemeFamily::kSuperBlock, 256, 110, kIQ3_SCodec,
-                     {21, 26}),
+                     {21, 26}, 15),
     tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec,
                      {20, 25}),
     tables::ReadOnly(DType::kIQ4_XS, "iq4_xs", SchemeFamily::kSuperBlock, 256, 136, kIQ4_XSCodec,
-                     {23, 30}),
-    tables::ReadOnly(DType::kTQ1_0, "tq1_0", SchemeFamily::kBlock, 256, 54, kTQ1_0Codec, {34, 36}),
-    tables::ReadOnly(DType::kTQ2_0, "tq2_0", SchemeFamily::kBlock, 256, 66, kTQ2_0Codec, {35, 37}),
+                     {23, 30}, 127),
+    tables::ReadOnly(DType::kTQ1_0, "tq1_0", SchemeFamily::kBlock, 256, 54, kTQ1_0Codec, {34, 36},
+                     1),
+    tables::ReadOnly(DType::kTQ2_0, "tq2_0", SchemeFamily::kBlock, 256, 66, kTQ2_0Codec, {35, 37},
+                     2),
     tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38}),
     tables::ReadOnly(DType::kNVFP4, "nvfp4", SchemeFamily::kBlock, 64, 36, kNVFP4Codec, {40, 39}),
     tables::ReadOnly(DType::kQ1_0, "q1_0", SchemeFamily::kBlock, 128, 18, kQ1_0Codec, {41, 40}),

@@ -119,7 +119,7 @@ def of_floats(name, opset):
         return [Value(ins[0].kind, ins[0].shape)]
 
 
-for operation in ("Sqrt", "Cos", "Sin"):
+for operation in ("Sqrt", "Cos", "Sin", "Tanh"):
     of_floats(operation, "opset1")
 of_floats("Swish", "opset4")
 
@@ -146,6 +146,12 @@ def reduced(layer, ins, _):
     axes = axes_of(layer, ins[1], len(ins[0].shape))
     shape = [1 if i in axes else d for i, d in enumerate(ins[0].shape) if keep or i not in axes]
     return [Value(ins[0].kind, shape)]
+
+
+@op("Softmax", "opset8", 1)
+def softmax(layer, ins, _):
+    need(layer.attribute("axis") == "-1" and ins[0].kind in FLOATS, layer, "is not of the last axis of floats")
+    return [Value(ins[0].kind, ins[0].shape)]
 
 
 @op("MatMul", "opset1", 2)

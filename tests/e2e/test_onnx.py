@@ -5,7 +5,7 @@ import sys
 import unittest
 
 from gguf_files import read_gguf
-from harness import DEMO, HELD_OUT, ROOT, refusal, run, run_json
+from harness import DEMO, HELD_OUT, ROOT, THOROUGH, refusal, run, run_json
 from judge import HAS_ONNX, onnx_runtime
 from onnx_judge import OnnxTest
 
@@ -15,6 +15,7 @@ import families  # noqa: E402
 # What stands for one another: an ONNX target, the GGUF of the same codes, the head's type.
 SAME = (("fp32", "f32", "f32"), ("int8-exact", "q8_0", "q8_0"), ("int8", "q8_0", "q8_0"),
         ("int4-exact", "q4_0", "q8_0"), ("int4", "q4_0", "q8_0"))
+LARGE = ("gemma3-vision",) if THOROUGH else ()
 # The same numbers go the same way: far below what one wrong scale would do. F16 activations are rounded at every step;
 # for int8 and int4 ONNX Runtime rounds each group of 32 activations to 8 bits, which changes them by 0.5 % of their size
 # (as Q8_0 does weights, docs/guides/quantize.md), and a likelihood by no more than that.
@@ -51,7 +52,7 @@ class Judged(OnnxTest):
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied", "qwen3",
                        "qwen3-tied", "phi15", "phi2", "granite", "granite-untied",
-                       "smollm3", "gemma", "gemma-mha"):
+                       "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", *LARGE):
             source = self.dir / family
             # ONNX Runtime rotates multiples of 16 dimensions, as the real Phi-4-mini has them.
             partial = {"partial_rotary_factor": 0.5, "rope_scaling": families.long_rope(8, 40)}

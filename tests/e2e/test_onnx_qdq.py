@@ -14,7 +14,7 @@ import families  # noqa: E402
 LIMIT = 1e-4
 # (family, members of config.json): partly rotated heads under LongRoPE, biases, shared keys, tied embeddings, norms of heads.
 MODELS = [("phi3-medium", {}), ("qwen2", {}), ("llama32", {}), ("qwen3", {}), ("phi2", {}), ("granite", {}),
-          ("smollm3", {}), ("gemma", {}),
+          ("smollm3", {}), ("gemma", {}), ("gemma2", {}), ("gemma3", {}),
           ("phi4-mini", {"max_position_embeddings": 1024, "original_max_position_embeddings": 512})]
 MORE = [("llama2", {}), ("mistral", {}), ("qwen25-tied", {}), ("qwen3-tied", {}), ("phi3-mini-4k", {})]
 

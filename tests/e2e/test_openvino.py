@@ -2,13 +2,14 @@
 the likelihood that our engine finds on the same codes. OpenVINO itself is asked in test_runtimes.py."""
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, read_safetensors, refusal, run, run_json, write_safetensors
+from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, THOROUGH, read_safetensors, refusal, run, run_json, write_safetensors
 from hf_weights import gguf_rows, onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import STEPS, IrModel
@@ -18,6 +19,7 @@ import families  # noqa: E402
 
 # What stands for one another: an OpenVINO target, the GGUF of the same codes, the type of embedding and head.
 SAME = (("fp16", "f16", "f16"), ("int8", "q8_0", "q8_0"), ("int4", "q4_0", "q8_0"))
+LARGE = ("gemma3-vision",) if THOROUGH else ()
 # F16 rounds each product of code and scale, when the graph is taken at its word; of a float weight nothing.
 LIMITS = {"fp16": 1e-4, "int8": 0.002, "int4": 0.002}
 
@@ -93,10 +95,11 @@ class Judged(OpenVinoTest):
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi35-mini", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied",
                        "qwen3", "qwen3-tied", "phi2", "granite", "granite-untied",
-                       "smollm3", "gemma", "gemma-mha"):
+                       "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", *LARGE):
             source = self.dir / family
             made = families.write(family, source)
-            ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(60)]
+            count = 120 if family.startswith(("gemma2", "gemma3")) else 60  # beyond their windows
+            ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(count)]
             for target in SAME:
                 with self.subTest(family, target=target[0]):
                     self.judge(family, source, self.dir / f"{family}-{target[0]}", target, ids)
@@ -112,6 +115,34 @@ class Judged(OpenVinoTest):
             self.assertLess(abs(judged / self.ours(gguf, ids[:count], context) - 1), 1e-4)
             if context == 64:  # the other factors would be seen
                 self.assertGreater(abs(judged / self.ours(gguf, ids[:count], 256) - 1), 5e-4)
+        # Under PagedAttention there is no mask: angles must not need it.
+        model = IrModel(folder)
+        reads, waiting = set(), [layer.id for layer in model.order if layer.op in ("Cos", "Sin")]
+        while waiting:
+            layer = model.layers[waiting.pop()]
+            reads.add(layer.name)
+            waiting += [source for source, _ in layer.sources.values()]
+        self.assertIn("position_ids", reads)
+        self.assertNotIn("attention_mask", reads)
+
+    def test_a_window_has_the_form_by_which_paged_attention_knows_it(self):
+        """From each attention to the window's size, as OpenVINO's transformation walks (docs/formats/openvino.md)."""
+        for family, windows in (("phi3-medium", [16, 16]), ("gemma3", [16] * 5 + [None, 16])):
+            source = self.dir / family
+            families.write(family, source, sliding_window=16)
+            run("quantfleet", "quantize", source, "--target", "openvino:fp16", "--out", self.dir / f"{family}-out")
+            model = IrModel(self.dir / f"{family}-out/openvino-fp16")
+            found = []
+            for layer in model.order:
+                if layer.op != "ScaledDotProductAttention":
+                    continue
+                path = []
+                for port in (3, 0, 0, 0, 0, 1, 0, 1, 1, 1):
+                    layer = model.layers[layer.sources[port][0]] if port in layer.sources else layer
+                    path.append(layer.op)
+                form = ["Slice", "Select", "Broadcast"] + ["BitwiseAnd"] * 4 + ["Greater", "Add", "Const"]
+                found.append(-struct.unpack("<q", model.constant(layer)[2])[0] if path == form else None)
+            self.assertEqual(sorted(found, key=str), sorted(windows, key=str))
 
     def test_from_a_gguf(self):
         """Rows of q and k stand as in the Hugging Face folder, whatever the source."""

@@ -154,6 +154,9 @@ class QuantizedSources(unittest.TestCase):
         run("quantfleet", "quantize", folder, "--target", "onnx:int4-asym", "--target", "gguf:f32", "--out",
             self.dir / "onnx")
         said = run_json("quantfleet", "quantize", folder, "--target", "onnx:int4-asym", "--dry-run", "--json")
+        tensors = run_json("quantfleet", "inspect", folder, "--json")["tensors"]
+        self.assertEqual({t["name"]: (t["dtype"], t["quantized"]) for t in tensors if "quantized" in t},
+                         dict.fromkeys(expected, ("u4_g32", "gptq")))
         schemes = {t["name"]: t["scheme"] for t in said["targets"][0]["tensors"]}
         self.assertIn("u4_g32", schemes.values())
 

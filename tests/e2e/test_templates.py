@@ -1,13 +1,50 @@
 """Chat templates as their authors publish them: what we make of each is what transformers makes of it, to the byte."""
 import datetime
 import json
+import re
 import subprocess
+import unicodedata
 import unittest
 
 from harness import BIN, ROOT, SHARED, SLOW
 
 TEMPLATES = ROOT / "tests/judges/templates"
 COLLECT = SHARED / "tools/templates.py" if SHARED else None
+
+
+class PythonsCharacters(unittest.TestCase):
+    """Cases and classes of characters are those of Python's str: of every character, and of words."""
+    CHANGES = ("lower", "upper", "title", "capitalize", "casefold", "swapcase")
+    CLASSES = ("isalpha", "isalnum", "isdigit", "isdecimal", "isnumeric", "isspace", "isupper", "islower")
+    WORDS = ["ΟΔΥΣΣΕΥΣ", "ΣΑΣ ΣΑΣ", "ΑΣ'Α ΑΣ' Σ", "Straße ẞ", "ﬁnal ﬃ", "ŉ ǰ ΐ ᾳ ᾼ ᾲ ᾷ", "İstanbul ısı", "ǆ ǅ Ǆ",
+             "they're O'NEIL", "ⅷ Ⅷ ⓐ", "ªº", "a-b (c) {d} [e] <f> -ß", "x\u00adΣ", "Σ\u0301 ΑΣ\u0301 ΑΣ\u0301Α", "1ST 2nd",
+             "և ﬓ", "ა Ა", "ꭰ Ꭰ", "\x1cA\x1db"]
+
+    def test_cases_and_classes(self):
+        # Python does not know the characters that utf8proc knows beyond it.
+        known = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) not in ("Cn", "Cs")]
+        # Behind a letter, and alone: title tells them apart.
+        texts = ["".join(f"{c} a{c} " for c in known[i:i + 500]) for i in range(0, len(known), 500)] + self.WORDS
+        for name in self.CHANGES:
+            with self.subTest(name):
+                self.compare("{{ text." + name + "() }}", texts, lambda text, name=name: getattr(text, name)())
+        # What filters make of them.
+        self.compare("{{ text | title }}", texts, lambda text: "".join(
+            part[0].upper() + part[1:].lower() for part in re.split(r"([-\s({\[<]+)", text) if part))
+        self.compare("{{ [text] }}", texts, lambda text: str([text]))
+        self.compare("{{ text | wordcount }}", texts, lambda text: str(len(re.findall(r"\w+", text))))
+        lists = ["".join(known[i:i + 500]) for i in range(0, len(known), 500)]
+        for name in self.CLASSES:
+            with self.subTest(name):
+                self.compare("{% for c in text %}{{ 1 if c." + name + "() else 0 }}{% endfor %}", lists,
+                             lambda text, name=name: "".join(str(int(getattr(c, name)())) for c in text))
+
+    def compare(self, template, texts, truth):
+        asked = json.dumps({"template": template, "now": 0, "inputs": [{"text": text} for text in texts]})
+        ran = subprocess.run([BIN / "chat_prompt"], input=asked + "\n", capture_output=True, text=True, check=True,
+                             timeout=120 * SLOW)
+        for text, answer in zip(texts, json.loads(ran.stdout)["answers"], strict=True):
+            self.assertEqual(answer.get("text"), truth(text), answer)
 
 
 @unittest.skipUnless(COLLECT and COLLECT.exists(), "QUANTFLEET_SHARED is not set: nothing collects published templates")

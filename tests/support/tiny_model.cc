@@ -41,6 +41,7 @@ std::vector<Weight> Weights(const Family& family, const TinyModelOptions& o) {
   h.heads = o.heads, h.kv_heads = o.kv_heads;
   h.head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
   h.tied_embeddings = IsTied(family, o);
+  h.context = o.context, h.token_types = 2;
   h.experts = o.experts, h.experts_used = o.experts_used;
   h.expert_width =
       family.experts && family.experts->width.hf.empty() ? o.intermediate : o.expert_width;
@@ -62,7 +63,7 @@ std::vector<Weight> Weights(const Family& family, const TinyModelOptions& o) {
 // Values near those of a trained model: norms around one, rows scaled so that activations keep
 // their size.
 std::string RandomValues(const Weight& w, DType dtype, std::mt19937_64& engine) {
-  const bool norm = w.name.find("norm") != std::string::npos;
+  const bool norm = w.name.find("norm") != std::string::npos || w.name.ends_with("Norm.weight");
   const float scale = w.flat ? 0.1f : 1.0f / std::sqrt(static_cast<float>(w.cols));
   std::vector<float> values(static_cast<size_t>(w.rows * w.cols));
   for (float& v : values) {
@@ -79,6 +80,35 @@ std::string RandomValues(const Weight& w, DType dtype, std::mt19937_64& engine) 
   std::string out(static_cast<size_t>(w.rows * pipeline::RowBytes(dtype, w.cols)), '\0');
   codec->encode(values.data(), w.rows, w.cols, nullptr, reinterpret_cast<std::byte*>(out.data()));
   return out;
+}
+
+// BERT's stages, on letters and pairs of letters.
+std::string TinyWordPiece(int64_t vocab) {
+  std::vector<std::string> tokens{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  const std::string letters = "etaoinshrdlucmfywgpbvkxqjz";
+  for (const char c : letters) {
+    tokens.push_back(std::string(1, c));
+    tokens.push_back("##" + std::string(1, c));
+  }
+  for (const char* mark : {".", ",", "!", "'"}) tokens.emplace_back(mark);
+  for (const char a : letters)
+    for (const char b : letters) tokens.push_back("##" + std::string{a, b});
+  tokens.resize(static_cast<size_t>(vocab));
+  std::string words, added;
+  for (size_t i = 0; i < tokens.size(); ++i)
+    words += fmt::format("{}\"{}\":{}", i == 0 ? "" : ",", tokens[i], i);
+  for (size_t i = 0; i < 5; ++i)
+    added += fmt::format(R"({}{{"id":{},"content":"{}","special":true}})", i == 0 ? "" : ",", i,
+                         tokens[i]);
+  return fmt::format(
+      R"({{"added_tokens":[{}],"normalizer":{{"type":"BertNormalizer","clean_text":true,
+ "handle_chinese_chars":true,"strip_accents":null,"lowercase":true}},
+ "pre_tokenizer":{{"type":"BertPreTokenizer"}},
+ "post_processor":{{"type":"BertProcessing","cls":["[CLS]",2],"sep":["[SEP]",3]}},
+ "decoder":{{"type":"WordPiece","prefix":"##","cleanup":true}},
+ "model":{{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",
+ "max_input_chars_per_word":100,"vocab":{{{}}}}}}})",
+      added, words);
 }
 
 std::string_view SafetensorsName(DType dtype) {
@@ -216,10 +246,24 @@ std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
   return text + o.extra_config + "}\n";
 }
 
+void WritePooling(const std::filesystem::path& dir, std::string_view flag) {
+  std::filesystem::create_directories(dir / "1_Pooling");
+  WriteFile(dir / "modules.json",
+            R"([{"path":"","type":"sentence_transformers.models.Transformer"},
+ {"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}])");
+  WriteFile(dir / "1_Pooling/config.json", fmt::format("{{\"{}\":true}}", flag));
+}
+
 void WriteTinyModel(const std::filesystem::path& dir, std::string_view family,
                     const TinyModelOptions& options) {
   std::filesystem::create_directories(dir);
   WriteFile(dir / "config.json", TinyConfig(family, options));
+  if (FamilyNamed(family).encoder) {
+    WritePooling(dir, "pooling_mode_mean_tokens");
+    WriteFile(dir / "tokenizer.json", TinyWordPiece(options.vocab));
+    WriteFile(dir / "LICENSE", "Public domain: random numbers.\n");
+    return WriteShards(dir, Weights(FamilyNamed(family), options), options);
+  }
   WriteFile(
       dir / "tokenizer.model",
       SpmModelBytes(TinySpmPieces(options.vocab - static_cast<int64_t>(options.added.size()))));

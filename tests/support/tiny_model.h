@@ -35,6 +35,9 @@ struct TinyModelOptions {
 void WriteTinyModel(const std::filesystem::path& dir, std::string_view family,
                     const TinyModelOptions& options = {});
 
+// Makes an embedding model of the model there: "pooling_mode_mean_tokens".
+void WritePooling(const std::filesystem::path& dir, std::string_view flag);
+
 // The pieces of WriteTinyModel, for tests that bend one of them.
 std::string TinyConfig(std::string_view family, const TinyModelOptions& options);
 

@@ -4,10 +4,10 @@
 #include <charconv>
 
 #include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/loop.h"
 #include "text/jinja/tables.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

@@ -1,10 +1,12 @@
 // Methods of texts that look at single characters: cases, classes and padding.
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
+#include "text/jinja/python_characters.h"
 #include "text/jinja/tables.h"
 #include "text/jinja/text_operations.h"
-#include "text/jinja/unicode.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::jinja {
 namespace {
@@ -17,36 +19,25 @@ Result ChangedText(Machine& machine, const Value& of, Arguments arguments) {
   return machine.Made(kChange(of.text().marked), of.text().markup);
 }
 
-bool AllOf(std::string_view text, bool (*is)(char32_t)) {
+bool AllOf(std::string_view text, bool (*is)(uint32_t)) {
   if (text.empty()) return false;
   for (; !text.empty(); text.remove_prefix(CharacterBytes(text)))
-    if (!is(FirstCharacter(text))) return false;
+    if (!is(FirstCharacter(text).value)) return false;
   return true;
 }
 
-template <CharacterClass kClass>
-bool Has(char32_t c) {
-  return IsOf(kClass, c);
-}
-bool IsPartOfName(char32_t c) { return c == '_' || IsOf(CharacterClass::kAlnum, c); }
+bool IsPartOfName(uint32_t c) { return c == '_' || IsAlphanumeric(c); }
 
-template <bool (*kIs)(char32_t)>
+template <bool (*kIs)(uint32_t)>
 Result All(Machine&, const Value& of, Arguments arguments) {
   QF_RETURN_IF_ERROR(Bind("the method", std::move(arguments), {}, 0).status());
   return Value(AllOf(of.bytes(), kIs));
 }
 
-// Some character has that case, and none the other.
-template <CharacterClass kClass, CharacterClass kOther>
-Result Cased(Machine&, const Value& of, Arguments arguments) {
+template <bool (*kIs)(std::string_view)>
+Result Whole(Machine&, const Value& of, Arguments arguments) {
   QF_RETURN_IF_ERROR(Bind("the method", std::move(arguments), {}, 0).status());
-  bool any = false;
-  for (std::string_view rest = of.bytes(); !rest.empty();
-       rest.remove_prefix(CharacterBytes(rest))) {
-    if (IsOf(kOther, FirstCharacter(rest))) return Value(false);
-    any = any || IsOf(kClass, FirstCharacter(rest));
-  }
-  return Value(any);
+  return Value(kIs(of.bytes()));
 }
 
 Result IsAscii(Machine&, const Value& of, Arguments arguments) {
@@ -58,7 +49,7 @@ Result IsAscii(Machine&, const Value& of, Arguments arguments) {
 Result IsIdentifier(Machine&, const Value& of, Arguments arguments) {
   QF_RETURN_IF_ERROR(Bind("isidentifier", std::move(arguments), {}, 0).status());
   return Value(AllOf(of.bytes(), IsPartOfName) &&
-               !IsOf(CharacterClass::kDigit, FirstCharacter(of.bytes())));
+               !text::HasNumericValue(FirstCharacter(of.bytes()).value));
 }
 
 enum class Side { kLeft, kRight, kBoth };
@@ -122,28 +113,27 @@ Result ExpandTabs(Machine& machine, const Value& of, Arguments arguments) {
   return machine.Made(std::move(out), of.text().markup);
 }
 
-constexpr Named<Method> kCharacterMethods[] = {
-    {"lower", ChangedText<Lowered>},
-    {"casefold", ChangedText<Lowered>},
-    {"upper", ChangedText<Uppered>},
-    {"title", ChangedText<Titled>},
-    {"capitalize", ChangedText<Capitalized>},
-    {"swapcase", ChangedText<CasesSwapped>},
-    {"isalpha", All<Has<CharacterClass::kAlpha>>},
-    {"isalnum", All<Has<CharacterClass::kAlnum>>},
-    {"isdigit", All<Has<CharacterClass::kDigit>>},
-    {"isdecimal", All<Has<CharacterClass::kDigit>>},
-    {"isnumeric", All<Has<CharacterClass::kDigit>>},
-    {"isspace", All<IsSpace>},
-    {"isupper", Cased<CharacterClass::kUpper, CharacterClass::kLower>},
-    {"islower", Cased<CharacterClass::kLower, CharacterClass::kUpper>},
-    {"isascii", IsAscii},
-    {"isidentifier", IsIdentifier},
-    {"ljust", Justify<Side::kLeft>},
-    {"rjust", Justify<Side::kRight>},
-    {"center", Justify<Side::kBoth>},
-    {"zfill", ZeroFill},
-    {"expandtabs", ExpandTabs}};
+constexpr Named<Method> kCharacterMethods[] = {{"lower", ChangedText<Lowered>},
+                                               {"casefold", ChangedText<Folded>},
+                                               {"upper", ChangedText<Uppered>},
+                                               {"title", ChangedText<Titled>},
+                                               {"capitalize", ChangedText<Capitalized>},
+                                               {"swapcase", ChangedText<CasesSwapped>},
+                                               {"isalpha", All<text::IsLetter>},
+                                               {"isalnum", All<IsAlphanumeric>},
+                                               {"isdigit", All<text::IsDigit>},
+                                               {"isdecimal", All<text::IsDecimalDigit>},
+                                               {"isnumeric", All<text::HasNumericValue>},
+                                               {"isspace", All<IsSpace>},
+                                               {"isupper", Whole<IsUpperText>},
+                                               {"islower", Whole<IsLowerText>},
+                                               {"isascii", IsAscii},
+                                               {"isidentifier", IsIdentifier},
+                                               {"ljust", Justify<Side::kLeft>},
+                                               {"rjust", Justify<Side::kRight>},
+                                               {"center", Justify<Side::kBoth>},
+                                               {"zfill", ZeroFill},
+                                               {"expandtabs", ExpandTabs}};
 
 }  // namespace
 

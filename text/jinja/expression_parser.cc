@@ -7,23 +7,32 @@
 namespace quantfleet::jinja {
 namespace {
 
+std::optional<Value> Word(std::string_view name) {
+  if (name == "true" || name == "True") return Value(true);
+  if (name == "false" || name == "False") return Value(false);
+  if (name == "none" || name == "None") return Value(None{});
+  return std::nullopt;
+}
+
+}  // namespace
+
+// Bounded by the depth of the brackets in the template.
 Expression Make(ExpressionKind kind, const Place& place, std::vector<Expression> operands,
-                std::string text = "") {
+                std::string text) {
   Expression made{kind, place};
   made.operands = std::move(operands);
   made.text = std::move(text);
   return made;
 }
 
-Expression Make(ExpressionKind kind, const Place& place, Expression operand,
-                std::string text = "") {
+Expression Make(ExpressionKind kind, const Place& place, Expression operand, std::string text) {
   std::vector<Expression> operands;
   operands.push_back(std::move(operand));
   return Make(kind, place, std::move(operands), std::move(text));
 }
 
 Expression Make(ExpressionKind kind, const Place& place, Expression left, Expression right,
-                std::string text = "") {
+                std::string text) {
   Expression made = Make(kind, place, std::move(left), std::move(text));
   made.operands.push_back(std::move(right));
   return made;
@@ -35,16 +44,6 @@ Expression Constant(const Place& place, Value value) {
   return made;
 }
 
-std::optional<Value> Word(std::string_view name) {
-  if (name == "true" || name == "True") return Value(true);
-  if (name == "false" || name == "False") return Value(false);
-  if (name == "none" || name == "None") return Value(None{});
-  return std::nullopt;
-}
-
-}  // namespace
-
-// Bounded by the depth of the brackets in the template.
 absl::StatusOr<Expression> ExpressionParser::Whole() {
   QF_RETURN_IF_ERROR(tokens_.Enter());
   absl::StatusOr<Expression> whole = WholeOnce();
@@ -320,161 +319,5 @@ absl::StatusOr<Expression> ExpressionParser::Dictionary() {
 }
 
 // a.b(c)[d] is a chain that becomes a tree as deep as it is long.
-absl::StatusOr<Expression> ExpressionParser::Postfix(Expression of) {
-  for (int chain = 0;; ++chain) {
-    if (chain > 100) return tokens_.Fail("the expression is too long");
-    if (tokens_.IsOperator(".") || tokens_.IsOperator("[")) {
-      QF_ASSIGN_OR_RETURN(of, Subscript(std::move(of)));
-    } else if (tokens_.IsOperator("(")) {
-      QF_ASSIGN_OR_RETURN(of, Call(std::move(of)));
-    } else {
-      return of;
-    }
-  }
-}
-
-absl::StatusOr<Expression> ExpressionParser::FiltersOf(Expression of) {
-  for (int chain = 0;; ++chain) {
-    if (chain > 100) return tokens_.Fail("the expression is too long");
-    if (tokens_.SkipOperator("|")) {
-      QF_ASSIGN_OR_RETURN(of, Filter(std::move(of)));
-    } else if (tokens_.IsName("is")) {
-      QF_ASSIGN_OR_RETURN(of, Test(std::move(of)));
-    } else if (tokens_.IsOperator("(")) {
-      QF_ASSIGN_OR_RETURN(of, Call(std::move(of)));
-    } else {
-      return of;
-    }
-  }
-}
-
-absl::StatusOr<Expression> ExpressionParser::Filters(bool inline_first) {
-  Expression of{ExpressionKind::kAbsent, tokens_.current().place};
-  if (inline_first) {
-    QF_ASSIGN_OR_RETURN(of, Filter(std::move(of)));
-  }
-  for (int chain = 0; tokens_.SkipOperator("|"); ++chain) {
-    if (chain > 100) return tokens_.Fail("the expression is too long");
-    QF_ASSIGN_OR_RETURN(of, Filter(std::move(of)));
-  }
-  return of;
-}
-
-absl::StatusOr<Expression> ExpressionParser::Subscript(Expression of) {
-  const Place place = tokens_.current().place;
-  if (tokens_.SkipOperator(".")) {
-    if (tokens_.current().kind == Token::Kind::kInteger)
-      return Make(ExpressionKind::kItem, place, std::move(of),
-                  Constant(place, Value(tokens_.Take().integer)));
-    if (tokens_.current().kind != Token::Kind::kName) return tokens_.Unexpected("a name");
-    return Make(ExpressionKind::kAttribute, place, std::move(of), tokens_.Take().text);
-  }
-  tokens_.Skip();
-  std::vector<Expression> parts;  // of the slice, or the subscript alone
-  bool slice = false;
-  Expression part{ExpressionKind::kAbsent, place};
-  while (true) {
-    if (tokens_.IsOperator(":") || tokens_.IsOperator("]")) {
-      parts.push_back(std::move(part));
-      part = Expression{ExpressionKind::kAbsent, place};
-      if (tokens_.SkipOperator("]")) break;
-      tokens_.Skip();
-      slice = true;
-      if (parts.size() == 3) return tokens_.Fail("a slice has at most three parts");
-      continue;
-    }
-    if (part.kind != ExpressionKind::kAbsent) return tokens_.Unexpected("\"]\"");
-    QF_ASSIGN_OR_RETURN(part, Tuple(true, ""));
-  }
-  if (!slice) {
-    if (parts[0].kind == ExpressionKind::kAbsent)
-      parts[0] = Expression{ExpressionKind::kTuple, place};
-    return Make(ExpressionKind::kItem, place, std::move(of), std::move(parts[0]));
-  }
-  Expression made = Make(ExpressionKind::kSlice, place, std::move(of));
-  for (Expression& one : parts) made.operands.push_back(std::move(one));
-  while (made.operands.size() < 4)
-    made.operands.push_back(Expression{ExpressionKind::kAbsent, place});
-  return made;
-}
-
-absl::Status ExpressionParser::Argument(Expression& call, bool& named) {
-  std::string name;
-  if (tokens_.SkipOperator("*")) {
-    name = "*";
-  } else if (tokens_.SkipOperator("**")) {
-    name = "**";
-  } else if (tokens_.current().kind == Token::Kind::kName && tokens_.next().IsOperator("=")) {
-    name = tokens_.Take().text;
-    tokens_.Skip();
-  } else if (named) {
-    return tokens_.Fail("an argument without a name follows one with a name");
-  }
-  named = named || !name.empty();
-  QF_ASSIGN_OR_RETURN(Expression value, Whole());
-  call.operands.push_back(std::move(value));
-  call.names.push_back(std::move(name));
-  return absl::OkStatus();
-}
-
-absl::Status ExpressionParser::Arguments(Expression& call) {
-  QF_RETURN_IF_ERROR(tokens_.ExpectOperator("("));
-  bool named = false;
-  while (!tokens_.IsOperator(")")) {
-    if (call.operands.size() > 1) {
-      QF_RETURN_IF_ERROR(tokens_.ExpectOperator(","));
-      if (tokens_.IsOperator(")")) break;
-    }
-    QF_RETURN_IF_ERROR(Argument(call, named));
-  }
-  tokens_.Skip();
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Expression> ExpressionParser::Call(Expression of) {
-  Expression call = Make(ExpressionKind::kCall, tokens_.current().place, std::move(of));
-  QF_RETURN_IF_ERROR(Arguments(call));
-  return call;
-}
-
-absl::StatusOr<std::string> ExpressionParser::DottedName() {
-  if (tokens_.current().kind != Token::Kind::kName) return tokens_.Unexpected("a name");
-  std::string name = tokens_.Take().text;
-  while (tokens_.SkipOperator(".")) {
-    if (tokens_.current().kind != Token::Kind::kName) return tokens_.Unexpected("a name");
-    name += "." + tokens_.Take().text;
-  }
-  return name;
-}
-
-absl::StatusOr<Expression> ExpressionParser::Filter(Expression of) {
-  Expression filter = Make(ExpressionKind::kFilter, tokens_.current().place, std::move(of));
-  QF_ASSIGN_OR_RETURN(filter.text, DottedName());
-  if (tokens_.IsOperator("(")) QF_RETURN_IF_ERROR(Arguments(filter));
-  return filter;
-}
-
-absl::StatusOr<Expression> ExpressionParser::Test(Expression of) {
-  const Place place = tokens_.current().place;
-  tokens_.Skip();
-  const bool negated = tokens_.SkipName("not");
-  Expression test = Make(ExpressionKind::kTest, place, std::move(of));
-  QF_ASSIGN_OR_RETURN(test.text, DottedName());
-  const Token& next = tokens_.current();
-  const bool value = next.kind == Token::Kind::kName || next.kind == Token::Kind::kText ||
-                     next.kind == Token::Kind::kInteger || next.kind == Token::Kind::kFloat ||
-                     next.IsOperator("[") || next.IsOperator("{");
-  if (tokens_.IsOperator("(")) {
-    QF_RETURN_IF_ERROR(Arguments(test));
-  } else if (value && !next.IsName("else") && !next.IsName("or") && !next.IsName("and")) {
-    if (next.IsName("is")) return tokens_.Fail("tests cannot be chained with \"is\"");
-    QF_ASSIGN_OR_RETURN(Expression argument, Primary());
-    QF_ASSIGN_OR_RETURN(argument, Postfix(std::move(argument)));
-    test.operands.push_back(std::move(argument));
-    test.names.emplace_back();
-  }
-  if (!negated) return test;
-  return Make(ExpressionKind::kNot, place, std::move(test));
-}
 
 }  // namespace quantfleet::jinja

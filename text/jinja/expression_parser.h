@@ -1,10 +1,21 @@
 // Expressions, as Jinja's own parser reads them. Errors are INVALID_ARGUMENT with line and column.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "text/jinja/syntax.h"
 #include "text/jinja/token_stream.h"
 
 namespace quantfleet::jinja {
+
+// An expression of a kind, at a place, of its operands.
+Expression Make(ExpressionKind kind, const Place& place, std::vector<Expression> operands,
+                std::string text = "");
+Expression Make(ExpressionKind kind, const Place& place, Expression operand, std::string text = "");
+Expression Make(ExpressionKind kind, const Place& place, Expression left, Expression right,
+                std::string text = "");
+Expression Constant(const Place& place, Value value);
 
 class ExpressionParser {
  public:

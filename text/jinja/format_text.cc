@@ -7,11 +7,11 @@
 #include <optional>
 
 #include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "text/jinja/access.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/python_text.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

@@ -1,35 +1,22 @@
 #include "text/jinja/iterate.h"
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/machine.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {
 
-class OfSequence final : public Iterator {
+// Of a list's elements, or a dictionary's keys.
+class OfItems final : public Iterator {
  public:
-  explicit OfSequence(Value of) : of_(std::move(of)) {}
+  explicit OfItems(Value of) : of_(std::move(of)) {}
   absl::StatusOr<bool> Next(Machine& machine, Value& element) override {
     QF_RETURN_IF_ERROR(machine.budget().Take(1));
-    if (at_ >= of_.sequence().items.size()) return false;
-    element = of_.sequence().items[at_++];
-    return true;
-  }
-  size_t nesting() const override { return of_.nesting() + 1; }
-
- private:
-  Value of_;
-  size_t at_ = 0;
-};
-
-class OfDictionary final : public Iterator {
- public:
-  explicit OfDictionary(Value of) : of_(std::move(of)) {}
-  absl::StatusOr<bool> Next(Machine& machine, Value& element) override {
-    QF_RETURN_IF_ERROR(machine.budget().Take(1));
-    if (at_ >= of_.dictionary().entries.size()) return false;
-    element = of_.dictionary().entries[at_++].first;
+    if (at_ >= *LengthOf(of_)) return false;
+    const Sequence* sequence = of_.if_sequence();
+    element = sequence != nullptr ? sequence->items[at_] : of_.dictionary().entries[at_].first;
+    ++at_;
     return true;
   }
   size_t nesting() const override { return of_.nesting() + 1; }
@@ -87,9 +74,8 @@ absl::StatusOr<std::shared_ptr<Iterator>> Iterate(const Value& of) {
     case Value::Kind::kText:
       return std::make_shared<OfText>(of);
     case Value::Kind::kSequence:
-      return std::make_shared<OfSequence>(of);
     case Value::Kind::kDictionary:
-      return std::make_shared<OfDictionary>(of);
+      return std::make_shared<OfItems>(of);
     case Value::Kind::kIterator:
       return of.iterator();
     default:

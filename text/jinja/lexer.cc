@@ -8,8 +8,8 @@
 
 #include "common/base/outside_text.h"
 #include "common/base/utf8.h"
+#include "text/jinja/python_characters.h"
 #include "text/jinja/string_literal.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

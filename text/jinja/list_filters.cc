@@ -1,13 +1,13 @@
 // Filters of lists and dictionaries.
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "text/jinja/access.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/iterate.h"
 #include "text/jinja/sorting.h"
 #include "text/jinja/tables.h"
 #include "text/jinja/text_operations.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

@@ -2,18 +2,11 @@
 
 #include <algorithm>
 
-#include "text/jinja/unicode.h"
+#include "common/base/utf8.h"
+#include "text/jinja/python_characters.h"
 
 namespace quantfleet::jinja {
 namespace {
-
-// The last character of a text, which is not empty.
-std::string_view LastCharacter(std::string_view text) {
-  size_t at = text.size() - 1;
-  while (at > 0 && text.size() - at < 4 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80)
-    --at;
-  return text.substr(at);
-}
 
 bool Contains(std::string_view set, std::string_view character) {
   for (; !set.empty(); set.remove_prefix(CharacterBytes(set)))
@@ -25,8 +18,8 @@ bool Contains(std::string_view set, std::string_view character) {
 size_t Strippable(std::string_view text, bool at_end, const std::string_view* of) {
   if (text.empty()) return 0;
   if (of == nullptr) return SpaceBytes(text, at_end);
-  const std::string_view character =
-      at_end ? LastCharacter(text) : text.substr(0, CharacterBytes(text));
+  const std::string_view character = at_end ? text.substr(text.size() - LastCharacter(text).length)
+                                            : text.substr(0, CharacterBytes(text));
   return Contains(*of, character) ? character.size() : 0;
 }
 

@@ -6,25 +6,11 @@
 #include <charconv>
 #include <cmath>
 
-#include "text/jinja/unicode.h"
+#include "common/base/utf8.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::jinja {
 namespace {
-
-struct Span {
-  char32_t first, last;
-};
-// What str.isprintable denies, beside white space: control and format characters, and private ones.
-constexpr Span kUnprintable[] = {
-    {0x0, 0x1f},      {0x7f, 0xa0},     {0xad, 0xad},       {0x600, 0x605},   {0x61c, 0x61c},
-    {0x6dd, 0x6dd},   {0x70f, 0x70f},   {0x1680, 0x1680},   {0x180e, 0x180e}, {0x2000, 0x200f},
-    {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000},   {0xd800, 0xf8ff}, {0xfeff, 0xfeff},
-    {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0x10ffff}};
-
-bool IsPrintable(char32_t c) {
-  return std::ranges::none_of(kUnprintable,
-                              [c](const Span& s) { return c >= s.first && c <= s.last; });
-}
 
 void AppendQuoted(const MarkedText& text, MarkedText& out) {
   const std::string& bytes = text.bytes;
@@ -33,10 +19,10 @@ void AppendQuoted(const MarkedText& text, MarkedText& out) {
   out.Append(std::string(1, quote), false);
   for (size_t at = 0, size = 0; at < bytes.size(); at += size) {
     const std::string_view rest = std::string_view(bytes).substr(at);
-    size = CharacterBytes(rest);
-    const char32_t c = FirstCharacter(rest);
+    const auto [c, length] = FirstCharacter(rest);
+    size = length;
     std::string escaped;
-    if (c == static_cast<char32_t>(quote) || c == '\\')
+    if (c == static_cast<unsigned char>(quote) || c == '\\')
       escaped = fmt::format("\\{}", bytes[at]);
     else if (c == '\n')
       escaped = "\\n";
@@ -44,10 +30,10 @@ void AppendQuoted(const MarkedText& text, MarkedText& out) {
       escaped = "\\r";
     else if (c == '\t')
       escaped = "\\t";
-    else if (!IsPrintable(c))
-      escaped = c < 0x100     ? fmt::format("\\x{:02x}", static_cast<uint32_t>(c))
-                : c < 0x10000 ? fmt::format("\\u{:04x}", static_cast<uint32_t>(c))
-                              : fmt::format("\\U{:08x}", static_cast<uint32_t>(c));
+    else if (c != kNoCharacter && !text::IsPrintable(c))
+      escaped = c < 0x100     ? fmt::format("\\x{:02x}", c)
+                : c < 0x10000 ? fmt::format("\\u{:04x}", c)
+                              : fmt::format("\\U{:08x}", c);
     if (escaped.empty())
       out.Append(text, at, at + size);
     else

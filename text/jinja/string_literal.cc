@@ -3,7 +3,7 @@
 #include <charconv>
 #include <optional>
 
-#include "text/jinja/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::jinja {
 namespace {

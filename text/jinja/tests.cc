@@ -1,11 +1,12 @@
 // What follows "is".
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/python_characters.h"
 #include "text/jinja/python_text.h"
 #include "text/jinja/tables.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {
@@ -45,16 +46,9 @@ bool IsSequence(const Value& of) {
 }
 bool IsEscaped(const Value& of) { return of.IsText() && of.text().markup; }
 
-template <CharacterClass kClass, CharacterClass kOther>
-bool HasOnly(const Value& of) {
-  const MarkedText text = ToText(of);
-  bool any = false;
-  for (std::string_view rest = text.bytes; !rest.empty();
-       rest.remove_prefix(CharacterBytes(rest))) {
-    if (IsOf(kOther, FirstCharacter(rest))) return false;
-    any = any || IsOf(kClass, FirstCharacter(rest));
-  }
-  return any;
+template <bool (*kIs)(std::string_view)>
+bool IsAll(const Value& of) {
+  return kIs(ToText(of).bytes);
 }
 
 template <int64_t kRest>
@@ -89,46 +83,45 @@ TestResult Compares(Machine& machine, const Value& of, Arguments arguments) {
   return Compare(machine, std::string_view(op, kSecond == ' ' ? 1 : 2), of, *given[0]);
 }
 
-constexpr Named<Test> kTests[] = {
-    {"defined", PlainTest<IsDefined>},
-    {"undefined", PlainTest<IsUndefined>},
-    {"none", PlainTest<IsNone>},
-    {"string", PlainTest<IsString>},
-    {"mapping", PlainTest<IsMapping>},
-    {"number", PlainTest<IsNumber>},
-    {"integer", PlainTest<IsInteger>},
-    {"float", PlainTest<IsFloat>},
-    {"boolean", PlainTest<IsBoolean>},
-    {"true", PlainTest<IsTrue>},
-    {"false", PlainTest<IsFalse>},
-    {"callable", PlainTest<IsCallable>},
-    {"iterable", PlainTest<IsIterable>},
-    {"sequence", PlainTest<IsSequence>},
-    {"escaped", PlainTest<IsEscaped>},
-    {"lower", PlainTest<HasOnly<CharacterClass::kLower, CharacterClass::kUpper>>},
-    {"upper", PlainTest<HasOnly<CharacterClass::kUpper, CharacterClass::kLower>>},
-    {"odd", IsRest<1>},
-    {"even", IsRest<0>},
-    {"divisibleby", IsDivisibleBy},
-    {"sameas", IsSameAs},
-    {"filter", IsFilter},
-    {"test", IsTest},
-    {"in", Compares<'i', 'n'>},
-    {"==", Compares<'=', '='>},
-    {"eq", Compares<'=', '='>},
-    {"equalto", Compares<'=', '='>},
-    {"!=", Compares<'!', '='>},
-    {"ne", Compares<'!', '='>},
-    {"<", Compares<'<', ' '>},
-    {"lt", Compares<'<', ' '>},
-    {"lessthan", Compares<'<', ' '>},
-    {"<=", Compares<'<', '='>},
-    {"le", Compares<'<', '='>},
-    {">", Compares<'>', ' '>},
-    {"gt", Compares<'>', ' '>},
-    {"greaterthan", Compares<'>', ' '>},
-    {">=", Compares<'>', '='>},
-    {"ge", Compares<'>', '='>}};
+constexpr Named<Test> kTests[] = {{"defined", PlainTest<IsDefined>},
+                                  {"undefined", PlainTest<IsUndefined>},
+                                  {"none", PlainTest<IsNone>},
+                                  {"string", PlainTest<IsString>},
+                                  {"mapping", PlainTest<IsMapping>},
+                                  {"number", PlainTest<IsNumber>},
+                                  {"integer", PlainTest<IsInteger>},
+                                  {"float", PlainTest<IsFloat>},
+                                  {"boolean", PlainTest<IsBoolean>},
+                                  {"true", PlainTest<IsTrue>},
+                                  {"false", PlainTest<IsFalse>},
+                                  {"callable", PlainTest<IsCallable>},
+                                  {"iterable", PlainTest<IsIterable>},
+                                  {"sequence", PlainTest<IsSequence>},
+                                  {"escaped", PlainTest<IsEscaped>},
+                                  {"lower", PlainTest<IsAll<IsLowerText>>},
+                                  {"upper", PlainTest<IsAll<IsUpperText>>},
+                                  {"odd", IsRest<1>},
+                                  {"even", IsRest<0>},
+                                  {"divisibleby", IsDivisibleBy},
+                                  {"sameas", IsSameAs},
+                                  {"filter", IsFilter},
+                                  {"test", IsTest},
+                                  {"in", Compares<'i', 'n'>},
+                                  {"==", Compares<'=', '='>},
+                                  {"eq", Compares<'=', '='>},
+                                  {"equalto", Compares<'=', '='>},
+                                  {"!=", Compares<'!', '='>},
+                                  {"ne", Compares<'!', '='>},
+                                  {"<", Compares<'<', ' '>},
+                                  {"lt", Compares<'<', ' '>},
+                                  {"lessthan", Compares<'<', ' '>},
+                                  {"<=", Compares<'<', '='>},
+                                  {"le", Compares<'<', '='>},
+                                  {">", Compares<'>', ' '>},
+                                  {"gt", Compares<'>', ' '>},
+                                  {"greaterthan", Compares<'>', ' '>},
+                                  {">=", Compares<'>', '='>},
+                                  {"ge", Compares<'>', '='>}};
 
 }  // namespace
 

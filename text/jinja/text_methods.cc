@@ -1,13 +1,14 @@
 // Methods of texts that cut, join and search them.
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/format_text.h"
 #include "text/jinja/iterate.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/python_characters.h"
 #include "text/jinja/tables.h"
 #include "text/jinja/text_operations.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {

@@ -1,6 +1,9 @@
 #include "text/jinja/text_operations.h"
 
-#include "text/jinja/unicode.h"
+#include "common/base/utf8.h"
+#include "text/jinja/python_characters.h"
+#include "text/unicode/cases.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::jinja {
 namespace {
@@ -10,41 +13,66 @@ template <typename Change>
 MarkedText Each(const MarkedText& text, Change change) {
   MarkedText out;
   std::string changed;
-  for (size_t at = 0, size = 0; at < text.bytes.size(); at += size) {
-    const std::string_view rest = std::string_view(text.bytes).substr(at);
-    size = CharacterBytes(rest);
+  for (size_t at = 0; at < text.bytes.size();) {
+    const Character c = FirstCharacter(std::string_view(text.bytes).substr(at));
     changed.clear();
-    change(FirstCharacter(rest), changed);
+    if (c.value == kNoCharacter)
+      changed = text.bytes[at];
+    else
+      change(c.value, at, changed);
     out.Append(changed, text.IsData(at));
+    at += c.length;
   }
   return out;
 }
 
+// As str.lower: of the character at a place in a text.
+void AppendLowered(std::string_view text, uint32_t c, size_t at, std::string& out) {
+  constexpr uint32_t kCapitalSigma = 0x3a3;
+  if (c == kCapitalSigma && text::IsFinalSigma(text, at))
+    out += "\u03c2";
+  else
+    text::AppendLower(c, out);
+}
+
 }  // namespace
 
-MarkedText Lowered(const MarkedText& text) { return Each(text, AppendLower); }
+MarkedText Lowered(const MarkedText& text) {
+  return Each(text, [&](uint32_t c, size_t at, std::string& out) {
+    AppendLowered(text.bytes, c, at, out);
+  });
+}
 
-MarkedText Uppered(const MarkedText& text) { return Each(text, AppendUpper); }
+MarkedText Uppered(const MarkedText& text) {
+  return Each(text, [](uint32_t c, size_t, std::string& out) { text::AppendUpper(c, out); });
+}
+
+MarkedText Folded(const MarkedText& text) {
+  return Each(text, [](uint32_t c, size_t, std::string& out) { text::AppendFolded(c, out); });
+}
 
 MarkedText Capitalized(const MarkedText& text) {
-  bool first = true;
-  return Each(text, [&first](char32_t c, std::string& out) {
-    first ? AppendUpper(c, out) : AppendLower(c, out);
-    first = false;
+  return Each(text, [&](uint32_t c, size_t at, std::string& out) {
+    at == 0 ? text::AppendTitle(c, out) : AppendLowered(text.bytes, c, at, out);
   });
 }
 
 MarkedText Titled(const MarkedText& text) {
-  bool first = true;
-  return Each(text, [&first](char32_t c, std::string& out) {
-    first ? AppendUpper(c, out) : AppendLower(c, out);
-    first = !IsOf(CharacterClass::kAlpha, c);
+  bool inside = false;
+  return Each(text, [&](uint32_t c, size_t at, std::string& out) {
+    inside ? AppendLowered(text.bytes, c, at, out) : text::AppendTitle(c, out);
+    inside = text::IsCased(c);
   });
 }
 
 MarkedText CasesSwapped(const MarkedText& text) {
-  return Each(text, [](char32_t c, std::string& out) {
-    IsOf(CharacterClass::kUpper, c) ? AppendLower(c, out) : AppendUpper(c, out);
+  return Each(text, [&](uint32_t c, size_t at, std::string& out) {
+    if (text::IsUppercase(c))
+      AppendLowered(text.bytes, c, at, out);
+    else if (text::IsLowercase(c))
+      text::AppendUpper(c, out);
+    else
+      AppendCharacter(c, out);
   });
 }
 

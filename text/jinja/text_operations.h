@@ -9,11 +9,11 @@
 
 namespace quantfleet::jinja {
 
+// As the methods of Python's str: lower, upper, casefold, capitalize, title, swapcase.
 MarkedText Lowered(const MarkedText& text);
 MarkedText Uppered(const MarkedText& text);
-// The first character of the text is upper case, all others lower.
+MarkedText Folded(const MarkedText& text);
 MarkedText Capitalized(const MarkedText& text);
-// The same of each word: of letters in a row.
 MarkedText Titled(const MarkedText& text);
 MarkedText CasesSwapped(const MarkedText& text);
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/base/utf8.h"
 #include "text/jinja/python_text.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {
@@ -76,7 +76,7 @@ std::string Escaped(char32_t c, bool ascii) {
   }
   const auto unit = [](char32_t u) { return fmt::format("\\u{:04x}", static_cast<uint32_t>(u)); };
   if (c < 0x20) return unit(c);
-  if (!ascii || c < 0x7f) return "";
+  if (!ascii || c < 0x7f || c == kNoCharacter) return "";
   if (c < 0x10000) return c == 0x7f ? "" : unit(c);
   return unit(0xd800 + ((c - 0x10000) >> 10)) + unit(0xdc00 + ((c - 0x10000) & 0x3ff));
 }
@@ -90,7 +90,7 @@ void Writer::String(const MarkedText& text) {
     size = 1;
     if (c >= 0x20 && c != '"' && c != '\\' && (c < 0x80 || !style_.ascii)) continue;
     size = CharacterBytes(bytes.substr(at));
-    const std::string escaped = Escaped(FirstCharacter(bytes.substr(at)), style_.ascii);
+    const std::string escaped = Escaped(FirstCharacter(bytes.substr(at)).value, style_.ascii);
     if (escaped.empty()) continue;
     out_.Append(text, plain, at);
     out_.Append(escaped, text.IsData(at));

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "text/jinja/arguments.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/python_characters.h"
 #include "text/jinja/python_text.h"
 #include "text/jinja/tables.h"
 #include "text/jinja/text_operations.h"
-#include "text/jinja/unicode.h"
 
 namespace quantfleet::jinja {
 namespace {
@@ -85,20 +86,25 @@ Result CenterFilter(Machine& machine, const Value& of, Arguments arguments) {
   return machine.Made(std::move(out));
 }
 
+bool SeparatesWords(uint32_t c) {
+  return IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+}
+
 Result TitleFilter(Machine& machine, const Value& of, Arguments arguments) {
   QF_RETURN_IF_ERROR(Bind("title", std::move(arguments), {}, 0).status());
+  // Where re.split(r"([-\s({\[<]+)") cuts it; each part, separators too, is capitalized for itself.
   const MarkedText text = ToText(of);
+  const std::string_view bytes = text.bytes;
   MarkedText out;
-  bool first = true;
-  std::string changed;
-  for (size_t at = 0, size = 0; at < text.bytes.size(); at += size) {
-    const std::string_view rest = std::string_view(text.bytes).substr(at);
-    size = CharacterBytes(rest);
-    const char32_t c = FirstCharacter(rest);
-    changed.clear();
-    first ? AppendUpper(c, changed) : AppendLower(c, changed);
-    out.Append(changed, text.IsData(at));
-    first = IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+  for (size_t begin = 0, end = 0; begin < bytes.size(); begin = end) {
+    const bool separates = SeparatesWords(FirstCharacter(bytes.substr(begin)).value);
+    for (Character c; end < bytes.size(); end += c.length) {
+      c = FirstCharacter(bytes.substr(end));
+      if (SeparatesWords(c.value) != separates) break;
+    }
+    const size_t rest = begin + CharacterBytes(bytes.substr(begin));
+    out.Append(Uppered(text.Slice(begin, rest)));
+    out.Append(Lowered(text.Slice(rest, end)));
   }
   return machine.Made(std::move(out));
 }
@@ -110,8 +116,8 @@ Result WordCountFilter(Machine&, const Value& of, Arguments arguments) {
   bool inside = false;
   for (size_t at = 0; at < text.bytes.size();
        at += CharacterBytes(std::string_view(text.bytes).substr(at))) {
-    const char32_t c = FirstCharacter(std::string_view(text.bytes).substr(at));
-    const bool word = c == '_' || IsOf(CharacterClass::kAlnum, c);
+    const uint32_t c = FirstCharacter(std::string_view(text.bytes).substr(at)).value;
+    const bool word = c == '_' || IsAlphanumeric(c);
     count += word && !inside ? 1 : 0;
     inside = word;
   }

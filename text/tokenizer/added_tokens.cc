@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::text {
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::text {
 namespace {

@@ -9,6 +9,7 @@
 #include "common/base/utf8.h"
 #include "text/tokenizer/named_splits.h"
 #include "text/tokenizer/pre_tokenizer.h"
+#include "text/tokenizer/proven_keys.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace quantfleet::text {
@@ -126,8 +127,9 @@ absl::Status ChooseKeys(TokenizerData json, std::string_view model_name, Tokeniz
   QF_ASSIGN_OR_RETURN(const json::object stages,
                       ParseJsonObject(json.description->stages, "tokenizer.json"));
   bool known = data.kind == TokenizerData::Kind::kSpm;
+  const NamedSplit* written = nullptr;  // as the stages are
   if (data.kind == TokenizerData::Kind::kByteBpe) {
-    const NamedSplit* split = MatchNamedSplit(stages);
+    const NamedSplit* split = written = MatchNamedSplit(stages);
     known = split != nullptr;
     const json::value* model = stages.if_contains("model");
     if (!known && model != nullptr && model->is_object()) {
@@ -140,6 +142,7 @@ absl::Status ChooseKeys(TokenizerData json, std::string_view model_name, Tokeniz
   json.bos = data.bos;
   json.add_bos = data.add_bos;
   QF_ASSIGN_OR_RETURN(const auto described, MakeTokenizer(json, model_name));
+  if (written != nullptr && AreProven(json, stages, *written, data)) return absl::OkStatus();
   const auto by_keys = MakeTokenizer(data, model_name);
   const bool same =
       by_keys.ok() && Same(*described, **by_keys, Probes(*described, json), /*otherwise=*/known);

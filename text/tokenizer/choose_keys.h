@@ -9,9 +9,10 @@
 namespace quantfleet::text {
 
 // Of a tokenizer with merges, sets `pre` to the name that cuts texts the same way, by how the
-// pre-tokenizer is written or else by what it does to a sample. Then compares what the keys of
-// `data` lead to with what `json` describes (ParseTokenizerJson), on texts of many scripts and the
-// vocabulary's own tokens: where ids differ, or no name is known to mean the same, the description
+// pre-tokenizer is written or else by what it does to a sample. Unless all is written so that it
+// means the same (proven_keys.h), compares what the keys of `data` lead to with what `json`
+// describes (ParseTokenizerJson), on texts of many scripts and the vocabulary's own tokens: where
+// ids differ, or no name is known to mean the same, the description
 // (with its merges, unless scores say the same) becomes a part of `data`, and `llama_cpp_differs`
 // says whether the keys alone make other ids. UNIMPLEMENTED or INVALID_ARGUMENT, naming the field,
 // for a description that cannot be carried out. `data` is complete otherwise, and has a place for

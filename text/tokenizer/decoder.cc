@@ -6,6 +6,7 @@
 
 #include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
+#include "text/tokenizer/growth.h"
 #include "text/tokenizer/stage_json.h"
 
 namespace quantfleet::text {
@@ -16,8 +17,12 @@ namespace json = boost::json;
 constexpr std::string_view kUnreadable = "\xef\xbf\xbd";          // U+FFFD
 constexpr std::string_view kSentencePieceSpace = "\xe2\x96\x81";  // U+2581, SentencePiece's space
 
+// How long one step may make a text or a token: steps multiply.
+constexpr size_t MostShown(size_t bytes) { return 4096 + 4 * bytes; }
+
 using Tokens = std::vector<std::string>;
 
+// A text that would become too long stays as it is.
 void ReplaceAll(std::string& text, std::string_view from, std::string_view to) {
   if (from.empty()) return;
   size_t at = text.find(from);
@@ -27,6 +32,7 @@ void ReplaceAll(std::string& text, std::string_view from, std::string_view to) {
   for (; at != std::string::npos; at = text.find(from, kept)) {
     out.append(text, kept, at - kept);
     out += to;
+    if (out.size() > MostShown(text.size())) return;
     kept = at + from.size();
   }
   out.append(text, kept);
@@ -122,13 +128,16 @@ void ReplacePattern(const Pattern& pattern, std::string_view content, std::strin
   if (!pattern.expression) return ReplaceAll(token, pattern.literal, content);
   std::string out;
   size_t kept = 0;
+  bool fits = true;
   MatchSteps steps(token.size());
   const absl::Status matched = pattern.ForEachMatch(token, steps, [&](size_t begin, size_t end) {
+    fits = fits && out.size() + content.size() <= MostShown(token.size());
+    if (!fits) return;
     out.append(token, kept, begin - kept);
     out += content;
     kept = end;
   });
-  if (!matched.ok()) return;  // the token stays as it is
+  if (!matched.ok() || !fits) return;  // the token stays as it is
   out.append(token, kept);
   token = std::move(out);
 }
@@ -325,9 +334,24 @@ Decoder Decoder::OfSentencePiece(bool strips_first_space) {
   return out;
 }
 
+namespace {
+
+size_t TotalBytes(const Tokens& tokens) {
+  size_t bytes = 0;
+  for (const std::string& token : tokens) bytes += token.size();
+  return bytes;
+}
+
+}  // namespace
+
 std::string Decoder::Decode(std::vector<std::string> tokens) const {
   if (tokens.empty()) return "";
-  for (const Step& step : steps_) step.decode(tokens);
+  const size_t most = MostBytes(TotalBytes(tokens));
+  for (const Step& step : steps_) {
+    step.decode(tokens);
+    // No file means this; what follows is left undone.
+    if (TotalBytes(tokens) > most) break;
+  }
   std::string text;
   for (const std::string& token : tokens) text += token;
   return text;

@@ -6,16 +6,14 @@
 #include <pcre2.h>
 
 #include "common/base/outside_text.h"
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
+#include "text/tokenizer/expression_properties.h"
 
 namespace quantfleet::text {
 namespace {
 
 constexpr int kMaxGroupDepth = 64;
 
-// Members of a class, without its brackets.
-constexpr std::string_view kSpace = R"(\t-\r\x{85}\p{Z})";
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 // What \w has beside these: superscript digits and fractions of Latin-1.
 constexpr std::string_view kEscapedWord =
     R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
@@ -27,77 +25,6 @@ bool Compiles(const std::string& regex) {
                                    PCRE2_UTF | PCRE2_UCP, &error, &at, nullptr);
   pcre2_code_free(code);
   return code != nullptr;
-}
-
-// A property's name as Oniguruma compares it: case, spaces, '_' and '-' do not count.
-std::string Folded(std::string_view name) {
-  std::string out;
-  for (const char c : name)
-    if (c != '_' && c != '-' && c != ' ')
-      out += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return out;
-}
-
-// Members of a class that stand for a property whose name PCRE2 does not have, or reads otherwise.
-std::string_view NamedMembers(std::string_view folded) {
-  static constexpr std::pair<std::string_view, std::string_view> kNamed[] = {
-      {"letter", R"(\p{L})"},
-      {"casedletter", R"(\p{L&})"},
-      {"uppercaseletter", R"(\p{Lu})"},
-      {"lowercaseletter", R"(\p{Ll})"},
-      {"titlecaseletter", R"(\p{Lt})"},
-      {"modifierletter", R"(\p{Lm})"},
-      {"otherletter", R"(\p{Lo})"},
-      {"mark", R"(\p{M})"},
-      {"combiningmark", R"(\p{M})"},
-      {"nonspacingmark", R"(\p{Mn})"},
-      {"spacingmark", R"(\p{Mc})"},
-      {"enclosingmark", R"(\p{Me})"},
-      {"number", R"(\p{N})"},
-      {"decimalnumber", R"(\p{Nd})"},
-      {"letternumber", R"(\p{Nl})"},
-      {"othernumber", R"(\p{No})"},
-      {"punctuation", R"(\p{P})"},
-      {"connectorpunctuation", R"(\p{Pc})"},
-      {"dashpunctuation", R"(\p{Pd})"},
-      {"openpunctuation", R"(\p{Ps})"},
-      {"closepunctuation", R"(\p{Pe})"},
-      {"initialpunctuation", R"(\p{Pi})"},
-      {"finalpunctuation", R"(\p{Pf})"},
-      {"otherpunctuation", R"(\p{Po})"},
-      {"symbol", R"(\p{S})"},
-      {"mathsymbol", R"(\p{Sm})"},
-      {"currencysymbol", R"(\p{Sc})"},
-      {"modifiersymbol", R"(\p{Sk})"},
-      {"othersymbol", R"(\p{So})"},
-      {"separator", R"(\p{Z})"},
-      {"spaceseparator", R"(\p{Zs})"},
-      {"lineseparator", R"(\p{Zl})"},
-      {"paragraphseparator", R"(\p{Zp})"},
-      {"other", R"(\p{C})"},
-      {"control", R"(\p{Cc})"},
-      {"format", R"(\p{Cf})"},
-      {"unassigned", R"(\p{Cn})"},
-      {"privateuse", R"(\p{Co})"},
-      {"surrogate", R"(\p{Cs})"},
-      {"alnum", R"(\p{Alphabetic}\p{Nd})"},
-      {"alpha", R"(\p{Alphabetic})"},
-      {"ascii", R"(\x00-\x7f)"},
-      {"blank", R"(\p{Zs}\t)"},
-      {"cntrl", R"(\p{Cc})"},
-      {"digit", R"(\p{Nd})"},
-      {"lower", R"(\p{Lowercase})"},
-      {"upper", R"(\p{Uppercase})"},
-      {"print", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}\p{Cf}\p{Co})"},
-      {"graph", R"(\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co})"},
-      {"punct", R"(\p{P})"},
-      {"space", kSpace},
-      {"word", kWord},
-      {"xdigit", "0-9A-Fa-f"},
-  };
-  for (const auto& [name, members] : kNamed)
-    if (name == folded) return members;
-  return {};
 }
 
 // A set of characters: an expression that matches one of them, and, where that is a plain class,
@@ -301,7 +228,7 @@ class Translator {
     switch (c) {
       case 's':
       case 'S':
-        return is(kSpace, c == 'S');
+        return is(kSpaceMembers, c == 'S');
       case 'w':
       case 'W':
         return is(kEscapedWord, c == 'W');
@@ -384,7 +311,7 @@ class Translator {
       name.erase(0, 1);
     }
     set.negated = negated;
-    set.members = NamedMembers(Folded(name));
+    set.members = MembersOfProperty(FoldedProperty(name));
     if (!set.members.empty()) return absl::OkStatus();
     for (const char c : name)
       if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != ' ' && c != '-')
@@ -445,7 +372,7 @@ class Translator {
       if (end == std::string_view::npos) return Broken("a class is not closed");
       const bool negated = in_.substr(at_ + 2).starts_with('^');
       set.negated = negated;
-      set.members = NamedMembers(in_.substr(at_ + 2 + negated, end - at_ - 2 - negated));
+      set.members = MembersOfProperty(in_.substr(at_ + 2 + negated, end - at_ - 2 - negated));
       if (in_.substr(at_, end - at_).ends_with("punct")) set.members = R"(\p{P}\p{S})";
       if (set.members.empty()) return Broken("there is an unknown class");
       at_ = end + 2;

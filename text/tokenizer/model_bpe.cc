@@ -5,8 +5,8 @@
 #include <queue>
 
 #include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
-#include "text/tokenizer/unicode.h"
 
 namespace quantfleet::text {
 namespace {

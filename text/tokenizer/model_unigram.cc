@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::text {
 namespace {

@@ -1,6 +1,6 @@
 #include "text/tokenizer/model_wordpiece.h"
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::text {
 

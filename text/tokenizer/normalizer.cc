@@ -2,30 +2,35 @@
 
 #include <memory>
 
+#include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
+#include "text/tokenizer/growth.h"
 #include "text/tokenizer/precompiled_map.h"
 #include "text/tokenizer/stage_json.h"
-#include "text/tokenizer/unicode.h"
+#include "text/unicode/cases.h"
+#include "text/unicode/forms.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::text {
 namespace {
 
 namespace json = boost::json;
 
-using Rewrite = std::function<absl::Status(std::string& text, bool& keeps_front)>;
+using Rewrite = std::function<absl::Status(std::string& text, NormalizerState& state)>;
 
-// Stages that multiply a text (each space becomes a page) end here.
-constexpr size_t kMaxNormalized = size_t{1} << 29;
+absl::Status TooLong(size_t most) {
+  return InvalidArgument("the tokenizer's normalizer makes more than {} bytes of the text", most);
+}
 
 // A step that goes by characters: `change` appends what takes the place of one. Bytes that are not
 // UTF-8 stay.
 template <typename Change>
 Rewrite EachCharacter(Change change) {
-  return [change](std::string& text, bool& keeps_front) {
+  return [change](std::string& text, NormalizerState& state) {
     std::string out;
     out.reserve(text.size());
     for (std::string_view rest = text; !rest.empty();) {
-      keeps_front = keeps_front && (rest.size() == text.size() || !out.empty());
+      state.keeps_front = state.keeps_front && (rest.size() == text.size() || !out.empty());
       const Character c = FirstCharacter(rest);
       if (c.value == kNoCharacter)
         out += rest[0];
@@ -39,14 +44,14 @@ Rewrite EachCharacter(Change change) {
 }
 
 Rewrite Form(UnicodeForm form) {
-  return [form](std::string& text, bool&) {
+  return [form](std::string& text, NormalizerState&) {
     NormalizeUnicode(form, text);
     return absl::OkStatus();
   };
 }
 
 Rewrite Lowercase() {
-  return EachCharacter([](uint32_t c, std::string& out) { AppendLowerCase(c, out); });
+  return EachCharacter([](uint32_t c, std::string& out) { AppendLower(c, out); });
 }
 
 Rewrite Without(bool (*gone)(uint32_t)) {
@@ -99,11 +104,11 @@ void AppendBert(JsonMembers& from, std::vector<Rewrite>& steps) {
 }
 
 Rewrite StripSpaces(bool left, bool right) {
-  return [left, right](std::string& text, bool& keeps_front) {
+  return [left, right](std::string& text, NormalizerState& state) {
     std::string_view rest = text;
     while (left && !rest.empty() && IsWhiteSpace(FirstCharacter(rest).value))
       rest.remove_prefix(FirstCharacter(rest).length);
-    keeps_front = keeps_front && rest.size() == text.size();
+    state.keeps_front = state.keeps_front && rest.size() == text.size();
     while (right && !rest.empty() && IsWhiteSpace(LastCharacter(rest).value))
       rest.remove_suffix(LastCharacter(rest).length);
     text = std::string(rest);
@@ -112,7 +117,7 @@ Rewrite StripSpaces(bool left, bool right) {
 }
 
 Rewrite Prepend(std::string what) {
-  return [what = std::move(what)](std::string& text, bool&) {
+  return [what = std::move(what)](std::string& text, NormalizerState&) {
     if (!text.empty()) text.insert(0, what);
     return absl::OkStatus();
   };
@@ -120,21 +125,19 @@ Rewrite Prepend(std::string what) {
 
 Rewrite ReplaceMatches(Pattern pattern, std::string content) {
   return [pattern = std::make_shared<const Pattern>(std::move(pattern)),
-          content = std::move(content)](std::string& text, bool&) -> absl::Status {
+          content = std::move(content)](std::string& text, NormalizerState& state) -> absl::Status {
     std::string out;
     size_t kept = 0;
     bool fits = true;
     MatchSteps steps(text.size());
     QF_RETURN_IF_ERROR(pattern->ForEachMatch(text, steps, [&](size_t begin, size_t end) {
-      fits = fits && out.size() + content.size() <= kMaxNormalized;
+      fits = fits && out.size() + content.size() <= state.most;
       if (!fits) return;
       out.append(text, kept, begin - kept);
       out += content;
       kept = end;
     }));
-    if (!fits)
-      return InvalidArgument("the tokenizer's normalizer makes more than {} bytes of the text",
-                             kMaxNormalized);
+    if (!fits) return TooLong(state.most);
     if (kept == 0 && out.empty()) return absl::OkStatus();
     out.append(text, kept);
     text = std::move(out);
@@ -147,9 +150,9 @@ absl::StatusOr<Rewrite> Precompiled(JsonMembers& from) {
   QF_RETURN_IF_ERROR(from.status());
   absl::StatusOr<PrecompiledMap> map = PrecompiledMap::Create(table);
   if (!map.ok()) return Annotate(map.status(), from.where() + ": precompiled_charsmap");
-  return [map = std::make_shared<const PrecompiledMap>(*std::move(map))](std::string& text, bool&) {
-    map->Apply(text);
-    return absl::OkStatus();
+  return [map = std::make_shared<const PrecompiledMap>(*std::move(map))](std::string& text,
+                                                                         NormalizerState& state) {
+    return map->Apply(text, state.most) ? absl::OkStatus() : TooLong(state.most);
   };
 }
 
@@ -182,7 +185,7 @@ absl::Status AddRewrite(std::string_view type, JsonMembers& from, std::vector<Re
     QF_ASSIGN_OR_RETURN(Rewrite step, Precompiled(from));
     steps.push_back(std::move(step));
   } else if (type == "ByteLevel") {
-    steps.push_back([](std::string& text, bool&) {
+    steps.push_back([](std::string& text, NormalizerState&) {
       text = SpellBytes(text);
       return absl::OkStatus();
     });
@@ -204,9 +207,12 @@ absl::StatusOr<Normalizer> Normalizer::Create(const json::value* stage) {
 }
 
 absl::Status Normalizer::Apply(std::string& text, bool* keeps_front) const {
-  bool keeps = true;
-  for (const Rewrite& step : steps_) QF_RETURN_IF_ERROR(step(text, keeps));
-  if (keeps_front != nullptr) *keeps_front = keeps;
+  NormalizerState state{.keeps_front = true, .most = MostBytes(text.size())};
+  for (const Rewrite& step : steps_) {
+    QF_RETURN_IF_ERROR(step(text, state));
+    if (text.size() > state.most) return TooLong(state.most);
+  }
+  if (keeps_front != nullptr) *keeps_front = state.keeps_front;
   return absl::OkStatus();
 }
 

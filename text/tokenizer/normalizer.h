@@ -11,6 +11,12 @@
 
 namespace quantfleet::text {
 
+// Of a text that the steps rewrite.
+struct NormalizerState {
+  bool keeps_front = true;
+  size_t most = 0;  // bytes that it may come to have
+};
+
 class Normalizer {
  public:
   Normalizer() = default;  // changes nothing
@@ -24,7 +30,7 @@ class Normalizer {
   absl::Status Apply(std::string& text, bool* keeps_front = nullptr) const;
 
  private:
-  using Rewrite = std::function<absl::Status(std::string& text, bool& keeps_front)>;
+  using Rewrite = std::function<absl::Status(std::string& text, NormalizerState& state)>;
   std::vector<Rewrite> steps_;
 };
 

@@ -5,10 +5,12 @@
 #include <utility>
 
 #include "common/base/outside_text.h"
+#include "common/base/utf8.h"
 #include "text/tokenizer/byte_letters.h"
+#include "text/tokenizer/growth.h"
 #include "text/tokenizer/script_expression.h"
 #include "text/tokenizer/stage_json.h"
-#include "text/tokenizer/unicode.h"
+#include "text/unicode/properties.h"
 
 namespace quantfleet::text {
 namespace {
@@ -278,7 +280,13 @@ absl::StatusOr<PreTokenizer> PreTokenizer::OfExpressions(
 }
 
 absl::Status PreTokenizer::Apply(Pieces& pieces) const {
-  for (const Cutting& step : steps_) QF_RETURN_IF_ERROR(step(pieces));
+  const size_t most = MostBytes(pieces.text.size());
+  for (const Cutting& step : steps_) {
+    QF_RETURN_IF_ERROR(step(pieces));
+    if (pieces.text.size() > most)
+      return InvalidArgument("the tokenizer's pre-tokenizer makes more than {} bytes of the text",
+                             most);
+  }
   return absl::OkStatus();
 }
 

@@ -40,7 +40,7 @@ class PreTokenizer {
   static absl::StatusOr<PreTokenizer> OfExpressions(
       const std::vector<std::string_view>& expressions);
 
-  // INVALID_ARGUMENT where an expression takes too many steps.
+  // INVALID_ARGUMENT where an expression takes too many steps, or the text becomes too long.
   absl::Status Apply(Pieces& pieces) const;
 
   // The model gets the bytes of a text instead of the letters that stand for them: ByteLevel is the

@@ -2,7 +2,8 @@
 
 #include <cstring>
 
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
+#include "text/unicode/forms.h"
 
 namespace quantfleet::text {
 namespace {
@@ -77,25 +78,27 @@ std::optional<std::string_view> PrecompiledMap::Find(std::string_view text) cons
   return std::nullopt;
 }
 
-void PrecompiledMap::Apply(std::string& text) const {
+bool PrecompiledMap::Apply(std::string& text, size_t most) const {
   std::string out;
   out.reserve(text.size());
   for (std::string_view rest = text; !rest.empty();) {
     std::string_view cluster = rest.substr(0, FirstGraphemeLength(rest));
     rest.remove_prefix(cluster.size());
+    if (out.size() > most) return false;
     if (cluster.size() < kLongCluster) {
       if (const auto whole = Find(cluster)) {
         out += *whole;
         continue;
       }
     }
-    while (!cluster.empty()) {
+    while (!cluster.empty() && out.size() <= most) {
       const std::string_view one = cluster.substr(0, FirstCharacter(cluster).length);
       out += Find(one).value_or(one);
       cluster.remove_prefix(one.size());
     }
   }
   text = std::move(out);
+  return true;
 }
 
 }  // namespace quantfleet::text

@@ -17,7 +17,8 @@ class PrecompiledMap {
   // From base64. INVALID_ARGUMENT for a table that does not fit its lengths.
   static absl::StatusOr<PrecompiledMap> Create(std::string_view base64);
 
-  void Apply(std::string& text) const;
+  // False where the text would have more than `most` bytes.
+  bool Apply(std::string& text, size_t most) const;
 
  private:
   // What replaces a text that begins with a prefix in the table: as `tokenizers` does, the

@@ -8,7 +8,6 @@
 #include "common/base/outside_text.h"
 #include "common/base/utf8.h"
 #include "text/tokenizer/expression_syntax.h"
-#include "text/tokenizer/unicode.h"
 
 namespace quantfleet::text {
 namespace {

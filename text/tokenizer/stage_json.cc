@@ -1,7 +1,7 @@
 #include "text/tokenizer/stage_json.h"
 
 #include "common/base/outside_text.h"
-#include "text/tokenizer/unicode.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::text {
 namespace {

@@ -87,10 +87,6 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
       config["attention_bias"] = true;
       config["swiglu_limit"] = 7.0;
       break;
-    case ConfigMember::kPhimoe:
-      config["attention_bias"] = config["lm_head_bias"] = true;
-      config["router_jitter_noise"] = Plain(kRouterNoise);
-      break;
     case ConfigMember::kHiddenActivation:
       config["hidden_activation"] = family.hidden_act.front();
       break;
@@ -108,6 +104,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
     }
     case ConfigMember::kLocalRopeTheta:
       if (h.sliding_rope_theta != 0) config["rope_local_base_freq"] = Plain(h.sliding_rope_theta);
+      break;
+    case ConfigMember::kPhimoe:
+      config["attention_bias"] = config["lm_head_bias"] = true;
+      config["router_jitter_noise"] = Plain(kRouterNoise);
       break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;

@@ -78,8 +78,8 @@ class Microsoft final : public OnnxOperators {
                           {{"epsilon", h_.norm_epsilon}}, std::move(more));
   }
 
-  std::string Attend(int layer, const std::string& qkv, bool turns) override {
-    const bool window = h_.sliding_window > 0 && h_.sliding_window < h_.context;
+  std::string Attend(const OnnxAttention& how, const std::string& qkv) override {
+    const int layer = how.layer;
     std::vector<std::string> inputs{qkv,
                                     "",
                                     "",
@@ -87,15 +87,17 @@ class Microsoft final : public OnnxOperators {
                                     fmt::format("past_key_values.{}.value", layer),
                                     last_,
                                     total_};
-    if (turns) inputs.insert(inputs.end(), {"cos_cache", "sin_cache"});
+    if (how.tables)
+      for (const char* what : {"cos", "sin"})
+        inputs.push_back(fmt::format("{}_cache{}", what, how.tables));
     return graph_.Contrib(
         "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer), std::move(inputs),
         {{"num_heads", h_.heads},
          {"kv_num_heads", h_.kv_heads},
          {"scale", AttentionScale(h_)},
-         {"local_window_size", window ? h_.sliding_window : int64_t{-1}},
-         {"softcap", 0.f},
-         {"do_rotary", int64_t{turns}},
+         {"local_window_size", how.window > 0 ? how.window : int64_t{-1}},
+         {"softcap", h_.score_cap},
+         {"do_rotary", int64_t{how.tables != nullptr}},
          {"rotary_interleaved", int64_t{0}}},
         {fmt::format("present.{}.key", layer), fmt::format("present.{}.value", layer)});
   }

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "pipeline/family/family.h"
+#include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/onnx/onnx_graph.h"
 #include "pipeline/model/rope.h"
 
@@ -12,6 +13,9 @@ namespace {
 
 // The tables are known when planning, so they lie in memory then.
 constexpr int64_t kMaxTableValues = int64_t{16} << 20;
+
+// Behind the names of the tables by which layers with a window turn, where those are others.
+constexpr const char* kSliding = "_sliding";
 
 // Cosines and sines of all positions below `positions`, [positions, rope_dims/2] each.
 struct RopeTables {
@@ -63,6 +67,8 @@ class Decoder {
           h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
     Inputs();
     Rotary(operators_->Lengths());
+    if (h_.sliding_rope_theta != 0)
+      AddTables(kSliding, AsSlidingLayersTurn(h_), h_.context, {}, 1, 1);
     std::string x = Embedding();
     std::string skip;
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) Layer(layer, x, skip);
@@ -91,9 +97,9 @@ class Decoder {
       }
   }
 
-  void AddTables(const char* suffix, int64_t positions, const std::vector<float>& factors,
-                 double factor, double magnitude) {
-    const RopeTables tables = MakeTables(h_, positions, factors, factor, magnitude);
+  void AddTables(const char* suffix, const Hyperparameters& h, int64_t positions,
+                 const std::vector<float>& factors, double factor, double magnitude) {
+    const RopeTables tables = MakeTables(h, positions, factors, factor, magnitude);
     data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
                     tables.cos);
     data_.AddValues(fmt::format("sin_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
@@ -117,12 +123,12 @@ class Decoder {
     const RopeScaling& rope = h_.rope_scaling;
     if (rope.kind != RopeScaling::Kind::kLongRope) {
       const double factor = rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0;
-      return AddTables("", h_.context, Llama3FrequencyFactors(h_), factor, 1);
+      return AddTables("", h_, h_.context, Llama3FrequencyFactors(h_), factor, 1);
     }
     const double magnitude = rope.attention_factor.value_or(1.f);
-    AddTables("_large", h_.context, rope.long_factors, 1, magnitude);
+    AddTables("_large", h_, h_.context, rope.long_factors, 1, magnitude);
     const int64_t original = std::min(h_.original_context, h_.context);
-    AddTables("_small", original, rope.short_factors, 1, magnitude);
+    AddTables("_small", h_, original, rope.short_factors, 1, magnitude);
     const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
     const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total, limit});
     graph_.Node("If", "cos_cache", {is_long},
@@ -208,23 +214,31 @@ class Decoder {
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     const std::string qkv = Product(Role::kAttnQ, layer, normed);
-    const std::string attended =
-        operators_->Attend(layer, NormalizeHeads(layer, qkv), TurnsLayer(family_, layer));
-    const auto part = [&](const char* name, const std::string& added) {
+    const std::string attended = operators_->Attend(
+        {layer, TablesOf(layer), AttentionWindow(h_, layer)}, NormalizeHeads(layer, qkv));
+    const auto part = [&](const char* name, Role norm, std::string added) {
+      if (Tensor(norm, layer)) added = Normalize(norm, layer, added, "", nullptr);
       return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,
                     h_.residual_scale);
     };
-    const std::string projected = part("self_attn", Product(Role::kAttnOutput, layer, attended));
+    const std::string projected =
+        part("self_attn", Role::kAttnPostNorm, Product(Role::kAttnOutput, layer, attended));
     if (family_.residual == Residual::kParallel) {
       x = residual;
       skip = graph_.Node("Add", fmt::format("model.layers.{}.parts", layer),
-                         {projected, part("mlp", FeedForward(layer, normed))});
+                         {projected, part("mlp", Role::kFfnPostNorm, FeedForward(layer, normed))});
       return;
     }
     std::string after;
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
-    skip = part("mlp", FeedForward(layer, normed));
+    skip = part("mlp", Role::kFfnPostNorm, FeedForward(layer, normed));
+  }
+
+  // OnnxAttention::tables of the layer.
+  const char* TablesOf(int layer) const {
+    if (!TurnsLayer(family_, layer)) return nullptr;
+    return h_.sliding_rope_theta != 0 && WindowOf(h_, layer) > 0 ? kSliding : "";
   }
 
   // With each head of q and k by itself, where the model has such norms.
@@ -278,12 +292,18 @@ class Decoder {
     const OnnxTensor& t =
         *Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1);
     const OnnxTensor* bias = Bias(Role::kOutputHead, -1);
-    const bool divided = h_.logit_divisor != 1;
+    const bool divided = h_.logit_divisor != 1, capped = h_.logit_cap != 0;
     // What comes last is called "logits".
-    std::string logits = Multiply(t, bias != nullptr || divided ? "logits/product" : "logits", x);
+    std::string logits =
+        Multiply(t, bias != nullptr || divided || capped ? "logits/product" : "logits", x);
     if (bias != nullptr)
-      logits = graph_.Node("Add", divided ? "logits/added" : "logits", {logits, Stored(*bias)});
-    Scaled("logits", logits, 1 / h_.logit_divisor);
+      logits = graph_.Node("Add", divided || capped ? "logits/added" : "logits",
+                           {logits, Stored(*bias)});
+    logits = Scaled(capped ? "logits/divided" : "logits", logits, 1 / h_.logit_divisor);
+    if (!capped) return;
+    data_.AddValues("logits/cap", {1}, float_, {h_.logit_cap});
+    const std::string narrowed = graph_.Node("Div", "logits/narrowed", {logits, "logits/cap"});
+    graph_.Node("Mul", "logits", {graph_.Node("Tanh", "logits/bent", {narrowed}), "logits/cap"});
   }
 
   const Family& family_;

@@ -24,6 +24,15 @@ struct OnnxSite {
   OnnxData& data;
 };
 
+// Attention of one layer.
+struct OnnxAttention {
+  int layer;
+  // Which of the values cos_cache and sin_cache, with this behind their names, turn q and k; null:
+  // none do.
+  const char* tables;
+  int64_t window;  // positions that are seen, a token's own among them; 0: all in front of it
+};
+
 // Every function adds nodes and returns the name of a value in the graph.
 class OnnxOperators {
  public:
@@ -42,10 +51,9 @@ class OnnxOperators {
   virtual std::string Normalize(const std::string& of, const std::string& x,
                                 const std::string& skip, const std::string& weight,
                                 std::string* sum) = 0;
-  // Attention of one layer; where it `turns`, with rotary embedding by the values cos_cache and
-  // sin_cache. Takes and yields the layer's past and present. qkv and what is returned are [batch,
-  // step, heads * size], q before k before v.
-  virtual std::string Attend(int layer, const std::string& qkv, bool turns) = 0;
+  // Takes and yields the layer's past and present. qkv and what is returned are [batch, step, heads
+  // * size], q before k before v.
+  virtual std::string Attend(const OnnxAttention& how, const std::string& qkv) = 0;
 };
 
 std::unique_ptr<OnnxOperators> MicrosoftOperators(const OnnxSite& site);

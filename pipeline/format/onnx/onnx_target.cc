@@ -65,9 +65,6 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
   QF_RETURN_IF_ERROR(RefuseExperts("onnx", model));
-  if (FindTensor(*model.family, Role::kAttnPostNorm) != nullptr)
-    return Unimplemented("onnx targets do not support {} models yet: use a gguf or mlx target",
-                         model.family->name);
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));

@@ -1,7 +1,10 @@
 // The standard's operators alone: DequantizeLinear by blocks, norms and attention spelled out.
 // Activations are F32.
 #include <limits>
+#include <map>
+#include <set>
 
+#include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/onnx/onnx_operators.h"
 
 namespace quantfleet::pipeline {
@@ -24,23 +27,20 @@ class Standard final : public OnnxOperators {
     const std::string keys = Node("Range", "attention/keys", {zero, total, one});
     const std::string queries = Node("Range", "attention/queries", {first, total, one});
     const std::string column = Node("Unsqueeze", "attention/queries_column", {queries, Axis(1)});
-    std::string seen = Node("LessOrEqual", "attention/seen", {keys, column});
-    if (h_.sliding_window > 0 && h_.sliding_window < h_.context) {
-      // So many keys, the query's own place among them, as GroupQueryAttention counts.
-      const std::string start = Node("Sub", "attention/window_start",
-                                     {column, Integer("attention/window", h_.sliding_window)});
-      seen = Node("And", "attention/seen_in_window",
-                  {seen, Node("Greater", "attention/in_window", {keys, start})});
+    const std::string seen = Node("LessOrEqual", "attention/seen", {keys, column});
+    std::map<int64_t, std::string> seen_by_window;
+    for (int64_t layer = 0; layer < h_.layers; ++layer) {
+      const int64_t window = AttentionWindow(h_, layer);
+      if (!seen_by_window.contains(window))
+        seen_by_window[window] = window > 0 ? InWindow(window, keys, column, seen) : seen;
     }
     const std::string real = Node("Cast", "attention/real", {"attention_mask"},
                                   {{"to", int64_t{onnx::TensorProto::BOOL}}});
     const std::string real_keys =
         Node("Unsqueeze", "attention/real_keys", {real, Integers("axis/1_2_3", {1, 2, 3})});
-    const std::string visible = Node("And", "attention/visible", {seen, real_keys});
-    // Finite, so that a query that sees nothing, being padding, yields numbers.
-    bias_ = Node("Where", "attention/bias",
-                 {visible, Number("attention/nothing", 0.f),
-                  Number("attention/hidden", std::numeric_limits<float>::lowest())});
+    for (const auto& [window, in_window] : seen_by_window)
+      biases_[window] =
+          Bias(biases_.empty() ? "attention" : "attention/window", in_window, real_keys);
     const std::string counted = Node("CumSum", "attention/counted", {"attention_mask", one});
     const std::string places = Node(
         "Max", "attention/places", {Node("Sub", "attention/counted_before", {counted, one}), zero});
@@ -79,7 +79,8 @@ class Standard final : public OnnxOperators {
 
   // Queries are grouped by the keys that they share: [batch, kv heads, queries of each, step,
   // size].
-  std::string Attend(int layer, const std::string& qkv, bool turns) override {
+  std::string Attend(const OnnxAttention& how, const std::string& qkv) override {
+    const int layer = how.layer;
     const int64_t heads = h_.heads, kv = h_.kv_heads, size = h_.head_dim;
     const auto name = [&](const char* what) {
       return fmt::format("model.layers.{}.attention/{}", layer, what);
@@ -88,7 +89,7 @@ class Standard final : public OnnxOperators {
     const std::string turning = name("turning"), value = name("value"), query = name("query"),
                       key = name("key");
     Split(turning, all, 1, {heads + kv, kv}, {value});
-    Split(query, turns ? Rotate(layer, turning) : turning, 1, {heads, kv}, {key});
+    Split(query, how.tables ? Rotate(how, turning) : turning, 1, {heads, kv}, {key});
     const auto grown = [&](const char* what, const std::string& now) {
       return Node("Concat", fmt::format("present.{}.{}", layer, what),
                   {fmt::format("past_key_values.{}.{}", layer, what), now}, {{"axis", int64_t{2}}});
@@ -103,7 +104,8 @@ class Standard final : public OnnxOperators {
     const std::string turned = Node("Transpose", name("keys_turned"), {keys},
                                     {{"perm", std::vector<int64_t>{0, 1, 2, 4, 3}}});
     const std::string products = Node("MatMul", name("products"), {grouped, turned});
-    const std::string scores = Node("Add", name("scores"), {products, bias_});
+    const std::string capped = h_.score_cap != 0 ? Capped(name("capped"), products) : products;
+    const std::string scores = Node("Add", name("scores"), {capped, biases_.at(how.window)});
     const std::string shares = Node("Softmax", name("shares"), {scores}, {{"axis", kLastAxis}});
     const std::string attended = Node("MatMul", name("attended"), {shares, values});
     const std::string apart =
@@ -147,18 +149,46 @@ class Standard final : public OnnxOperators {
     return Node("Transpose", name, {apart}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
   }
 
+  // So many keys, the query's own place among them, as GroupQueryAttention counts.
+  std::string InWindow(int64_t window, const std::string& keys, const std::string& column,
+                       const std::string& seen) {
+    const std::string start =
+        Node("Sub", "attention/window_start", {column, Integer("attention/window", window)});
+    return Node("And", "attention/seen_in_window",
+                {seen, Node("Greater", "attention/in_window", {keys, start})});
+  }
+
+  // Finite, so that a query that sees nothing, being padding, yields numbers.
+  std::string Bias(const std::string& name, const std::string& seen, const std::string& real_keys) {
+    const std::string visible = Node("And", name + "/visible", {seen, real_keys});
+    return Node("Where", name + "/bias",
+                {visible, Number("attention/nothing", 0.f),
+                 Number("attention/hidden", std::numeric_limits<float>::lowest())});
+  }
+
+  // score_cap * tanh(x / score_cap)
+  std::string Capped(const std::string& name, const std::string& x) {
+    const std::string cap = Number("attention/cap", h_.score_cap);
+    return Node("Mul", name,
+                {Node("Tanh", name + "/bent", {Node("Div", name + "/narrowed", {x, cap})}), cap});
+  }
+
+  // Of the table, what this step's positions have.
+  std::string Rows(const char* what, const char* tables) {
+    const std::string name = fmt::format("rotary/{}{}", what, tables);
+    if (!rows_.insert(name).second) return name;
+    const std::string rows =
+        Node("Gather", fmt::format("rotary/{}_rows{}", what, tables),
+             {fmt::format("{}_cache{}", what, tables), positions_}, {{"axis", kFirstAxis}});
+    return Node("Unsqueeze", name, {rows, Axis(1)});
+  }
+
   // The first rope_dims of each head by halves; what follows them stays.
-  std::string Rotate(int layer, const std::string& x) {
+  std::string Rotate(const OnnxAttention& how, const std::string& x) {
     const auto name = [&](const char* what) {
-      return fmt::format("model.layers.{}.rotary/{}", layer, what);
+      return fmt::format("model.layers.{}.rotary/{}", how.layer, what);
     };
-    for (auto [angle, table] : {std::pair{&cos_, "cos"}, std::pair{&sin_, "sin"}}) {
-      if (!angle->empty()) continue;
-      const std::string rows =
-          Node("Gather", fmt::format("rotary/{}_rows", table),
-               {fmt::format("{}_cache", table), positions_}, {{"axis", kFirstAxis}});
-      *angle = Node("Unsqueeze", fmt::format("rotary/{}", table), {rows, Axis(1)});
-    }
+    const std::string cos = Rows("cos", how.tables), sin = Rows("sin", how.tables);
     const int64_t half = h_.rope_dims / 2, rest = h_.head_dim - h_.rope_dims;
     const std::string a = name("low"), b = name("high"), still = name("still");
     if (rest > 0) {
@@ -171,8 +201,8 @@ class Standard final : public OnnxOperators {
       return Node("Mul", name(what), {half_of_x, angle});
     };
     std::vector<std::string> turned{
-        Node("Sub", name("low_turned"), {times("low_cos", a, cos_), times("high_sin", b, sin_)}),
-        Node("Add", name("high_turned"), {times("high_cos", b, cos_), times("low_sin", a, sin_)})};
+        Node("Sub", name("low_turned"), {times("low_cos", a, cos), times("high_sin", b, sin)}),
+        Node("Add", name("high_turned"), {times("high_cos", b, cos), times("low_sin", a, sin)})};
     if (rest > 0) turned.push_back(still);
     return Node("Concat", name("turned"), std::move(turned), {{"axis", int64_t{3}}});
   }
@@ -212,7 +242,9 @@ class Standard final : public OnnxOperators {
   const Hyperparameters& h_;
   OnnxGraph& graph_;
   OnnxData& data_;
-  std::string bias_, positions_, cos_, sin_;
+  std::map<int64_t, std::string> biases_;  // by window
+  std::string positions_;
+  std::set<std::string> rows_;  // that are there
 };
 
 }  // namespace

@@ -2,41 +2,36 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "pipeline/family/family.h"
+#include "pipeline/format/layout/attention_window.h"
+#include "pipeline/format/openvino/ir_operations.h"
 #include "pipeline/format/openvino/openvino_weights.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"},
-    kMultiply{"Multiply", "opset1"}, kDivide{"Divide", "opset1"}, kPower{"Power", "opset1"},
-    kSelect{"Select", "opset1"}, kLessEqual{"LessEqual", "opset1"}, kGreater{"Greater", "opset1"},
-    kAnd{"LogicalAnd", "opset1"}, kBitwiseAnd{"BitwiseAnd", "opset13"}, kConcat{"Concat", "opset1"},
-    kReshape{"Reshape", "opset1"}, kConvert{"Convert", "opset1"}, kUnsqueeze{"Unsqueeze", "opset1"},
-    kTranspose{"Transpose", "opset1"}, kSplit{"VariadicSplit", "opset1"},
-    kGather{"Gather", "opset8"}, kShapeOf{"ShapeOf", "opset3"}, kBroadcast{"Broadcast", "opset3"};
-
-// Of a call's arguments at most one adds a layer: the order of layers must not be the compiler's
-// choice.
-class Decoder {
+class Decoder : IrOperations {
  public:
-  Decoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, DataFile& data)
-      : family_(*model.family),
+  // All have to outlive this.
+  Decoder(const ModelDescription& model, IrGraph& graph, OpenVinoWeights& weights,
+          IrConstants& constants)
+      : IrOperations(graph, constants),
+        family_(*model.family),
         h_(model.hyper),
-        data_(data),
-        weights_(model, tensors, graph_, data),
-        constants_(graph_, data.size()) {}
+        weights_(weights) {}
 
-  std::string Run() {
+  void Run() {
     ids_ = graph_.Parameter("input_ids", IrType::kI64, {kAnySize, kAnySize});
     attention_mask_ = graph_.Parameter("attention_mask", IrType::kI64, {kAnySize, kAnySize});
     positions_ = graph_.Parameter("position_ids", IrType::kI64, {kAnySize, kAnySize});
     beams_ = graph_.Parameter("beam_idx", IrType::kI32, {kAnySize});
     Lengths();
-    Mask();
-    Rotary();
+    Masks();
+    angles_ = Rotary("rotary", h_);
+    if (h_.sliding_rope_theta != 0) sliding_angles_ = Rotary("sliding", AsSlidingLayersTurn(h_));
     IrValue x = graph_.Add(
         kGather, "embedding",
         {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
@@ -44,82 +39,9 @@ class Decoder {
     x = Scaled("embedding/scaled", x, EmbeddingScale(family_, h_));
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
     graph_.Result("logits", Head(Normalize(Role::kOutputNorm, -1, x)));
-    data_.AddBytes(constants_.TakeBytes());
-    return graph_.Xml("decoder");
   }
 
  private:
-  IrValue Compare(IrOp op, std::string name, IrValue a, IrValue b) {
-    return graph_.Add(op, std::move(name), {a, b}, {{"auto_broadcast", "numpy"}}, IrType::kBoolean,
-                      BroadcastShape(graph_.ShapeOf(a), graph_.ShapeOf(b)));
-  }
-
-  IrValue Select(std::string name, IrValue condition, IrValue yes, IrValue no) {
-    const IrShape shape = BroadcastShape(graph_.ShapeOf(condition),
-                                         BroadcastShape(graph_.ShapeOf(yes), graph_.ShapeOf(no)));
-    return graph_.Add(kSelect, std::move(name), {condition, yes, no}, {{"auto_broadcast", "numpy"}},
-                      IrType::kF32, shape);
-  }
-
-  // `axes` count in the result.
-  IrValue Unsqueeze(std::string name, IrValue x, const std::vector<int64_t>& axes) {
-    IrShape shape = graph_.ShapeOf(x);
-    for (const int64_t axis : axes) shape.insert(shape.begin() + axis, 1);
-    return graph_.Add(kUnsqueeze, std::move(name), {x, constants_.Vector(axes)}, {},
-                      graph_.Of(x).type, shape);
-  }
-
-  IrValue Concat(std::string name, const std::vector<IrValue>& parts, size_t axis) {
-    IrShape shape = graph_.ShapeOf(parts[0]);
-    for (size_t i = 1; i < parts.size(); ++i) {
-      const int64_t size = graph_.ShapeOf(parts[i])[axis];
-      shape[axis] = shape[axis] == kAnySize || size == kAnySize ? kAnySize : shape[axis] + size;
-    }
-    return graph_.Add(kConcat, std::move(name), parts, {{"axis", fmt::format("{}", axis)}},
-                      graph_.Of(parts[0]).type, shape);
-  }
-
-  // Cuts the last axis.
-  std::vector<IrValue> Split(std::string name, IrValue x, const std::vector<int64_t>& sizes) {
-    std::vector<IrOutput> outputs;
-    for (const int64_t size : sizes) {
-      outputs.push_back(graph_.Of(x));
-      outputs.back().shape.back() = size;
-    }
-    const IrValue first =
-        graph_.Add(kSplit, std::move(name), {x, constants_.Integer(-1), constants_.Vector(sizes)},
-                   {}, outputs);
-    std::vector<IrValue> parts;
-    for (uint32_t i = 0; i < sizes.size(); ++i) parts.push_back({first.layer, i});
-    return parts;
-  }
-
-  // A 0 in `pattern` keeps that dimension, -1 is what is left.
-  IrValue Reshape(std::string name, IrValue x, const std::vector<int64_t>& pattern) {
-    IrShape shape = pattern;
-    for (size_t i = 0; i < shape.size(); ++i)
-      if (pattern[i] == 0) shape[i] = graph_.ShapeOf(x)[i];
-    return graph_.Add(kReshape, std::move(name), {x, constants_.Vector(pattern)},
-                      {{"special_zero", "true"}}, graph_.Of(x).type, shape);
-  }
-
-  IrValue SwapMiddle(std::string name, IrValue x) {
-    IrShape shape = graph_.ShapeOf(x);
-    std::swap(shape[1], shape[2]);
-    return graph_.Add(kTranspose, std::move(name), {x, constants_.Vector({0, 2, 1, 3})}, {},
-                      IrType::kF32, shape);
-  }
-
-  IrValue SizeOf(const char* name, IrValue shape, int64_t axis) {
-    return graph_.Add(kGather, name, {shape, constants_.Integer(axis), constants_.Integer(0)},
-                      {{"batch_dims", "0"}}, IrType::kI64, {});
-  }
-
-  IrValue Range(const char* name, IrValue from, IrValue to) {
-    return graph_.Add({"Range", "opset4"}, name, {from, to, constants_.Integer(1)},
-                      {{"output_type", "i64"}}, IrType::kI64, {kAnySize});
-  }
-
   void Lengths() {
     const IrGraph::Attributes type{{"output_type", "i64"}};
     const IrValue ids = graph_.Add(kShapeOf, "lengths/ids", {ids_}, type, IrType::kI64, {2});
@@ -134,8 +56,8 @@ class Decoder {
         Concat("lengths/empty_cache", {batch, constants_.Vector({h_.kv_heads, 0, h_.head_dim})}, 0);
   }
 
-  // 0 where a token may look, the lowest number elsewhere: [batch, 1, now, total].
-  void Mask() {
+  // One for each window that layers have.
+  void Masks() {
     const IrValue keys = Range("mask/keys", constants_.Integer(0), total_);
     const IrValue queries = Unsqueeze("mask/queries", Range("mask/now", past_, total_), {1});
     const IrValue causal = Compare(kLessEqual, "mask/causal", keys, queries);
@@ -143,50 +65,56 @@ class Decoder {
         graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
                    IrType::kBoolean, {kAnySize, kAnySize});
     const IrValue real_keys = Unsqueeze("mask/real_keys", real, {1, 2});
-    const bool windowed = h_.sliding_window > 0 && h_.sliding_window < h_.context;
-    const IrValue allowed = windowed ? InWindow(h_.sliding_window, keys, queries, causal, real_keys)
-                                     : Compare(kAnd, "mask/allowed", causal, real_keys);
+    for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) {
+      const int64_t window = AttentionWindow(h_, layer);
+      if (masks_.contains(window)) continue;
+      if (window == 0) {
+        masks_[0] = Mask("mask", Compare(kAnd, "mask/allowed", causal, real_keys));
+      } else {
+        const IrValue allowed = InWindow(window, keys, queries, causal, real_keys);
+        masks_[window] = Whole("window", Mask("window/mask", allowed));
+      }
+    }
+  }
+
+  // 0 where a token may look, the lowest number elsewhere: [batch, 1, now, total].
+  IrValue Mask(std::string name, IrValue allowed) {
     const IrValue open = constants_.Float(0, 0);
-    mask_ = Select(windowed ? "mask/selected" : "mask", allowed, open,
-                   constants_.Float(std::numeric_limits<float>::lowest(), 0));
-    if (windowed)
-      mask_ = graph_.Add(
-          {"Slice", "opset8"}, "mask",
-          {mask_, constants_.Vector({0}), constants_.Vector({std::numeric_limits<int64_t>::max()}),
-           constants_.Vector({1}), constants_.Vector({3})},
-          {}, IrType::kF32, graph_.ShapeOf(mask_));
+    return Select(std::move(name), allowed, open,
+                  constants_.Float(std::numeric_limits<float>::lowest(), 0));
   }
 
   // What is allowed within a window of so many tokens, the query's own among them. OpenVINO's
   // PagedAttention does without the mask, and learns of the window only from exactly these
-  // operations, with `always`, the Broadcast and the Slice above, which change nothing; from any
+  // operations, with `always`, the Broadcast and the Slice of Masks, which change nothing; from any
   // others it would attend to everything.
   IrValue InWindow(int64_t window, IrValue keys, IrValue queries, IrValue causal,
                    IrValue real_keys) {
     const IrValue behind =
-        graph_.Elementwise(kAdd, "mask/behind_window", queries, constants_.Integer(-window));
-    const IrValue near = Compare(kGreater, "mask/window", keys, behind);
+        graph_.Elementwise(kAdd, "window/behind", queries, constants_.Integer(-window));
+    const IrValue near = Compare(kGreater, "window/near", keys, behind);
     const IrValue always = constants_.True();
     const auto both = [&](const char* name, IrValue a, IrValue b) {
       return graph_.Elementwise(kBitwiseAnd, name, a, b);
     };
-    const IrValue in_window = both("mask/in_window", always, near);
-    const IrValue seen = both("mask/causal_in_window", in_window, causal);
-    const IrValue allowed = both("mask/allowed", both("mask/seen", always, seen), real_keys);
-    return graph_.Add(kBroadcast, "mask/spread", {allowed, constants_.Vector({1, 1, 1, 1})},
+    const IrValue in_window = both("window/always_near", always, near);
+    const IrValue seen = both("window/causal", in_window, causal);
+    const IrValue allowed = both("window/allowed", both("window/seen", always, seen), real_keys);
+    return graph_.Add(kBroadcast, "window/spread", {allowed, constants_.Vector({1, 1, 1, 1})},
                       {{"mode", "bidirectional"}}, IrType::kBoolean, graph_.ShapeOf(allowed));
   }
 
-  IrValue Frequencies(const std::vector<float>& factors, double factor) {
+  // Of h's own base, divided by the factors or else by the one factor.
+  IrValue Frequencies(const Hyperparameters& h, const std::vector<float>& factors, double factor) {
     std::vector<float> out;
-    for (int64_t i = 0; i < h_.rope_dims / 2; ++i) {
-      const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h_.rope_dims);
+    for (int64_t i = 0; i < h.rope_dims / 2; ++i) {
+      const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
       const double divisor =
           factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
       out.push_back(
-          static_cast<float>(std::pow(static_cast<double>(h_.rope_theta), exponent) / divisor));
+          static_cast<float>(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor));
     }
-    return constants_.Floats({1, 1, h_.rope_dims / 2}, out);
+    return constants_.Floats({1, 1, h.rope_dims / 2}, out);
   }
 
   // The length so far, of the longest text of the batch. Under PagedAttention the mask is gone.
@@ -197,32 +125,36 @@ class Decoder {
     return graph_.Elementwise(kAdd, "rotary/longest", last, constants_.Integer(1));
   }
 
-  // Cosines and sines of this step's positions, [batch, 1, now, rope_dims]. Under LongRoPE the
-  // length so far decides between two sets of frequencies.
-  void Rotary() {
-    const RopeScaling& rope = h_.rope_scaling;
+  struct Angles {
+    IrValue cos, sin;
+  };
+  // Cosines and sines of this step's positions, [batch, 1, now, rope_dims], as h turns. Under
+  // LongRoPE the length so far decides between two sets of frequencies.
+  Angles Rotary(const std::string& name, const Hyperparameters& h) {
+    const RopeScaling& rope = h.rope_scaling;
     IrValue frequencies;
     double magnitude = 1;
     if (rope.kind == RopeScaling::Kind::kLongRope) {
       const IrValue longest = Longest();
       const IrValue is_long =
-          Compare(kGreater, "rotary/is_long", longest, constants_.Integer(h_.original_context));
-      const IrValue longer = Frequencies(rope.long_factors, 1);
+          Compare(kGreater, name + "/is_long", longest, constants_.Integer(h.original_context));
+      const IrValue longer = Frequencies(h, rope.long_factors, 1);
       frequencies =
-          Select("rotary/frequencies", is_long, longer, Frequencies(rope.short_factors, 1));
+          Select(name + "/frequencies", is_long, longer, Frequencies(h, rope.short_factors, 1));
       magnitude = rope.attention_factor.value_or(1.f);
     } else {
-      frequencies = Frequencies(Llama3FrequencyFactors(h_),
+      frequencies = Frequencies(h, Llama3FrequencyFactors(h),
                                 rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0);
     }
     const IrValue positions =
-        graph_.Add(kConvert, "rotary/positions", {positions_}, {{"destination_type", "f32"}},
+        graph_.Add(kConvert, name + "/positions", {positions_}, {{"destination_type", "f32"}},
                    IrType::kF32, {kAnySize, kAnySize});
     const IrValue half = graph_.Elementwise(
-        kMultiply, "rotary/half", Unsqueeze("rotary/column", positions, {2}), frequencies);
-    const IrValue angles = Concat("rotary/angles", {half, half}, 2);
-    cos_ = Waves({"Cos", "opset1"}, "rotary/cos", angles, static_cast<float>(magnitude));
-    sin_ = Waves({"Sin", "opset1"}, "rotary/sin", angles, static_cast<float>(magnitude));
+        kMultiply, name + "/half", Unsqueeze(name + "/column", positions, {2}), frequencies);
+    const IrValue angles = Concat(name + "/angles", {half, half}, 2);
+    const IrValue cos =
+        Waves({"Cos", "opset1"}, name + "/cos", angles, static_cast<float>(magnitude));
+    return {cos, Waves({"Sin", "opset1"}, name + "/sin", angles, static_cast<float>(magnitude))};
   }
 
   IrValue Waves(IrOp op, std::string name, IrValue angles, float magnitude) {
@@ -238,6 +170,8 @@ class Decoder {
   // now, head].
   IrValue Rotate(int layer, const std::string& name, IrValue x) {
     if (!TurnsLayer(family_, layer)) return x;
+    const bool slides = h_.sliding_rope_theta != 0 && WindowOf(h_, layer) > 0;
+    const Angles& angles = slides ? sliding_angles_ : angles_;
     std::vector<IrValue> parts{x};
     if (h_.rope_dims < h_.head_dim)
       parts = Split(name + "/parts", x, {h_.rope_dims, h_.head_dim - h_.rope_dims});
@@ -246,17 +180,16 @@ class Decoder {
     const IrValue turned =
         graph_.Elementwise(kMultiply, name + "/turned", halves[1], constants_.Float(-1, 4));
     const IrValue swapped = Concat(name + "/swapped", {turned, halves[0]}, 3);
-    const IrValue straight = graph_.Elementwise(kMultiply, name + "/cos", parts[0], cos_);
-    const IrValue crossed = graph_.Elementwise(kMultiply, name + "/sin", swapped, sin_);
+    const IrValue straight = graph_.Elementwise(kMultiply, name + "/cos", parts[0], angles.cos);
+    const IrValue crossed = graph_.Elementwise(kMultiply, name + "/sin", swapped, angles.sin);
     parts[0] = graph_.Elementwise(kAdd, name + "/rotated", straight, crossed);
     return parts.size() == 1 ? parts[0] : Concat(name + "/whole", parts, 3);
   }
 
   IrValue Product(std::string name, Role role, int layer, IrValue x) {
     const IrValue weight = weights_.Widened(role, layer, constants_);
-    return graph_.Add({"MatMul", "opset1"}, std::move(name), {x, weight},
-                      {{"transpose_a", "false"}, {"transpose_b", "true"}}, IrType::kF32,
-                      {kAnySize, kAnySize, graph_.ShapeOf(weight)[0]});
+    return MatMul(std::move(name), x, weight, true,
+                  {kAnySize, kAnySize, graph_.ShapeOf(weight)[0]});
   }
 
   IrValue Product(Role role, int layer, IrValue x) {
@@ -275,27 +208,16 @@ class Decoder {
                               weights_.Widened(*Info(role).bias, layer, constants_));
   }
 
-  // x times the number, where that is not 1.
-  IrValue Scaled(std::string name, IrValue x, float scale) {
-    if (scale == 1) return x;
-    return graph_.Elementwise(kMultiply, std::move(name), x,
-                              constants_.Float(scale, graph_.ShapeOf(x).size()));
-  }
-
   // What comes last is called "logits".
   IrValue Head(IrValue x) {
     const Role weight = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
-    const bool biased = HasBias(Role::kOutputHead, -1), divided = h_.logit_divisor != 1;
-    x = Product(biased || divided ? "logits/product" : "logits", weight, -1, x);
-    if (biased) x = AddBias(divided ? "logits/added" : "logits", Role::kOutputHead, -1, x);
-    return Scaled("logits", x, 1 / h_.logit_divisor);
-  }
-
-  IrValue MeanOfLast(std::string name, IrValue x) {
-    IrShape one = graph_.ShapeOf(x);
-    one.back() = 1;
-    return graph_.Add({"ReduceMean", "opset1"}, std::move(name), {x, constants_.Vector({-1})},
-                      {{"keep_dims", "true"}}, IrType::kF32, one);
+    const bool biased = HasBias(Role::kOutputHead, -1), divided = h_.logit_divisor != 1,
+               capped = h_.logit_cap != 0;
+    x = Product(biased || divided || capped ? "logits/product" : "logits", weight, -1, x);
+    if (biased)
+      x = AddBias(divided || capped ? "logits/added" : "logits", Role::kOutputHead, -1, x);
+    x = Scaled(capped ? "logits/divided" : "logits", x, 1 / h_.logit_divisor);
+    return Capped("logits", x, h_.logit_cap);
   }
 
   // x / sqrt(mean(x^2) + epsilon) * weight, along the last axis; of a LayerNorm, x is first taken
@@ -374,6 +296,30 @@ class Decoder {
     return Reshape(name + "/heads", repeated, {0, h_.heads, -1, h_.head_dim});
   }
 
+  // [batch, heads, now, head].
+  IrValue Attended(int layer, const std::string& name, IrValue q, IrValue keys, IrValue values) {
+    const IrValue mask = masks_.at(AttentionWindow(h_, layer));
+    if (h_.score_cap != 0) return AttendedWithCap(name, q, keys, values, mask);
+    std::vector<IrValue> inputs{q, keys, values, mask};
+    if (h_.attention_scale != 0) inputs.push_back(constants_.Float(h_.attention_scale, 0));
+    return graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", inputs,
+                      {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
+  }
+
+  // The same with each score capped, for which the operation has no input.
+  IrValue AttendedWithCap(const std::string& name, IrValue q, IrValue keys, IrValue values,
+                          IrValue mask) {
+    const IrShape scores{kAnySize, h_.heads, kAnySize, kAnySize};
+    const IrValue scaled =
+        graph_.Elementwise(kMultiply, name + "/scaled", q, constants_.Float(AttentionScale(h_), 4));
+    const IrValue products = MatMul(name + "/products", scaled, keys, true, scores);
+    const IrValue capped = Capped(name + "/capped", products, h_.score_cap);
+    const IrValue masked = graph_.Elementwise(kAdd, name + "/masked", capped, mask);
+    const IrValue shares = graph_.Add({"Softmax", "opset8"}, name + "/shares", {masked},
+                                      {{"axis", "-1"}}, IrType::kF32, scores);
+    return MatMul(name + "/attended", shares, values, false, graph_.ShapeOf(q));
+  }
+
   IrValue Attend(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.self_attn", layer);
     const std::vector<IrValue> qkv = Qkv(layer, name, x);
@@ -384,11 +330,7 @@ class Decoder {
     const IrValue keys = Repeat(name + "/keys", Remember(layer, "key", k));
     const IrValue v = Heads(name + "/v", qkv[2], h_.kv_heads);
     const IrValue values = Repeat(name + "/values", Remember(layer, "value", v));
-    std::vector<IrValue> inputs{q, keys, values, mask_};
-    if (h_.attention_scale != 0) inputs.push_back(constants_.Float(h_.attention_scale, 0));
-    const IrValue attended =
-        graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", inputs,
-                   {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
+    const IrValue attended = Attended(layer, name, q, keys, values);
     const IrValue joined = Reshape(name + "/joined", SwapMiddle(name + "/turned", attended),
                                    {0, 0, h_.heads * h_.head_dim});
     return Product(Role::kAttnOutput, layer, joined);
@@ -421,31 +363,39 @@ class Decoder {
   IrValue Layer(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}", layer);
     const IrValue normed = Normalize(Role::kAttnNorm, layer, x);
-    const auto part = [&](const char* what, IrValue added) {
+    const auto part = [&](const char* what, Role norm, IrValue added) {
+      if (weights_.Has(norm, layer)) added = Normalize(norm, layer, added);
       return Scaled(fmt::format("{}.{}/scaled", name, what), added, h_.residual_scale);
     };
-    x = graph_.Elementwise(kAdd, name + "/attended", x, part("self_attn", Attend(layer, normed)));
+    x = graph_.Elementwise(kAdd, name + "/attended", x,
+                           part("self_attn", Role::kAttnPostNorm, Attend(layer, normed)));
     if (family_.residual == Residual::kParallel)
-      return graph_.Elementwise(kAdd, name + "/done", x, part("mlp", FeedForward(layer, normed)));
-    return graph_.Elementwise(kAdd, name + "/done", x,
-                              part("mlp", FeedForward(layer, Normalize(Role::kFfnNorm, layer, x))));
+      return graph_.Elementwise(kAdd, name + "/done", x,
+                                part("mlp", Role::kFfnPostNorm, FeedForward(layer, normed)));
+    return graph_.Elementwise(
+        kAdd, name + "/done", x,
+        part("mlp", Role::kFfnPostNorm, FeedForward(layer, Normalize(Role::kFfnNorm, layer, x))));
   }
 
   const Family& family_;
   const Hyperparameters& h_;
-  DataFile& data_;
-  IrGraph graph_;
-  OpenVinoWeights weights_;
-  IrConstants constants_;  // behind the weights
+  OpenVinoWeights& weights_;
   IrValue ids_, attention_mask_, positions_, beams_;
-  IrValue total_, past_, empty_cache_, mask_, cos_, sin_;
+  IrValue total_, past_, empty_cache_;
+  std::map<int64_t, IrValue> masks_;  // by window; 0: without one
+  Angles angles_, sliding_angles_;
 };
 
 }  // namespace
 
 std::string BuildOpenVinoDecoder(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, DataFile& data) {
-  return Decoder(model, tensors, data).Run();
+  IrGraph graph;
+  OpenVinoWeights weights(model, tensors, graph, data);
+  IrConstants constants(graph, data.size());  // behind the weights
+  Decoder(model, graph, weights, constants).Run();
+  data.AddBytes(constants.TakeBytes());
+  return graph.Xml("decoder");
 }
 
 }  // namespace quantfleet::pipeline

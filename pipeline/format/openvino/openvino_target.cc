@@ -98,9 +98,6 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
   QF_RETURN_IF_ERROR(RefuseExperts("openvino", model));
-  if (FindTensor(*model.family, Role::kAttnPostNorm) != nullptr)
-    return Unimplemented("openvino targets do not support {} models yet: use a gguf or mlx target",
-                         model.family->name);
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
   // time.

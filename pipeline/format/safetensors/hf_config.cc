@@ -170,6 +170,10 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
+  if (family.encoder) {
+    h.tied_embeddings = true;  // there is no head
+    h.token_types = config.Integer("type_vocab_size").value_or(2);
+  }
   for (const FamilyScalar& scalar : family.scalars)
     h.*scalar.value = static_cast<float>(scalar.where_absent && !config.Any(scalar.name.hf)
                                              ? *scalar.where_absent
@@ -209,6 +213,12 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
   for (const std::string_view key : {"attn_logit_softcapping", "final_logit_softcapping"})
     if (config.Any(key) != nullptr && !HasScalar(family, key))
       return Unimplemented("{}: {} is not supported for {}", config.where(), key, family.name);
+  const std::string positions = config.Text("position_embedding_type").value_or("absolute");
+  if (family.encoder && positions != "absolute")
+    return Unimplemented("{}: position_embedding_type '{}' is not supported; only absolute is",
+                         config.where(), Shown(positions));
+  if (family.encoder && config.Bool("is_decoder").value_or(false))
+    return Unimplemented("{}: is_decoder is not supported for {}", config.where(), family.name);
   return config.status();
 }
 

@@ -25,8 +25,8 @@ struct HfConfig {
   // Lengths that an embedding may be cut to, as EmbeddingUse has them.
   std::vector<int64_t> dimensions;
   bool any_dimensions = false;
-  // Of an embedding model, which generates nothing: what its tokenizer puts at the end of a text is
-  // its eos, as llama.cpp knows no other.
+  // Of an embedding model, which generates nothing: what its tokenizer puts at the ends of a text
+  // is its bos and eos, as llama.cpp knows no others.
   bool embeds = false;
   bool headless = false;  // of a class that generates no text: its files say how to pool
 };

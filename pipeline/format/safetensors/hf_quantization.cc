@@ -203,14 +203,20 @@ absl::StatusOr<HfQuantization> ParseHfQuantization(const json::object& config,
   QF_RETURN_IF_ERROR(from.status());
   if (method.empty() && object->contains("group_size")) return ReadMlx(*object, where);
   if (method == "fp8" || method == "fbgemm_fp8") return ReadFp8(from, method);
+  if (method == "modelopt") {
+    const std::string kind = from.Text("quant_algo").value_or("");
+    if (kind == "FP8") return ReadFp8(from, method);
+    return Unimplemented("{}: '{}' of modelopt is not supported, only FP8 is: {}", where,
+                         Shown(kind), kUseOriginal);
+  }
   if (method == "compressed-tensors") return ReadCompressed(from);
   if (method == "gptq") return ReadGptq(from);
   if (method == "awq") return ReadAwq(from);
   if (method == "mxfp4")
     return HfQuantization{.method = Method::kMxfp4, .name = "mxfp4", .schemes = {{4, 32, {}}}};
   return Unimplemented(
-      "{}: the method '{}' is not supported; fp8, compressed-tensors, gptq, awq, mxfp4 and MLX's "
-      "are: {}",
+      "{}: the method '{}' is not supported; fp8, fbgemm_fp8, modelopt's FP8, compressed-tensors, "
+      "gptq, awq, mxfp4 and MLX's are: {}",
       where, Shown(method), kUseOriginal);
 }
 

@@ -207,7 +207,10 @@ class HfOpener {
 
   absl::Status Take(const ShardTensor& stored) {
     ModelDescription& model = source_->description_;
-    if (IsDerivedTensor(stored.tensor.name)) return absl::OkStatus();
+    if (IsDerivedTensor(stored.tensor.name) ||
+        std::ranges::find(model.family->left_out, stored.tensor.name) !=
+            model.family->left_out.end())
+      return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
     // there.
     if (model.hyper.tied_embeddings && !head_ &&
@@ -222,11 +225,12 @@ class HfOpener {
                  PackedWeight packed) {
     ModelDescription& model = source_->description_;
     const DType type = packed.Type();
-    model.tensors.push_back({.name = name,
+    model.tensors.push_back({.name = Spelled(name),
                              .dtype = type,
                              .rows = packed.rows,
                              .cols = packed.cols,
-                             .dims = 2,
+                             .dims = packed.matrices == 1 ? 2 : 3,
+                             .matrices = packed.matrices,
                              .packed = method.empty() ? codes.tensor.dtype_name : method});
     source_->places_.push_back({codes.shard, codes.tensor.offset,
                                 static_cast<uint64_t>(packed.rows * RowBytes(type, packed.cols)),

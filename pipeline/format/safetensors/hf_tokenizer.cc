@@ -293,10 +293,16 @@ absl::Status TakeJson(const text::TokenizerData& from, const HfConfig& config,
   Pad(config.hyper.vocab, t);
   for (size_t i = 0; i < from.tokens.size(); ++i)
     if (from.tokens[i].type != text::TokenType::kUnused) t.tokens[i] = from.tokens[i];
-  if (t.kind != text::TokenizerData::Kind::kSpm) return absl::OkStatus();
+  const bool word_piece = t.kind == text::TokenizerData::Kind::kWordPiece;
+  if (t.kind != text::TokenizerData::Kind::kSpm && !word_piece) return absl::OkStatus();
 
   QF_ASSIGN_OR_RETURN(const json::object stages,
                       ParseJsonObject(from.description->stages, "tokenizer.json"));
+  if (word_piece) {
+    JsonMembers model(stages.at("model").get_object(), "tokenizer.json: model");
+    t.unknown = IdOf(model.Text("unk_token"), t);
+    return model.status();
+  }
   for (const std::string& merge : t.merges)
     if (merge.find(' ') == std::string::npos)
       return InvalidArgument("tokenizer.json: model: merges: '{}' is not two tokens",
@@ -341,6 +347,18 @@ absl::Status Choose(text::TokenizerData from, const Settings& settings, bool has
   if (!chosen.ok()) return has_model ? absl::OkStatus() : chosen;
   t = std::move(with);
   return absl::OkStatus();
+}
+
+// What llama.cpp does with every text of a WordPiece model, whatever its files say.
+bool IsUncasedBert(const text::TokenizerDescription& description) {
+  const auto stages = ParseJsonObject(description.stages, "tokenizer.json");
+  if (!stages.ok()) return false;
+  JsonMembers all(*stages, "tokenizer.json");
+  const json::object *normalizer = all.Object("normalizer"), *pre = all.Object("pre_tokenizer");
+  if (normalizer == nullptr || pre == nullptr) return false;
+  JsonMembers lowers(*normalizer, all.where()), splits(*pre, all.where());
+  return lowers.Text("type") == "BertNormalizer" && lowers.Bool("lowercase").value_or(false) &&
+         lowers.Bool("strip_accents").value_or(true) && splits.Text("type") == "BertPreTokenizer";
 }
 
 // The configured name of a token wins over config.json's id, which wins over what the tokenizer's
@@ -401,8 +419,11 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   ChooseIds(settings, config, t);
   // What no file names, the post-processor may.
   if (!files.model && !t.bos) t.bos = IdOf(from_json.first_special, t);
-  if (const auto last = IdOf(from_json.last_special, t); config.embeds && !files.model && last)
-    t.eos = last;
+  // An embedding model's config.json may name tokens that no text of its gets.
+  if (config.embeds && !files.model) {
+    if (const auto first = IdOf(from_json.first_special, t)) t.bos = first;
+    if (const auto last = IdOf(from_json.last_special, t)) t.eos = last;
+  }
   RaiseEnds(lowered, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
@@ -418,6 +439,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
     t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
   QF_RETURN_IF_ERROR(
       Choose(std::move(from_json.data), settings, files.model.has_value(), config, t));
+  if (t.llama_cpp_differs && config.family != nullptr && config.family->encoder)
+    t.llama_cpp_differs = !IsUncasedBert(*t.description);
   QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
   return t;
 }

@@ -385,18 +385,21 @@ class Joiner {
 
   // --- MXFP4 ---
 
-  // Leading dimensions (experts) are so many times more rows.
+  // A leading dimension is that of experts, whose rows stand one upon the other.
   absl::StatusOr<PackedWeight> Mxfp4(const ShardTensor& codes, const std::string& weight) {
     QF_ASSIGN_OR_RETURN(const ShardTensor* const scales, Need(codes, weight + "_scales"));
     const std::vector<int64_t>& shape = codes.tensor.shape;
-    const bool blocks = shape.size() >= 3 && shape.back() == 16 && codes.tensor.size > 0;
+    const bool blocks =
+        (shape.size() == 3 || shape.size() == 4) && shape.back() == 16 && codes.tensor.size > 0;
     if (!blocks || scales->tensor.shape != std::vector(shape.begin(), shape.end() - 1))
       return Bad(codes,
                  "blocks of 16 bytes with a scale each are required, but the scales are {}: {}",
                  ShapeText(scales->tensor), kAgain);
     const int64_t cols = shape[shape.size() - 2] * 32,
                   rows = static_cast<int64_t>(codes.tensor.size) / (cols / 2);
-    return FourBitFloats(codes, *scales, rows, cols);
+    QF_ASSIGN_OR_RETURN(PackedWeight w, FourBitFloats(codes, *scales, rows, cols));
+    if (shape.size() == 4) w.matrices = shape.front();
+    return w;
   }
 
   absl::StatusOr<PackedWeight> FourBitFloats(const ShardTensor& codes, const ShardTensor& scales,

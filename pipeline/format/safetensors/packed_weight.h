@@ -26,7 +26,8 @@ const CodeValues& E2M1Codes();  // FP4
 // columns of a group.
 struct PackedWeight {
   int64_t rows = 0, cols = 0;
-  bool turned = false;  // every part has a column in the file for each row of the weight
+  int64_t matrices = 1;  // of experts, one upon the other: rows are those of all
+  bool turned = false;   // every part has a column in the file for each row of the weight
   CodeMatrix codes = {};
   const CodeValues* values = nullptr;
   FloatMatrix scales = {};

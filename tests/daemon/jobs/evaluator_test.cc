@@ -91,7 +91,7 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
     device_class.set_recipe(recipe);
     ASSERT_OK(Once(*store_)->classes().Put(device_class));
   }
-  for (const pipeline::Family* family : pipeline::Families()) {
+  for (const pipeline::Family* family : pipeline::Decoders()) {
     SCOPED_TRACE(family->name);
     fs::remove_all(model_);
     const bool tied = family->name == "qwen2";

@@ -220,6 +220,28 @@ TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
   EXPECT_EQ(Row(*rollout, iot_.id).code(), v1::RolloutDevice::NO_TOKENIZER);
 }
 
+// An agent that does not know the kind refuses the manifest: it is not sent one.
+TEST_F(RolloutTest, AnEmbeddingModelGoesToAgentsThatSayTheyRunThem) {
+  ArtifactRecord record = SomeArtifact("q4_0", 1, "", "demo", nullptr);
+  v1::Manifest manifest;
+  ASSERT_TRUE(manifest.ParseFromString(record.manifest));
+  manifest.set_kind(v1::Manifest::KIND_EMBEDDING_MODEL);
+  record.manifest = manifest.SerializeAsString();
+  const Digest digest = HashText(record.manifest);
+  record.artifact.set_name("artifacts/" + digest.hex());
+  record.artifact.set_manifest_digest(digest.raw());
+  ASSERT_OK(Once(*store_)->artifacts().Put(record));
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition,
+               "update the agent");
+  FakeDevice knows("iot");
+  knows.facts.add_model_kinds(std::string(pipeline::kEmbeddingKind));
+  Enrolled(knows);
+  const auto rollout = rollouts_.Create({"", "demo", {iot_.id, knows.id}, {}});
+  ASSERT_OK(rollout.status());
+  EXPECT_EQ(Row(*rollout, iot_.id).code(), v1::RolloutDevice::AGENT_TOO_OLD);
+  EXPECT_EQ(Row(*rollout, knows.id).artifact(), record.artifact.name());
+}
+
 TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
   PutArtifact("q4_0");
   const auto first = rollouts_.Create({"once", "demo", {iot_.id}, {}});

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "engine/decode/engine.h"
+#include "engine/measure/bench.h"
 #include "engine/measure/embedding_comparison.h"
 #include "engine/measure/golden.h"
 #include "pipeline/format/registry/open_model.h"
@@ -18,21 +19,15 @@ namespace quantfleet::engine {
 namespace {
 
 using quantfleet::testing::TempDir;
-using quantfleet::testing::WriteFile;
+using quantfleet::testing::WritePooling;
 using quantfleet::testing::WriteTinyModel;
-
-constexpr std::string_view kModules =
-    R"([{"path":"","type":"sentence_transformers.models.Transformer"},
-        {"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}])";
 
 class EmbeddingTest : public ::testing::Test {
  protected:
   // OUT/gguf-RECIPE/model.gguf of a tiny Qwen 3 that pools so.
   void Make(std::string_view flag, const std::vector<std::string>& recipes) {
     WriteTinyModel(dir_ / "hf", "qwen3", {.tied = true});
-    fs::create_directories(dir_ / "hf/1_Pooling");
-    WriteFile(dir_ / "hf/modules.json", kModules);
-    WriteFile(dir_ / "hf/1_Pooling/config.json", fmt::format("{{\"{}\":true}}", flag));
+    WritePooling(dir_ / "hf", flag);
     const absl::Status status = Quantize(recipes);
     ASSERT_TRUE(status.ok()) << status;
   }
@@ -165,6 +160,31 @@ TEST_F(EmbeddingTest, PassagesAreCutAtWhiteSpaceAndNeverWithinACharacter) {
   EXPECT_EQ(passages->size(), 4u);
   EXPECT_TRUE(PassagesOf(*engine, " \n ", 10)->empty());
   EXPECT_EQ(CompareEmbeddings(*engine, *engine, {}, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EmbeddingTest, AnEncodersTokensSeeEachOtherInBothDirections) {
+  WriteTinyModel(dir_ / "hf", "bert", {.kv_heads = 4});
+  WritePooling(dir_ / "hf", "pooling_mode_cls_token");
+  const absl::Status made = Quantize({"f32", "f16", "q8_0"});
+  ASSERT_TRUE(made.ok()) << made;
+  const auto engine = Load("f32", {.threads = 1, .float_activations = true}),
+             threads = Load("f32", {.threads = 3}), rounded = Load("q8_0");
+  ASSERT_NE(engine, nullptr);
+  EXPECT_EQ(engine->embedding()->pooling, pipeline::Pooling::kCls);
+  const std::vector<float> one = Vector(*engine, {2, 7, 9, 3});
+  EXPECT_LT(Cosine(one, Vector(*engine, {2, 7, 10, 3})), 0.9999) << "the first sees the third";
+  EXPECT_LT(Cosine(one, Vector(*engine, {2, 9, 7, 3})), 0.9999) << "places matter";
+  EXPECT_GT(Cosine(one, Vector(*threads, {2, 7, 9, 3})), 0.99999);
+  EXPECT_GT(Cosine(one, Vector(*rounded, {2, 7, 9, 3})), 0.999);
+  // Longer than a decoder's batch: still one sequence.
+  std::vector<int32_t> many(200, 7);
+  const std::vector<float> first = Vector(*engine, many);
+  many.back() = 50;
+  EXPECT_NE(Vector(*engine, many), first);
+  EXPECT_EQ(*engine->TokenizeWhole("at"), (std::vector<int32_t>{2, 9, 8, 3}));
+  const BenchOptions bench{.engine = {.threads = 1}};
+  EXPECT_EQ(BenchModel(dir_ / "out/gguf-f32/model.gguf", bench).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 

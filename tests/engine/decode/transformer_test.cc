@@ -63,7 +63,7 @@ void ExpectNear(const std::vector<float>& logits, const Rows& reference) {
 constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
 
 TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
-  for (const Family* family : pipeline::Families()) {
+  for (const Family* family : pipeline::Decoders()) {
     for (DType dtype : kTypes) {
       SCOPED_TRACE(fmt::format("{} {}", family->name, Info(dtype).name));
       ReferenceOptions options{.family = family->name, .dtype = dtype};

@@ -186,23 +186,42 @@ Tensor Slice(const In& in) {
   return *in[0];
 }
 
-// x [.., K] times w [N, K] turned.
+// x [.., M, K] times w turned, which is [N, K] or [.., N, K]; or times w [.., K, N].
 Tensor MatMul(const Layer& layer, const Tensor& x, const Tensor& w) {
-  if (layer.Attribute("transpose_a") != "false" || layer.Attribute("transpose_b") != "true" ||
-      w.shape.size() != 2)
-    Fail("only products with rows of weights are known");
-  if (x.type != w.type || x.shape.back() != w.shape[1]) Fail("the factors do not fit");
-  const int64_t n = w.shape[0], k = w.shape[1];
+  const bool turned = layer.Attribute("transpose_b") == "true", shared = w.shape.size() == 2;
+  if (layer.Attribute("transpose_a") != "false" || (shared && !turned) ||
+      (!shared &&
+       !std::equal(w.shape.begin(), w.shape.end() - 2, x.shape.begin(), x.shape.end() - 2)))
+    Fail("only products with rows of weights, or of as many matrices, are known");
+  const int64_t k = x.shape.back(), m = x.shape[x.shape.size() - 2];
+  const int64_t n = w.shape[w.shape.size() - (turned ? 2 : 1)];
+  if (x.type != w.type || k != w.shape[w.shape.size() - (turned ? 1 : 2)])
+    Fail("the factors do not fit");
   Shape shape = x.shape;
   shape.back() = n;
   Tensor out = Made(x.type, shape);
   for (int64_t row = 0; row < Count(x.shape) / k; ++row)
     for (int64_t col = 0; col < n; ++col) {
-      const float *a = x.floats.data() + row * k, *b = w.floats.data() + col * k;
+      const float* a = x.floats.data() + row * k;
+      const float* b = w.floats.data() + (shared ? 0 : row / m * n * k) + (turned ? col * k : col);
       double sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += static_cast<double>(a[i]) * b[i];
+      for (int64_t i = 0; i < k; ++i) sum += static_cast<double>(a[i]) * b[turned ? i : i * n];
       Set(out, row * n + col, static_cast<float>(sum));
     }
+  return out;
+}
+
+Tensor Softmax(const Layer& layer, const Tensor& in) {
+  if (layer.Attribute("axis") != "-1") Fail("only that of the last axis is known");
+  Tensor out = in;
+  const int64_t n = in.shape.back();
+  for (int64_t at = 0; at < Count(in.shape); at += n) {
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = at; i < at + n; ++i) most = std::max<double>(most, F(in, i));
+    for (int64_t i = at; i < at + n; ++i) sum += std::exp(F(in, i) - most);
+    for (int64_t i = at; i < at + n; ++i)
+      Set(out, i, static_cast<float>(std::exp(F(in, i) - most) / sum));
+  }
   return out;
 }
 
@@ -370,6 +389,8 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Sqrt") return {Map(arg(0), [](double x) { return std::sqrt(x); })};
   if (op == "Cos") return {Map(arg(0), [](double x) { return std::cos(x); })};
   if (op == "Sin") return {Map(arg(0), [](double x) { return std::sin(x); })};
+  if (op == "Tanh") return {Map(arg(0), [](double x) { return std::tanh(x); })};
+  if (op == "Softmax") return {Softmax(layer, arg(0))};
   if (op == "Swish") return {Map(arg(0), [](double x) { return x / (1 + std::exp(-x)); })};
   if (op == "Gelu") {
     if (layer.Attribute("approximation_mode") != "TANH") Fail("only the approximation is known");

@@ -25,6 +25,10 @@ TEST(Kind, WhereTheManifestSaysItItCounts) {
     EXPECT_EQ(KindOf(Of(format, v1::Manifest::KIND_PROGRAM)), ArtifactKind::kProgram) << format;
 }
 
+TEST(Kind, EmbeddingModelsSaySo) {
+  EXPECT_EQ(KindOf(Of("gguf", v1::Manifest::KIND_EMBEDDING_MODEL)), ArtifactKind::kEmbeddingModel);
+}
+
 TEST(Kind, OneNameIsReserved) {
   EXPECT_EQ(KindOfModel(kAgentModel), ArtifactKind::kProgram);
   for (const char* model : {"phi3", "quantfleet-agent-2", "Quantfleet-agent", ""})

@@ -50,10 +50,12 @@ TEST_P(EveryFamily, HasAClassThatIsOnlyItsOwn) {
 }
 
 // What every reader and runner relies on.
-TEST_P(EveryFamily, HasWhatNoDecoderDoesWithout) {
+TEST_P(EveryFamily, HasWhatNoModelDoesWithout) {
   const Family& family = *GetParam();
-  std::vector roles = {Role::kTokenEmbedding, Role::kAttnQ,      Role::kAttnK,
-                       Role::kAttnV,          Role::kAttnOutput, Role::kOutputNorm};
+  std::vector roles = {
+      Role::kTokenEmbedding, Role::kAttnQ,
+      Role::kAttnK,          Role::kAttnV,
+      Role::kAttnOutput,     family.encoder ? Role::kLayerOutputNorm : Role::kOutputNorm};
   if (family.experts) {
     for (const Role role :
          {Role::kFfnRouter, Role::kFfnGateExpert, Role::kFfnUpExpert, Role::kFfnDownExpert})
@@ -84,7 +86,8 @@ TEST_P(EveryFamily, NamesEachTensorOnceInEachDialect) {
       const bool plain = family.name != "gpt-oss" || dialect == Dialect::kGguf;
       EXPECT_TRUE(!plain || name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight"))
           << name;
-      EXPECT_EQ(name.find("s.1.") != std::string::npos || name.find("blk.1.") == 0,
+      EXPECT_EQ(name.find("s.1.") != std::string::npos ||
+                    name.find("layer.1.") != std::string::npos || name.find("blk.1.") == 0,
                 layer == 1 || (expert == 1 && !StacksExperts(family, dialect, role)))
           << name;
     }
@@ -122,8 +125,9 @@ TEST_P(EveryFamily, ListsItsTensorsInTheOrderOfTheModel) {
 TEST_P(EveryFamily, HasTheTensorsThatItsComputationReads) {
   const Family& family = *GetParam();
   const auto has = [&](Role role) { return FindTensor(family, role) != nullptr; };
-  EXPECT_TRUE(has(Role::kAttnNorm));
-  EXPECT_EQ(has(Role::kFfnNorm), family.residual == Residual::kSequential);
+  EXPECT_EQ(has(Role::kAttnNorm), !family.encoder);
+  EXPECT_EQ(has(Role::kAttnOutputNorm), family.encoder);
+  EXPECT_EQ(has(Role::kFfnNorm), !family.encoder && family.residual == Residual::kSequential);
   for (const RoleInfo& info : Roles())
     if (info.bias && has(*info.bias)) {
       EXPECT_TRUE(has(info.role)) << info.name;
@@ -181,7 +185,7 @@ TEST(Families, SayWhatHuggingFacesFilesLeaveOut) {
 }
 
 TEST(Families, SayWhichLayersTurn) {
-  for (const Family* family : Families())
+  for (const Family* family : Decoders())
     for (const int64_t layer : {0, 1, 2, 3, 4, 6, 7, 8})
       EXPECT_EQ(TurnsLayer(*family, layer), family->name != "smollm3" || layer % 4 != 3)
           << family->name << " " << layer;
@@ -222,6 +226,13 @@ TEST(Families, SayWhatScoresAreDividedBy) {
   h.layers = 46;
   EXPECT_EQ(QueryScalar(*FindFamily("gemma2"), h), 168);
   EXPECT_EQ(AttentionScaleOf(*FindFamily("gemma3"), h), 0);
+}
+
+TEST(Families, EncodersTurnNothing) {
+  for (const Family* family : Families())
+    for (const int64_t layer : {0, 1, 2, 3})
+      EXPECT_FALSE(family->encoder && TurnsLayer(*family, layer)) << family->name;
+  EXPECT_LT(Decoders().size(), Families().size());
 }
 
 TEST(Families, AreNamedForPeople) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 
+#include "common/base/bytes.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan.h"
@@ -244,6 +245,19 @@ TEST_F(LoraSourceTest, ChunksOfWhatTheAdapterDoesNotTouchStayThoseOfTheBase) {
   for (const auto& [tensor, of_base] : chunks[0])
     EXPECT_EQ(of_base == chunks[1][tensor], tensor != "model.layers.0.self_attn.q_proj.weight")
         << tensor;
+}
+
+TEST_F(LoraSourceTest, WhatMergingNeedsCountsAgainstTheMemoryBudget) {
+  WeightsOfQ(0.5f, 0.25f);
+  const auto merged = *Open();
+  const auto plan = MakePlan(*merged, {{"gguf", "q4_0"}});
+  ASSERT_OK(plan);
+  DigestSink sink(merged->description());
+  const uint64_t enough = (uint64_t{1} << 20) + sink.scratch_bytes() + merged->scratch_bytes();
+  EXPECT_OK(Execute(*merged, *plan, sink, {.threads = 1, .memory_bytes = enough}));
+  EXPECT_ERROR(Execute(*merged, *plan, sink,
+                       {.threads = 1, .memory_bytes = enough - merged->scratch_bytes()}),
+               kInvalidArgument, HumanBytes(enough - merged->scratch_bytes()));
 }
 
 TEST(LoraChoice, IsAFolderAndAScale) {

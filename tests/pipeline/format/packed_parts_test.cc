@@ -130,11 +130,12 @@ TEST_F(PackedPartsTest, AnyBytesOfAWeightAreThoseOfTheWhole) {
 
 // Blocks of one of our types stand for the values that the parts stand for.
 TEST_F(PackedPartsTest, BlocksHaveTheValuesOfTheirParts) {
-  const auto check = [&](const HfQuantization& quantization, DType type) {
+  const auto check = [&](const HfQuantization& quantization, DType type, int64_t matrices = 1) {
     const auto joined = Join(quantization);
     ASSERT_OK(joined);
     const PackedWeight& weight = *joined->front().packed;
     ASSERT_EQ(weight.Type(), type) << Info(weight.Type()).name;
+    EXPECT_EQ(weight.matrices, matrices);
     const auto n = static_cast<size_t>(weight.rows * weight.cols);
     std::vector<float> values(n), decoded(n);
     ASSERT_OK(weight.Read(DType::kF32, 0, std::as_writable_bytes(std::span(values))));
@@ -171,10 +172,10 @@ TEST_F(PackedPartsTest, BlocksHaveTheValuesOfTheirParts) {
       check(Of(Method::kGptq, bits, group), kind(GroupZero::kPoint));
     }
   }
-  Add("x_blocks", "U8", {2, 5, 2, 16});  // experts are rows
+  Add("x_blocks", "U8", {2, 5, 2, 16});  // two experts
   Add("x_scales", "U8", {2, 5, 2},
       std::string("\x70\x7f\x80\x01\x02", 5) + std::string(15, '\x7e'));
-  check(Of(Method::kMxfp4, 4, 32), DType::kMXFP4);
+  check(Of(Method::kMxfp4, 4, 32), DType::kMXFP4, 2);
 }
 
 TEST_F(PackedPartsTest, EightBitFloatsAreOcps) {
@@ -304,6 +305,9 @@ TEST(HfQuantization, SaysHowWeightsAreQuantized) {
   const HfQuantization fp8 =
       Parsed(R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 64]}})");
   EXPECT_EQ(fp8.block_cols, 64);
+  const HfQuantization modelopt =
+      Parsed(R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}})");
+  EXPECT_EQ(modelopt.method, Method::kFp8);
   EXPECT_EQ(Parsed("{}").method, Method::kNone);
 }
 
@@ -317,6 +321,9 @@ TEST(HfQuantization, RefusesWhatIsNotKnownByItsName) {
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 4,
                          "checkpoint_format": "marlin"}})"),
                kUnimplemented, "'marlin'");
+  EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "modelopt",
+                         "quant_algo": "NVFP4"}})"),
+               kUnimplemented, "'NVFP4'");
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq", "bits": 5}})"),
                kInvalidArgument, "5");
   EXPECT_ERROR(parse(R"({"quantization_config": {"quant_method": "gptq"}})"), kInvalidArgument,

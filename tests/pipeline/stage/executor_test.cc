@@ -353,7 +353,7 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "plan");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Families()), [](const auto& test) {
+INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Decoders()), [](const auto& test) {
   return ::quantfleet::testing::TestName(test.param->name);
 });
 

@@ -131,7 +131,7 @@ TEST(Plan, AsIsIsForGgufSourcesWithoutChanges) {
 
 TEST(Plan, EveryArchitectureAndRecipeIsSound) {
   const TempDir dir;
-  for (const Family* family : Families()) {
+  for (const Family* family : Decoders()) {
     const fs::path folder = dir / std::string(family->name);
     WriteTinyModel(folder, family->name);
     const auto source = OpenModel(RealFileSystem(), folder);

@@ -13,6 +13,7 @@
 #include "pipeline/tensor/codecs.h"
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/simd.h"
+#include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -127,6 +128,29 @@ TEST(Codec, DecodesTypesThatAreOnlyReadAsGgmlDoes) {
         << info.name;
   }
   EXPECT_EQ(types, 17);
+}
+
+// A kernel makes room for so large codes and no larger ones.
+TEST(Codec, UnpackedCodesAreAsLargeAsTheTableSays) {
+  std::mt19937_64 random(9);
+  int types = 0;
+  for (const DTypeInfo& info : kDTypes) {
+    const bool unpacked =
+        info.integer_products && info.integer_products->layout == BlockLayout::kUnpacked;
+    ASSERT_EQ(info.codec->unpack != nullptr, unpacked) << info.name;
+    if (!unpacked) continue;
+    ++types;
+    Bytes bits(static_cast<size_t>(info.block_bytes));
+    int largest = 0;
+    for (int n = 0; n < 2000; ++n) {
+      for (std::byte& b : bits) b = static_cast<std::byte>(random());
+      UnpackedBlock block;
+      info.codec->unpack(bits.data(), block);
+      for (const int8_t code : block.codes) largest = std::max(largest, std::abs(int{code}));
+    }
+    EXPECT_EQ(largest, info.integer_products->largest_code) << info.name;
+  }
+  EXPECT_EQ(types, 11);
 }
 
 // Where the scale is NaN so is every value, also where the scale lies in four pieces: whoever reads

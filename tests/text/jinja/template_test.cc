@@ -253,6 +253,16 @@ TEST(Template, AsTransformersDoes) {
   for (const auto& [source, expected] : cases) EXPECT_EQ(Output(source), expected) << source;
 }
 
+// The C library maps characters one by one.
+TEST(Template, CasesAreThoseOfWords) {
+  EXPECT_EQ(Output("{{ 'ΟΔΟΣ Σ' | lower }}"), "οδος σ");
+  EXPECT_EQ(Output("{{ 'straße ﬁn' | upper }}"), "STRASSE FIN");
+  EXPECT_EQ(Output("{{ 'ﬁn STRAßE' | capitalize }}"), "Fin straße");
+  EXPECT_EQ(Output("{{ 'x-ßa' | title }} {{ 'x-ßa'.title() }}"), "X-SSa X-Ssa");
+  EXPECT_EQ(Output("{{ 'İ'.lower() | length }} {{ '²'.isdigit() }} {{ '一'.isnumeric() }}"),
+            "2 True True");
+}
+
 TEST(Template, ErrorsNameLineAndColumn) {
   const std::tuple<const char*, absl::StatusCode, const char*> cases[] = {
       {"{{ x.y }}", absl::StatusCode::kFailedPrecondition, "line 1, column 5: 'x' is undefined"},

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "text/tokenizer/decoder.h"
 #include "text/tokenizer/expression_syntax.h"
 #include "text/tokenizer/normalizer.h"
+#include "text/tokenizer/pre_tokenizer.h"
 #include "text/tokenizer/regular_expression.h"
 #include "text/tokenizer/script_expression.h"
 #include "text/tokenizer/tokenizer.h"
@@ -132,17 +134,48 @@ TEST(RegularExpression, ScriptsEndRuns) {
             "ab |\xd0\xb6 |12,|\xe3\x83\xbc\xe3\x81\x82\xe6\xbc\xa2|");
 }
 
-// A page for each space, again and again.
+// `count` times the stage, in a Sequence.
+std::string Repeated(std::string_view list, const std::string& stage, int count) {
+  std::string steps;
+  for (int i = 0; i < count; ++i) steps += (i == 0 ? "" : ",") + stage;
+  return R"({"type": "Sequence", ")" + std::string(list) + R"(": [)" + steps + "]}";
+}
+
+// A page for each space, again and again; bytes spelled with letters, whose bytes are spelled.
 TEST(Tokenizer, ANormalizerThatMultipliesATextIsBounded) {
-  std::string steps, page(4000, ' ');
-  for (int i = 0; i < 8; ++i)
-    steps += std::string(i == 0 ? "" : ",") +
-             R"({"type": "Replace", "pattern": {"String": " "}, "content": ")" + page + R"("})";
-  const auto value = boost::json::parse(R"({"type": "Sequence", "normalizers": [)" + steps + "]}");
-  const auto normalizer = Normalizer::Create(&value);
-  ASSERT_TRUE(normalizer.ok());
-  std::string text = "a b";
-  EXPECT_EQ(normalizer->Apply(text).code(), absl::StatusCode::kInvalidArgument);
+  const std::string page(4000, ' ');
+  for (const std::string& stage :
+       {R"({"type": "Replace", "pattern": {"String": " "}, "content": ")" + page + R"("})",
+        std::string(R"({"type": "ByteLevel"})")}) {
+    const auto value = boost::json::parse(Repeated("normalizers", stage, 60));
+    const auto normalizer = Normalizer::Create(&value);
+    ASSERT_TRUE(normalizer.ok());
+    std::string text = "a \xc3\xa9";
+    EXPECT_EQ(normalizer->Apply(text).code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+// Each ByteLevel but the last makes two bytes of one.
+TEST(Tokenizer, APreTokenizerThatMultipliesATextIsBounded) {
+  const auto value = boost::json::parse(
+      Repeated("pretokenizers", R"({"type": "ByteLevel", "use_regex": false})", 60));
+  const auto pre = PreTokenizer::Create(&value);
+  ASSERT_TRUE(pre.ok());
+  Pieces pieces;
+  pieces.text = "\xc3\xa9";
+  pieces.pieces = {{0, 2}};
+  EXPECT_EQ(pre->Apply(pieces).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Tokenizer, ADecoderThatMultipliesATokenIsBounded) {
+  const std::string page(4000, 'a');
+  const auto value = boost::json::parse(Repeated(
+      "decoders",
+      R"({"type": "Replace", "pattern": {"String": "a"}, "content": ")" + page + R"("})", 60));
+  const auto decoder = Decoder::Create(&value);
+  ASSERT_TRUE(decoder.ok());
+  EXPECT_LT(decoder->Piece("a").size(), 100'000u);
+  EXPECT_LT(decoder->Decode(std::vector<std::string>(1000, "a")).size(), 10'000'000u);
 }
 
 }  // namespace

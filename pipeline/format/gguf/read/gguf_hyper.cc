@@ -118,9 +118,9 @@ absl::Status ReadSlidingLayers(const GgufFile& file, Keys& keys, const Family& f
   return absl::OkStatus();
 }
 
-int64_t EmbeddingRows(const GgufFile& file, std::string_view name) {
-  const GgufTensor* embedding = file.FindTensor(name);
-  return embedding == nullptr ? 0 : embedding->dims[1];
+int64_t RowsOf(const GgufFile& file, std::string_view name) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  return tensor == nullptr ? 0 : tensor->dims[1];
 }
 
 }  // namespace
@@ -165,7 +165,9 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
     h.expert_width = width.empty() ? h.intermediate : keys.NeedInteger(width);
   }
   const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
-  h.vocab = EmbeddingRows(file, embedding);
+  h.vocab = RowsOf(file, embedding);
+  if (family.encoder)
+    h.token_types = RowsOf(file, TensorName(family, Dialect::kGguf, Role::kTokenTypes));
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, family, h.rope_scaling));
   QF_RETURN_IF_ERROR(ReadSlidingLayers(file, keys, family, h));
   if (family.wide_scores_layers > 0) h.attention_scale = AttentionScaleOf(family, h);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "pipeline/family/family.h"
 #include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/read/gguf_wordpiece.h"
 #include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/named_splits.h"
@@ -74,6 +76,12 @@ absl::Status ReadTokens(const GgufFile& file, text::TokenizerData& out) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> IsEncoder(const GgufFile& file) {
+  QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.architecture"));
+  const Family* family = FindFamily(name.value_or(""));
+  return family != nullptr && family->encoder;
+}
+
 // What llama.cpp assumes where the keys are absent.
 void SetDefaults(text::TokenizerData& out) {
   if (out.kind == text::TokenizerData::Kind::kSpm) {
@@ -95,6 +103,7 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   const std::string model = named.value_or("none");
   if (model == "no_vocab" || model == "none") return out;
   QF_ASSIGN_OR_RETURN(const auto description, file.Text(kDescriptionKey));
+  QF_ASSIGN_OR_RETURN(const bool encoder, IsEncoder(file));
   if (model == "llama") {
     out.kind = text::TokenizerData::Kind::kSpm;
   } else if (model == "gpt2" || model == "gemma4") {
@@ -102,7 +111,7 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
     if (model == "gemma4") out.pre = model;  // a kind that is a pre-tokenizer of its own
   } else if (description && model == "t5") {
     out.kind = text::TokenizerData::Kind::kUnigram;
-  } else if (description && model == "bert") {
+  } else if (model == "bert" && (description || encoder)) {
     out.kind = text::TokenizerData::Kind::kWordPiece;
   } else {
     return Unimplemented(
@@ -133,6 +142,10 @@ absl::StatusOr<text::TokenizerData> ReadTokenizer(const GgufFile& file) {
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.eos_token_id", out.eos));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.unknown_token_id", out.unknown));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.padding_token_id", out.padding));
+  if (encoder && out.kind == text::TokenizerData::Kind::kWordPiece) {
+    for (text::Token& token : out.tokens) token.text = FromGgufWordPiece(token.text);
+    if (!description) QF_RETURN_IF_ERROR(DescribeWordPiece(file, out));
+  }
   QF_RETURN_IF_ERROR(ReadMoreEnds(file, out));
   QF_ASSIGN_OR_RETURN(const auto add_bos, file.Bool("tokenizer.ggml.add_bos_token"));
   QF_ASSIGN_OR_RETURN(const auto add_eos, file.Bool("tokenizer.ggml.add_eos_token"));

@@ -5,6 +5,7 @@
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/read/gguf_wordpiece.h"
 #include "text/tokenizer/description_text.h"
 #include "text/tokenizer/end_tokens.h"
 
@@ -68,6 +69,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   const int64_t full_every = std::max<int64_t>(h.full_every, 1);
   if (family.full_every > 0 && full_every != family.full_every)
     integer("attention.sliding_window_pattern", full_every);
+  if (family.encoder) {
+    out.AddBool(key("attention.causal"), false);
+    out.AddU32(kTokenTypesKey, static_cast<uint32_t>(h.token_types));
+    return;
+  }
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
   if (h.sliding_rope_theta != 0) out.AddF32(key("rope.freq_base_swa"), h.sliding_rope_theta);
@@ -99,7 +105,7 @@ void WriteEmbedding(const ModelDescription& model, GgufWriter& out) {
   if (use.any_dimensions) out.AddBool(kAnyDimensionsKey, true);
 }
 
-void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
+void WriteTokens(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   std::vector<std::string> texts;
   std::vector<float> scores;
   std::vector<int32_t> types;
@@ -107,7 +113,9 @@ void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
   scores.reserve(t.tokens.size());
   types.reserve(t.tokens.size());
   for (const text::Token& token : t.tokens) {
-    texts.push_back(token.text);
+    texts.push_back(encoder && t.kind == text::TokenizerData::Kind::kWordPiece
+                        ? ToGgufWordPiece(token.text)
+                        : token.text);
     scores.push_back(token.score);
     types.push_back(static_cast<int32_t>(token.type));
   }
@@ -161,19 +169,23 @@ TurnEnds ChooseTurnEnds(const text::TokenizerData& t) {
   return out;
 }
 
-void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
+void WriteTokenizer(const text::TokenizerData& t, bool encoder, GgufWriter& out) {
   if (t.kind == text::TokenizerData::Kind::kNone) {
     out.AddText("tokenizer.ggml.model", "no_vocab");
     return;
   }
   out.AddText("tokenizer.ggml.model", GgmlModel(t.kind));
   out.AddText("tokenizer.ggml.pre", t.pre);
-  WriteTokens(t, out);
+  WriteTokens(t, encoder, out);
   const auto id = [&](std::string_view key, const std::optional<int32_t>& value) {
     if (value) out.AddU32(key, static_cast<uint32_t>(*value));
   };
   id("tokenizer.ggml.bos_token_id", t.bos);
   id("tokenizer.ggml.eos_token_id", t.eos);
+  if (encoder && t.kind == text::TokenizerData::Kind::kWordPiece) {
+    id(kClsKey, t.bos);
+    id(kSepKey, t.eos);
+  }
   const TurnEnds turn = ChooseTurnEnds(t);
   id("tokenizer.ggml.eot_token_id", turn.eot);
   id("tokenizer.ggml.eom_token_id", turn.eom);
@@ -201,7 +213,7 @@ void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& 
   WriteGeneral(model, recipe, out);
   WriteHyperparameters(model, out);
   WriteEmbedding(model, out);
-  WriteTokenizer(model.tokenizer, out);
+  WriteTokenizer(model.tokenizer, model.family->encoder, out);
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,0 +1,15 @@
+// How far a layer's attention sees in a graph that says so itself.
+#pragma once
+
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+// Positions, a token's own among them; 0: all in front of it, because the layer has no window or
+// the whole context fits in it. Of a model that does not say which layers have its window, all do.
+inline int64_t AttentionWindow(const Hyperparameters& hyper, int64_t layer) {
+  const int64_t window = hyper.full_every > 0 ? WindowOf(hyper, layer) : hyper.sliding_window;
+  return window > 0 && window < hyper.context ? window : 0;
+}
+
+}  // namespace quantfleet::pipeline
