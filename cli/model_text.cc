@@ -31,7 +31,7 @@ void MakeValid(json::value& value) {
 }
 
 json::object HyperJson(const Hyperparameters& h) {
-  static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3"};
+  static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3", "yarn"};
   json::object out{{"hidden", h.hidden},
                    {"intermediate", h.intermediate},
                    {"layers", h.layers},

@@ -1,5 +1,6 @@
 #include "engine/decode/steps.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace quantfleet::engine {
@@ -26,6 +27,16 @@ void LayerNorm(const VectorOps& ops, const NormOf& norm, const float* x, float* 
 float GeluTanh(float x) {
   constexpr float kRootOfTwoOverPi = 0.797884560802865355f, kCubic = 0.044715f;
   return 0.5f * x * (1.f + std::tanh(kRootOfTwoOverPi * (x + kCubic * x * x * x)));
+}
+
+// Of gates and what they gate; a factor is there.
+void ClampedSwiglu(std::span<float> values, const float* factors) {
+  constexpr float kLimit = 7, kSlope = 1.702f;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float gate = std::min(values[i], kLimit);
+    const float up = factors == nullptr ? 0 : std::clamp(factors[i], -kLimit, kLimit);
+    values[i] = gate / (1.f + std::exp(-kSlope * gate)) * (up + 1);
+  }
 }
 
 float GeluErf(float x) {
@@ -60,6 +71,8 @@ void Activate(Activation activation, std::span<float> values, const float* facto
   switch (activation) {
     case Activation::kSilu:
       return Apply(values, factors, [](float x) { return x / (1.f + std::exp(-x)); });
+    case Activation::kClampedSwiglu:
+      return ClampedSwiglu(values, factors);
     case Activation::kGeluTanh:
       return Apply(values, factors, GeluTanh);
     case Activation::kGeluErf:

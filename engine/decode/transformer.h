@@ -81,7 +81,7 @@ class Transformer {
 
   // The same of all experts' matrices, one upon the other; y has a row per place.
   struct ExpertProduct {
-    const Matrix* w;
+    const Matrix *w, *bias;  // the bias has a row per expert, or none
     float* y;
   };
 

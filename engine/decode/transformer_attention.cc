@@ -2,6 +2,7 @@
 // attended to, in blocks or in parts.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/decode/grain.h"
 #include "engine/decode/steps.h"
@@ -95,6 +96,7 @@ void Transformer::Attend(int layer, int64_t batch) {
 
 // Rows of one sequence, so many of them at a time.
 void Transformer::AttendBlocks(int layer, int64_t batch) {
+  const std::vector<float>& sinks = weights_.layers[layer].vector(Role::kAttnSinks);
   const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim,
                 group = hyper_.heads / hyper_.kv_heads;
   const KvCache& cache = *places_[0].cache;
@@ -109,15 +111,17 @@ void Transformer::AttendBlocks(int layer, int64_t batch) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t row = i / hyper_.heads * kMaxTogether, head = i % hyper_.heads,
                         at = row * width + head * dim;
-          block(Cache(row, layer, head / group), q_.data() + at,
-                std::min(kMaxTogether, batch - row), width, places_[row].position + 1 - first,
-                Scratch(thread), attended_.data() + at);
+          HeadCache of_head = Cache(row, layer, head / group);
+          if (!sinks.empty()) of_head.sink = sinks[static_cast<size_t>(head)];
+          block(of_head, q_.data() + at, std::min(kMaxTogether, batch - row), width,
+                places_[row].position + 1 - first, Scratch(thread), attended_.data() + at);
         }
       });
 }
 
 // Each head of keys and values is read once for all the queries that share it.
 void Transformer::AttendParts(int layer) {
+  const std::vector<float>& sinks = weights_.layers[layer].vector(Role::kAttnSinks);
   const int64_t dim = hyper_.head_dim, heads = hyper_.heads, kv_heads = hyper_.kv_heads,
                 group = heads / kv_heads;
   const int64_t floats = PartialFloats(dim), count = static_cast<int64_t>(parts_.size());
@@ -147,7 +151,9 @@ void Transformer::AttendParts(int layer) {
       int64_t ranges = 1;
       while (p + ranges < count && !parts_[p + ranges].first) ++ranges;
       MergePartials(partials(p, head), heads * floats, ranges, dim,
-                    attended_.data() + (parts_[p].row * heads + head) * dim);
+                    attended_.data() + (parts_[p].row * heads + head) * dim,
+                    sinks.empty() ? -std::numeric_limits<float>::infinity()
+                                  : sinks[static_cast<size_t>(head)]);
     }
   });
 }

@@ -20,6 +20,15 @@ Matrix Slice(const Matrix& all, int64_t expert, int64_t rows) {
   return one;
 }
 
+// The expert's row of the bias, on columns [begin, end) of so many rows of y.
+void AddBias(const Matrix& bias, int64_t expert, int64_t begin, int64_t end, int64_t count,
+             float* y) {
+  std::vector<float> values(static_cast<size_t>(bias.cols));
+  bias.decode(bias.row(expert), bias.cols, values.data());
+  for (int64_t t = 0; t < count; ++t)
+    for (int64_t r = begin; r < end; ++r) y[t * bias.cols + r] += values[static_cast<size_t>(r)];
+}
+
 }  // namespace
 
 // Of a batch: the scores, who takes which place, and what is computed there.
@@ -41,7 +50,11 @@ void Transformer::MakeRoomForExperts(int64_t batch) {
 void Transformer::RunExperts(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t used = hyper_.experts_used, width = hyper_.expert_width, hidden = hyper_.hidden;
-  Multiply({{&w.matrix(Role::kFfnRouter), nullptr, experts_.scores.data()}}, normed_.data(), batch);
+  const auto product = [&](Role weight, std::vector<float>& y) {
+    return ExpertProduct{&w.matrix(weight), &w.matrix(*Info(weight).bias), y.data()};
+  };
+  Multiply({{&w.matrix(Role::kFfnRouter), &w.vector(Role::kFfnRouterBias), experts_.scores.data()}},
+           normed_.data(), batch);
   const int64_t places = PlaceRows(batch);
 
   Prepare(hidden, normed_.data(), batch,
@@ -49,9 +62,9 @@ void Transformer::RunExperts(int layer, int64_t batch) {
   for (int64_t t = 0; t < batch; ++t)
     for (int64_t i = t * used; i < (t + 1) * used; ++i)
       experts_.rows[static_cast<size_t>(experts_.place[i])] = rows_[static_cast<size_t>(t)];
-  MultiplyExperts({{&w.matrix(Role::kFfnGateExpert), experts_.gate.data()},
-                   {&w.matrix(Role::kFfnUpExpert), experts_.up.data()}},
-                  width, places);
+  MultiplyExperts(
+      {product(Role::kFfnGateExpert, experts_.gate), product(Role::kFfnUpExpert, experts_.up)},
+      width, places);
   pool_.ParallelFor(places * width, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
     Activate(family_.activation,
              std::span(experts_.gate)
@@ -61,7 +74,7 @@ void Transformer::RunExperts(int layer, int64_t batch) {
 
   Prepare(width, experts_.gate.data(), places, AsIntegers(w.matrix(Role::kFfnDownExpert)));
   std::copy_n(rows_.begin(), places, experts_.rows.begin());
-  MultiplyExperts({{&w.matrix(Role::kFfnDownExpert), experts_.down.data()}}, hidden, places);
+  MultiplyExperts({product(Role::kFfnDownExpert, experts_.down)}, hidden, places);
   SumExperts(batch);
 }
 
@@ -102,9 +115,11 @@ void Transformer::MultiplyExperts(std::initializer_list<ExpertProduct> products,
       const int64_t first = experts_.first[static_cast<size_t>(expert)],
                     last = experts_.first[static_cast<size_t>(expert) + 1];
       const Matrix w = Slice(*product.w, expert, rows);
-      MultiplyRange({&w, nullptr, product.y + first * rows}, row, to,
+      float* const y = product.y + first * rows;
+      MultiplyRange({&w, nullptr, y}, row, to,
                     std::span(experts_.rows)
                         .subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
+      if (product.bias->rows > 0) AddBias(*product.bias, expert, row, to, last - first, y);
       begin += to - row;
     }
   });

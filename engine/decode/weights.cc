@@ -20,6 +20,16 @@ class Mapper {
     return MapPiece(*piece, rows, cols);
   }
 
+  // A vector as a matrix of a row for each expert.
+  absl::StatusOr<Matrix> ByExpert(Role role, int layer, int64_t experts, int64_t each) const {
+    QF_ASSIGN_OR_RETURN(const Piece* piece, Require(role, layer));
+    Piece rows = *piece;
+    if (rows.cols == experts * each) rows.rows = experts, rows.cols = each;
+    if (!IsFloat(model_.tensors.at(piece->tensor).dtype))
+      return InvalidArgument("tensor {}: {} must be floats", TensorName(*piece), Name(role));
+    return MapPiece(rows, experts, each);
+  }
+
   absl::StatusOr<std::vector<float>> Vector(Role role, int layer, int64_t size) const {
     QF_ASSIGN_OR_RETURN(const Piece* piece, Require(role, layer));
     // A 1-D piece of a fused tensor counts columns: as rows of one element, both kinds are cut
@@ -95,7 +105,11 @@ absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const ModelDescription&
     if (optional && model.Find(tensor.role, layer) == nullptr) continue;
     auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
     if (Info(tensor.role).of_expert) rows *= model.hyper.experts;
-    if (dims == 1) {
+    if (Info(tensor.role).by_expert) {
+      const int64_t experts = model.hyper.experts;
+      QF_ASSIGN_OR_RETURN(w.matrix(tensor.role),
+                          map.ByExpert(tensor.role, layer, experts, cols / experts));
+    } else if (dims == 1) {
       QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, layer, cols));
     } else {
       QF_ASSIGN_OR_RETURN(w.matrix(tensor.role), map.Map(tensor.role, layer, rows, cols));

@@ -64,7 +64,7 @@ void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t s
   for (int64_t i = 0; i < rows; ++i) {
     Range<kType>(cache, queries + i * stride, 1, WindowBegin(cache, reach + i), reach + i, partial,
                  scratch);
-    MergePartials(partial, 0, 1, cache.dim, out + i * stride);
+    MergePartials(partial, 0, 1, cache.dim, out + i * stride, cache.sink);
   }
 }
 
@@ -94,8 +94,10 @@ int64_t ScratchFloats(int64_t dim) {
   return std::max(block, alone + PartialFloats(dim));
 }
 
-void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out) {
-  float most = kLowest, total = 0;
+void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out,
+                   float sink) {
+  sink *= static_cast<float>(kLog2E);
+  float most = std::max(kLowest, sink), total = 0;
   for (int64_t r = 0; r < ranges; ++r) most = std::max(most, partials[r * stride + kMax]);
   std::fill_n(out, dim, 0.f);
   for (int64_t r = 0; r < ranges; ++r, partials += stride) {
@@ -103,6 +105,7 @@ void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_
     total += weight * partials[kTotal];
     for (int64_t d = 0; d < dim; ++d) out[d] += weight * partials[kPartialHead + d];
   }
+  total += std::exp2(sink - most);
   for (int64_t d = 0; d < dim; ++d) out[d] /= total;
 }
 

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct HeadCache {
   int64_t dim;
   int64_t window = 0;  // positions that a query of a block sees, its own among them; 0: all
   float cap = 0;       // scores s become cap * tanh(s / cap); 0: they stay as they are
+  // One more score of each query (not divided by the root of dim), whose value is nothing: what a
+  // block's result loses to it. Ranges know nothing of it.
+  float sink = -std::numeric_limits<float>::infinity();
 };
 
 inline constexpr int64_t kMaxTogether = 64;  // queries of a block
@@ -58,8 +62,9 @@ struct AttentionOps {
 };
 
 // The partial results of one query over `ranges` ranges, in their order and `stride` floats apart,
-// become its result: dim floats.
-void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out);
+// become its result: dim floats. `sink` as HeadCache has it.
+void MergePartials(const float* partials, int64_t stride, int64_t ranges, int64_t dim, float* out,
+                   float sink = -std::numeric_limits<float>::infinity());
 
 // The best set that this machine runs.
 const AttentionOps& ChosenAttentionOps();

@@ -474,7 +474,7 @@ QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t ro
   for (int64_t i = 0; i < rows; ++i) {
     Range<V, Rows>(cache, queries + i * stride, 1, WindowBegin(cache, reach + i), reach + i,
                    partial, scratch);
-    MergePartials(partial, 0, 1, cache.dim, out + i * stride);
+    MergePartials(partial, 0, 1, cache.dim, out + i * stride, cache.sink);
   }
 }
 
@@ -513,8 +513,9 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
       return OneByOne<V, Rows>(cache, queries, rows, stride, reach, scratch, out);
     Turned<V>(lanes, room.tile, 1, padded, dim, count, room.scores, room.keep, room.sums);
   }
+  const float sink = cache.sink * static_cast<float>(kLog2E);
   for (int64_t i = 0; i < rows; ++i) {
-    const float whole = 1.f / room.total[i];
+    const float whole = 1.f / (room.total[i] + std::exp2(sink - room.most[i]));
     for (int64_t d = 0; d < dim; ++d) out[i * stride + d] = room.sums[d * kMaxTogether + i] * whole;
   }
 }

@@ -77,10 +77,13 @@ class Cutter {
   // one as it calls its last part alone: only the missing first part tells which it is.
   const FusedTensor* Fused(const PieceName& piece) const {
     const FusedTensor* fused = FindFused(family_, piece.role);
-    return fused != nullptr && Has(fused->roles.front(), piece.layer) ? nullptr : fused;
+    const bool spelled =
+        fused != nullptr && (dialect_ == Dialect::kHf || !fused->name.gguf.empty());
+    return !spelled || Has(fused->roles.front(), piece.layer) ? nullptr : fused;
   }
 
   int64_t RowInFused(const FusedTensor& fused, Role role) const {
+    if (fused.alternates) return std::ranges::find(fused.roles, role) - fused.roles.begin();
     int64_t row = 0;
     for (const Role before : fused.roles) {
       if (before == role) break;
@@ -107,19 +110,21 @@ class Cutter {
           model_.hyper.layers, CountOfExperts(piece.expert >= 0));
     used_[it->second] = true;
     const Shape shape = ShapeOf(model_.hyper, piece.role);
+    const int64_t step =
+        is_fused && fused->alternates ? static_cast<int64_t>(fused->roles.size()) : 1;
+    const bool stacked = piece.expert >= 0 && StacksExperts(family_, dialect_, piece.role);
     model_.pieces.push_back({.role = piece.role,
                              .layer = piece.layer,
                              .rows = shape.rows,
                              .cols = shape.cols,
                              .dims = shape.dims,
                              .tensor = it->second,
-                             .first_row = is_fused ? RowInFused(*fused, piece.role)
-                                          : StacksExperts(family_, dialect_, piece.role)
-                                              ? piece.expert * shape.rows
-                                              : 0,
+                             .first_row = (is_fused ? RowInFused(*fused, piece.role) : 0) +
+                                          (stacked ? piece.expert * shape.rows * step : 0),
                              .order = RowOrderOf(family_, dialect_, piece.role),
                              .lacks = LackOf(family_, dialect_, piece.role),
-                             .expert = piece.expert});
+                             .expert = piece.expert,
+                             .step = step});
     return absl::OkStatus();
   }
 

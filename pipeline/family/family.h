@@ -45,8 +45,11 @@ struct FamilyTensor {
 // The rows of several pieces one after the other, in one tensor.
 struct FusedTensor {
   std::span<const Role> roles;
-  Spelled name;
+  Spelled name;             // empty: that dialect does not fuse them
+  bool alternates = false;  // the pieces' rows (of vectors: elements) take turns instead
 };
+inline constexpr Role kGateUpExpert[] = {Role::kFfnGateExpert, Role::kFfnUpExpert};
+inline constexpr Role kGateUpExpertBias[] = {Role::kFfnGateExpertBias, Role::kFfnUpExpertBias};
 inline constexpr Role kQkv[] = {Role::kAttnQ, Role::kAttnK, Role::kAttnV};
 inline constexpr Role kQkvBias[] = {Role::kAttnQBias, Role::kAttnKBias, Role::kAttnVBias};
 inline constexpr Role kGateUp[] = {Role::kFfnGate, Role::kFfnUp};
@@ -60,7 +63,9 @@ enum class Norm {
 
 // Of the gate where the family has one, otherwise of what the feed-forward part widens to.
 enum class Activation {
-  kSilu,      // x * sigmoid(x)
+  kSilu,  // x * sigmoid(x)
+  // x * sigmoid(1.702 x), x no more than 7, and what it gates between -7 and 7, plus 1
+  kClampedSwiglu,
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
   kGeluErf,   // 0.5 x (1 + erf(x / sqrt(2)))
 };
@@ -134,6 +139,7 @@ enum class ConfigMember {
   kSlidingWindow,
   kNoBiases,  // that there are none
   kNoRopeLayers,
+  kGptOss,            // the limit of its activation, and that there are biases
   kHiddenActivation,  // hidden_act under another name
   kQueryScalar,       // query_pre_attn_scalar: the score's scale is 1 / its root
   kWindowPattern,     // sliding_window_pattern and layer_types
@@ -178,6 +184,7 @@ struct Family {
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
+  bool yarn = false;            // YaRN, whose ramp between the two dimensions is not rounded
   // Every n-th layer has no rotary embedding, as no key of GGUF says; 0: all layers have it.
   int64_t unturned_every = 0;
 
@@ -199,8 +206,8 @@ struct Family {
   std::span<const ConfigMember> config_members = {};  // in the order in which they are written
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
-  bool mlx_slides = true;                             // or its model ignores windows
   bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
+  bool mlx_slides = true;          // or its model ignores windows
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;

@@ -11,6 +11,7 @@ const Family& Qwen2();
 const Family& Qwen3();
 const Family& Qwen3Moe();
 const Family& Phimoe();
+const Family& GptOss();
 const Family& Phi2();
 const Family& Granite();
 const Family& Smollm3();
@@ -21,8 +22,8 @@ const Family& Bert();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(),    &Llama(),   &Qwen2(), &Qwen3(),  &Qwen3Moe(), &Phimoe(), &Phi2(),
-      &Granite(), &Smollm3(), &Gemma(), &Gemma2(), &Gemma3(),   &Bert(),
+      &Phi3(), &Llama(),   &Qwen2(),   &Qwen3(), &Qwen3Moe(), &Phimoe(), &GptOss(),
+      &Phi2(), &Granite(), &Smollm3(), &Gemma(), &Gemma2(),   &Gemma3(), &Bert(),
   };
   return families;
 }

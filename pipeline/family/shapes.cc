@@ -31,6 +31,12 @@ int64_t Length(const Hyperparameters& h, Extent extent) {
       return h.experts;
     case Extent::kExpertWidth:
       return h.expert_width;
+    case Extent::kExpertWidths:
+      return h.experts * h.expert_width;
+    case Extent::kExpertHiddens:
+      return h.experts * h.hidden;
+    case Extent::kHeads:
+      return h.heads;
   }
   return 0;
 }
@@ -60,6 +66,12 @@ std::string_view Formula(Extent extent, bool alone) {
       return "the number of experts";
     case Extent::kExpertWidth:
       return "the width of an expert";
+    case Extent::kExpertWidths:
+      return "the number of experts * the width of an expert";
+    case Extent::kExpertHiddens:
+      return "the number of experts * hidden_size";
+    case Extent::kHeads:
+      return "num_attention_heads";
   }
   return "";
 }

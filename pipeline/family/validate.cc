@@ -47,6 +47,14 @@ absl::Status ValidateRope(const Hyperparameters& h) {
       return absl::OkStatus();
     case RopeScaling::Kind::kLinear:
       return Positive("rope_scaling.factor", rope.factor);
+    case RopeScaling::Kind::kYarn:
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.factor", rope.factor));
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.beta_fast", rope.beta_fast));
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.beta_slow", rope.beta_slow));
+      if (rope.beta_fast <= rope.beta_slow)
+        return InvalidArgument("rope_scaling.beta_fast ({}) must be above beta_slow ({})",
+                               rope.beta_fast, rope.beta_slow);
+      return absl::OkStatus();
     case RopeScaling::Kind::kLongRope:
       QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.long_factor", rope.long_factors, half));
       QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.short_factor", rope.short_factors, half));
@@ -112,11 +120,19 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
         tensor.name, tensor.matrices,
         ShapeText(tensor.rows / tensor.matrices, tensor.cols, piece.dims), model.hyper.experts,
         ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
-  const bool fits =
-      (piece.dims == tensor.dims || (piece.expert >= 0 && tensor.dims == 3)) &&
-      piece.first_row >= 0 &&
-      (piece.dims == 1 ? piece.first_row <= tensor.cols - piece.cols
-                       : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
+  const bool matrix = piece.dims == tensor.dims || (piece.expert >= 0 && tensor.dims == 3);
+  // Of what files have as a matrix of a row for each expert, elements count.
+  const bool by_expert = Info(piece.role).by_expert && tensor.dims == 2;
+  if (by_expert && tensor.rows != model.hyper.experts)
+    return InvalidArgument("tensor '{}' has {} rows, but there are {} experts ({})", tensor.name,
+                           tensor.rows, model.hyper.experts, ShapeFormula(piece.role));
+  const int64_t last =
+      piece.first_row + ((piece.dims == 1 ? piece.cols : piece.rows) - 1) * piece.step;
+  const bool fits = piece.first_row >= 0 && piece.step >= 1 &&
+                    (by_expert         ? last < tensor.rows * tensor.cols
+                     : !matrix         ? false
+                     : piece.dims == 1 ? last < tensor.cols
+                                       : piece.cols == tensor.cols && last < tensor.rows);
   if (!fits)
     return InvalidArgument(
         "tensor '{}' has the shape {}, which does not match {} with the shape {} ({})", tensor.name,
@@ -159,17 +175,22 @@ std::string Formulas(const ModelDescription& model, size_t tensor) {
 // the last one ended.
 absl::Status ValidateCoverage(const ModelDescription& model) {
   std::vector<int64_t> covered(model.tensors.size(), 0);
+  std::vector<bool> vectors(model.tensors.size(), false);
   for (const Piece& piece : model.pieces) {
-    if (piece.first_row != covered[piece.tensor])
+    if (piece.step == 1 && piece.first_row != covered[piece.tensor])
       return InvalidArgument(
           "tensor '{}': {} begins at row {}, but the piece before it ends at row {}",
           model.tensors[piece.tensor].name, Name(piece.role), piece.first_row,
           covered[piece.tensor]);
     covered[piece.tensor] += piece.dims == 1 ? piece.cols : piece.rows;
+    vectors[piece.tensor] = piece.dims == 1;
   }
   for (size_t i = 0; i < covered.size(); ++i) {
     const SourceTensor& tensor = model.tensors[i];
-    const int64_t whole = tensor.dims == 1 ? tensor.cols : tensor.rows;
+    const bool elements = tensor.dims == 1 || vectors[i];
+    const int64_t whole = tensor.dims == 1 ? tensor.cols
+                          : elements       ? tensor.rows * tensor.cols
+                                           : tensor.rows;
     if (covered[i] == 0)
       return InvalidArgument("tensor '{}' does not belong to a {} model", tensor.name,
                              model.family->name);

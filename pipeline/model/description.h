@@ -43,14 +43,16 @@ struct Piece {
   int64_t first_row;  // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor
                       // counts columns
   RowOrder order = RowOrder::kHf;
-  float lacks = 0;  // what the tensor's values have to be increased by, to be those computed with
-  int expert = -1;  // -1: not of an expert
+  float lacks = 0;   // what the tensor's values have to be increased by, to be those computed with
+  int expert = -1;   // -1: not of an expert
+  int64_t step = 1;  // rows of the tensor from one of the piece to the next, which others have
 };
 
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLongRope, kLlama3 } kind = Kind::kNone;
-  float factor = 1;
-  float low_freq_factor = 1, high_freq_factor = 4;           // llama3
+  enum class Kind { kNone, kLinear, kLongRope, kLlama3, kYarn } kind = Kind::kNone;
+  float factor = 1;                                 // linear, llama3, yarn
+  float beta_fast = 32, beta_slow = 1;              // yarn: turns within the original context
+  float low_freq_factor = 1, high_freq_factor = 4;  // llama3
   std::vector<float> long_factors = {}, short_factors = {};  // longrope, rope_dims/2 each
   std::vector<float> freq_factors = {};        // llama3 as a GGUF source stores them (rope_freqs)
   std::optional<float> attention_factor = {};  // longrope

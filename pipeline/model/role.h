@@ -51,22 +51,30 @@ enum class Role {
   kFfnGateExpert,  // of each expert, as all roles of experts
   kFfnUpExpert,
   kFfnDownExpert,
+  kFfnRouterBias,
+  kFfnGateExpertBias,
+  kFfnUpExpertBias,
+  kFfnDownExpertBias,
+  kAttnSinks,  // of each head, a score that no position has
 };
-inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDownExpert) + 1;
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kAttnSinks) + 1;
 
 // A length that the hyper-parameters fix.
 enum class Extent {
-  kOne,           // as rows: a vector
-  kVocab,         // vocab
-  kContext,       // context
-  kTokenTypes,    // token_types
-  kHidden,        // hidden
-  kIntermediate,  // intermediate
-  kQueries,       // heads * head_dim
-  kKeys,          // kv_heads * head_dim; of values too
-  kHead,          // head_dim
-  kExperts,       // experts
-  kExpertWidth,   // expert_width
+  kOne,            // as rows: a vector
+  kVocab,          // vocab
+  kContext,        // context
+  kTokenTypes,     // token_types
+  kHidden,         // hidden
+  kIntermediate,   // intermediate
+  kQueries,        // heads * head_dim
+  kKeys,           // kv_heads * head_dim; of values too
+  kHead,           // head_dim
+  kExperts,        // experts
+  kExpertWidth,    // expert_width
+  kExpertWidths,   // experts * expert_width
+  kExpertHiddens,  // experts * hidden
+  kHeads,          // heads
 };
 
 struct RoleInfo {
@@ -80,6 +88,8 @@ struct RoleInfo {
   // What is added to the product with it, or to the norm, where a family has that.
   std::optional<Role> bias = std::nullopt;
   bool of_expert = false;  // a layer has one of each expert
+  // A vector with a part for each expert, which files have as a matrix of a row for each.
+  bool by_expert = false;
 };
 
 const RoleInfo& Info(Role role);

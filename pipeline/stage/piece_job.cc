@@ -78,7 +78,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
 }
 
 uint64_t WorkerBuffers::total() const {
-  uint64_t sum = read_bytes + strip_elements * sizeof(float) + encoded_bytes;
+  uint64_t sum = read_bytes + among_bytes + strip_elements * sizeof(float) + encoded_bytes;
   for (const uint64_t bytes : chunk_bytes) sum += bytes;
   return sum;
 }
@@ -104,6 +104,10 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
                   strip = std::min(job.strip_rows, job.rows);
     buffers.read_bytes =
         std::max(buffers.read_bytes, static_cast<uint64_t>(read * job.source_row_bytes));
+    if (job.piece->step > 1)
+      buffers.among_bytes =
+          std::max(buffers.among_bytes,
+                   static_cast<uint64_t>(read * job.piece->step * job.source_row_bytes));
     buffers.strip_elements =
         std::max(buffers.strip_elements, static_cast<uint64_t>(strip * job.cols));
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);

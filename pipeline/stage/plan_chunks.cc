@@ -26,8 +26,9 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
                          Info(tensor.dtype).name);
   const bool inside =
       piece.dims == 1
-          ? piece.first_row >= 0 && piece.first_row + piece.cols <= tensor.rows * tensor.cols
-          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows &&
+          ? piece.first_row >= 0 &&
+                piece.first_row + (piece.cols - 1) * piece.step < tensor.rows * tensor.cols
+          : piece.first_row >= 0 && piece.first_row + (piece.rows - 1) * piece.step < tensor.rows &&
                 piece.cols == tensor.cols;
   if (!inside || piece.rows < 1 || piece.cols < 1)
     return Internal("piece {} is not within tensor '{}'", Name(piece.role), tensor.name);

@@ -12,7 +12,7 @@ namespace {
 
 // "row 3, column 7" of the source tensor, for an element of a piece.
 std::string PlaceName(const PieceJob& job, int64_t row, int64_t col) {
-  const int64_t at = job.piece->first_row + row;
+  const int64_t at = job.piece->first_row + row * job.piece->step;
   return job.piece->dims == 1 ? fmt::format("element {}", at)
                               : fmt::format("row {}, column {}", at, col);
 }
@@ -28,6 +28,7 @@ SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan,
       sink_(sink),
       stopped_(std::move(stopped)),
       raw_(buffers.read_bytes),
+      among_(buffers.among_bytes),
       strip_(buffers.strip_elements),
       encoded_(buffers.encoded_bytes),
       fillings_(buffers.chunk_bytes.size()) {
@@ -63,13 +64,24 @@ absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
 
 absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows,
                                   SlabRecord& record) {
-  const uint64_t offset =
-      static_cast<uint64_t>((job.piece->first_row + row) * job.source_row_bytes);
-  const MutableBytes out =
-      MutableBytes(raw_).first(static_cast<size_t>(rows * job.source_row_bytes));
-  QF_RETURN_IF_ERROR(Annotate(source_.Read(job.piece->tensor, offset, out),
+  const int64_t step = job.piece->step;
+  const auto row_bytes = static_cast<size_t>(job.source_row_bytes);
+  const uint64_t offset = static_cast<uint64_t>(job.piece->first_row + row * step) * row_bytes;
+  const MutableBytes out = MutableBytes(raw_).first(static_cast<size_t>(rows) * row_bytes);
+  const MutableBytes read =
+      step == 1
+          ? out
+          : MutableBytes(among_).first(static_cast<size_t>((rows - 1) * step + 1) * row_bytes);
+  QF_RETURN_IF_ERROR(Annotate(source_.Read(job.piece->tensor, offset, read),
                               fmt::format("tensor '{}'", job.tensor->name)));
-  source_.Release(job.piece->tensor, offset, out.size());
+  if (step == 1) {
+    source_.Release(job.piece->tensor, offset, out.size());
+  } else {
+    // The rows between them are read for another piece: they may stay.
+    for (size_t r = 0; r < static_cast<size_t>(rows); ++r)
+      std::memcpy(out.data() + r * row_bytes,
+                  read.data() + r * static_cast<size_t>(step) * row_bytes, row_bytes);
+  }
   const size_t block = static_cast<size_t>(job.block_rows * job.source_row_bytes);
   for (size_t at = 0; at < out.size(); at += block)
     record.source_blocks.push_back(HashBytes(out.subspan(at, std::min(block, out.size() - at))));

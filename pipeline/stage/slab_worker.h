@@ -52,7 +52,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
 
 // Sizes of the buffers that suffice for every slab.
 struct WorkerBuffers {
-  uint64_t read_bytes = 0, strip_elements = 0, encoded_bytes = 0;
+  uint64_t read_bytes = 0, among_bytes = 0, strip_elements = 0, encoded_bytes = 0;
   std::vector<uint64_t> chunk_bytes;  // one per simultaneous output, encoding by encoding
   uint64_t total() const;
 };
@@ -95,6 +95,7 @@ class SlabWorker {
   ChunkSink& sink_;
   const std::function<bool()> stopped_;
   Bytes raw_;
+  Bytes among_;  // rows as the tensor has them, where others stand between those of the piece
   std::vector<float> strip_;
   std::vector<float> moved_;  // a strip of a norm, for files that leave out something else
   Bytes encoded_;

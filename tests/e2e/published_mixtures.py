@@ -144,6 +144,63 @@ def phimoe(folder, ids):
     return [linear(head, norm(x, "model.norm"), bias) for x in xs]
 
 
+def mxfp4(blocks, scales):
+    """Rows of each expert: of a byte the low half comes first; scales are powers of two."""
+    return [[[FP4[byte >> shift & 15] * 2.0 ** (scale - 127) for group, scale in zip(row, row_scales)
+              for byte in group for shift in (0, 4)] for row, row_scales in zip(expert, expert_scales)]
+            for expert, expert_scales in zip(blocks, scales)]
+
+
+def yarn(config, dim):
+    """(frequencies, magnitude), with the ends of the ramp as they are (truncate false)."""
+    scaling, base = config["rope_scaling"], config["rope_theta"]
+    plain = [base ** (-2 * i / dim) for i in range(dim // 2)]
+    if not scaling:
+        return plain, 1
+
+    def pair(turns):
+        return dim * math.log(scaling["original_max_position_embeddings"] / (turns * 2 * math.pi)) / (2 * math.log(base))
+    low, high = max(pair(scaling["beta_fast"]), 0), min(pair(scaling["beta_slow"]), dim - 1)
+    ramp = [min(max((i - low) / (high - low), 0), 1) for i in range(dim // 2)]
+    return [f / scaling["factor"] * r + f * (1 - r) for f, r in zip(plain, ramp)], 0.1 * math.log(scaling["factor"]) + 1
+
+
+def gpt_oss(folder, ids):
+    """Logits of every token."""
+    get = Checkpoint(folder)
+    c = get.config
+    heads, kv_heads, dim, epsilon = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"], c["rms_norm_eps"]
+    frequencies, magnitude = yarn(c, dim)
+    embedding = get("model.embed_tokens.weight")
+    xs = [list(embedding[i]) for i in ids]
+    for layer in range(c["num_hidden_layers"]):
+        p = f"model.layers.{layer}."
+        w = {part: (get(f"{p}self_attn.{part}_proj.weight"), get(f"{p}self_attn.{part}_proj.bias")) for part in "qkvo"}
+        normed = [rms_norm(x, get(p + "input_layernorm.weight"), epsilon) for x in xs]
+        q, k, v = ([linear(w[part][0], x, w[part][1]) for x in normed] for part in "qkv")
+        q, k = ([rotated(x, dim, t, frequencies, magnitude) for t, x in enumerate(rows)] for rows in (q, k))
+        window = c["sliding_window"] if c["layer_types"][layer] == "sliding_attention" else 0
+        for x, mixed in zip(xs, attend(q, k, v, heads, kv_heads, dim, window, list(get(p + "self_attn.sinks")))):
+            x[:] = [a + b for a, b in zip(x, linear(w["o"][0], mixed, w["o"][1]))]
+        router, router_bias = get(p + "mlp.router.weight"), get(p + "mlp.router.bias")
+        e = p + "mlp.experts."
+        gate_up, down = (mxfp4(get(e + part + "_proj_blocks"), get(e + part + "_proj_scales")) for part in ("gate_up", "down"))
+        gate_up_bias, down_bias = get(e + "gate_up_proj_bias"), get(e + "down_proj_bias")
+        norm = get(p + "post_attention_layernorm.weight")
+        for x in xs:
+            n = rms_norm(x, norm, epsilon)
+            scores = linear(router, n, router_bias)
+            chosen = sorted(range(len(scores)), key=lambda i: -scores[i])[:c["num_experts_per_tok"]]
+            for expert, weight in zip(chosen, softmax([scores[i] for i in chosen])):
+                both = linear(gate_up[expert], n, gate_up_bias[expert])
+                gates = [min(g, 7) for g in both[0::2]]
+                ups = [min(max(u, -7), 7) for u in both[1::2]]
+                wide = [(u + 1) * g * sigmoid(1.702 * g) for g, u in zip(gates, ups)]
+                x[:] = [a + weight * b for a, b in zip(x, linear(down[expert], wide, down_bias[expert]))]
+    norm, head = get("model.norm.weight"), get("lm_head.weight")
+    return [linear(head, rms_norm(x, norm, epsilon)) for x in xs]
+
+
 def mean_nll(logits, ids):
     """Of each token behind the first, given those before it."""
     def one(row, token):

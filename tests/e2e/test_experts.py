@@ -62,6 +62,20 @@ class PublishedCode(unittest.TestCase):
         other = published_mixtures.mean_nll(published_mixtures.phimoe(source, ids), ids)
         self.assertGreater(abs(other / want - 1), 10 * LIMITS["f32"])
 
+    def test_gpt_oss(self):
+        source, ids, want = self.check("gpt-oss", published_mixtures.gpt_oss)
+        # Sinks, the window, and a ramp that is not rounded: each moves the likelihood by more than the limit.
+        attend, yarn = published_mixtures.attend, published_mixtures.yarn
+        self.addCleanup(setattr, published_mixtures, "attend", attend)
+        self.addCleanup(setattr, published_mixtures, "yarn", yarn)
+        for name, other in (("attend", lambda *args: attend(*args[:-1])),
+                            ("attend", lambda *args: attend(*args[:-2], 0, args[-1])),
+                            ("yarn", lambda config, dim: (yarn(config, dim)[0], 1))):
+            setattr(published_mixtures, name, other)
+            changed = published_mixtures.mean_nll(published_mixtures.gpt_oss(source, ids), ids)
+            self.assertGreater(abs(changed / want - 1), 10 * LIMITS["f32"])
+            published_mixtures.attend, published_mixtures.yarn = attend, yarn
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -27,8 +27,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
 LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"},
-           "qwen3moe": {"head_norms", "experts"}, "phimoe": {"experts", "biases", "more_biases"}, "phi2": {"phi_names"},
-           "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"},
+           "qwen3moe": {"head_norms", "experts"}, "gpt-oss": {"gpt_oss_names"}, "phimoe": {"experts", "biases", "more_biases"},
+           "phi2": {"phi_names"}, "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"},
            "gemma2": {"norms_less_one", "post_norms"}, "gemma3": {"norms_less_one", "post_norms", "head_norms"}}
 
 
@@ -147,6 +147,23 @@ def phimoe(experts, **config):
             "input_jitter_noise": 0.01, "router_aux_loss_coef": 0.0, "num_local_experts": experts,
             "num_experts_per_tok": 2, "bos_token_id": 1, "eos_token_id": "<|endoftext|>", **config}
 
+
+def gpt_oss(layers, experts, **config):
+    """Of gpt-oss-20b, with a window that a short text leaves."""
+    return {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_act": "silu", "attention_bias": True,
+            "rms_norm_eps": 1e-05, "rope_theta": 150000, "swiglu_limit": 7.0, "num_local_experts": experts,
+            "num_experts_per_tok": 4, "experts_per_token": 4, "sliding_window": 16, "max_position_embeddings": 131072,
+            "initial_context_length": 4096, "router_aux_loss_coef": 0.9, "output_router_logits": False,
+            "layer_types": [("sliding_attention", "full_attention")[i % 2] for i in range(layers)],
+            "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": [
+                "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]},
+            "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                             "original_max_position_embeddings": 4096},
+            "bos_token_id": 199998, "eos_token_id": "<|return|>", **config}
+
+
+GPT_OSS_ADDED = special("<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>", "<|start|>",
+                        "<|end|>", "<|message|>", "<|call|>")
 
 PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
 PHI2_TOKENIZER = {"tokenizer_class": "CodeGenTokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
@@ -310,6 +327,11 @@ FAMILIES = {
                          rope_scaling={**long_rope(16, 40), "long_mscale": 1.243163121016122,
                                        "short_mscale": 1.243163121016122, "original_max_position_embeddings": 4096}),
         kv_heads=2, intermediate=96, experts=6, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "gpt-oss": lambda: Family(
+        "gpt-oss", gpt_oss(2, 6), hidden=128, intermediate=96, heads=4, kv_heads=2, head_dim=64, experts=6, pre="gpt-4o",
+        split=("Removed", True), added=GPT_OSS_ADDED,
+        tokenizer_config={"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|startoftext|>",
+                          "eos_token": "<|return|>", "pad_token": "<|endoftext|>"}),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
         tokenizer_config=PHI2_TOKENIZER),
@@ -372,6 +394,30 @@ def phi_tensors(f):
     yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
+def gpt_oss_tensors(f):
+    """Without a deviation: MXFP4's blocks or scales. Gate and up take turns."""
+    fan, q, kv, wide = 1 / math.sqrt(f.hidden), f.heads * f.dim, f.kv_heads * f.dim, f.intermediate
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), 1.0
+    for i in range(f.layers):
+        p = f"model.layers.{i}."
+        yield p + "input_layernorm.weight", (f.hidden,), 0.1
+        for part, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
+            yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+        yield p + "self_attn.sinks", (f.heads,), 2.0
+        yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
+        yield p + "self_attn.o_proj.bias", (f.hidden,), 0.3
+        yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
+        yield p + "mlp.router.weight", (f.experts, f.hidden), 4 * fan
+        yield p + "mlp.router.bias", (f.experts,), 1.0
+        for name, rows, cols in (("gate_up_proj", 2 * wide, f.hidden), ("down_proj", f.hidden, wide)):
+            yield p + f"mlp.experts.{name}_bias", (f.experts, rows), 0.5
+            yield p + f"mlp.experts.{name}_blocks", (f.experts, rows, cols // 32, 16), None
+            yield p + f"mlp.experts.{name}_scales", (f.experts, rows, cols // 32), None
+    yield "model.norm.weight", (f.hidden,), 0.1
+    yield "lm_head.weight", (f.vocab, f.hidden), 3 * fan
+
+
 def expert_tensors(f, router, prefix, names, part):
     """Scores far apart: a token whose experts change with a rounding is no measure of anything."""
     fan, width = 1 / math.sqrt(f.hidden), f.config.get("moe_intermediate_size", f.intermediate)
@@ -385,8 +431,8 @@ def expert_tensors(f, router, prefix, names, part):
 
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
-    if f.has("phi_names"):
-        yield from phi_tensors(f)
+    if f.has("phi_names") or f.has("gpt_oss_names"):
+        yield from (phi_tensors if f.has("phi_names") else gpt_oss_tensors)(f)
         return
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
     # Against the model's own scalars, so that attention is as peaked, parts add as much and logits are as spread as
@@ -496,6 +542,11 @@ def write_weights(f, folder, dtypes, shards, seed):
     named = []
     of = beside_adapters if f.adapters else text_and_more if f.part else tensors
     for i, (name, shape, deviation) in enumerate(of(f)):
+        if deviation is None:
+            # Of FP4's values, whose root mean square is about 3, a scale of 2 ** -5 makes a tenth.
+            of = range(256) if name.endswith("_blocks") else (121, 122, 123)
+            named.append((name, shape, "U8", bytes(rng.choices(of, k=math.prod(shape)))))
+            continue
         mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)

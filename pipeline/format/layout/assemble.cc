@@ -25,12 +25,14 @@ std::vector<OutputTensor> FusePieces(
     if (tensor.roles.empty() || tensor.roles.back() != piece.role)
       tensor.roles.push_back(piece.role);
     if (piece.expert >= 0) tensor.dims = 3, tensor.matrices = piece.expert + 1;
+    if (Info(piece.role).by_expert) tensor.matrices = model.hyper.experts;
     (piece.dims == 1 ? tensor.cols : tensor.rows) += piece.dims == 1 ? piece.cols : piece.rows;
   }
   return tensors;
 }
 
 std::vector<int64_t> OutputTensor::shape() const {
+  if (dims == 1 && matrices > 1) return {matrices, cols / matrices};
   if (dims == 1) return {cols};
   if (dims == 2) return {rows, cols};
   return {matrices, rows / matrices, cols};

@@ -21,7 +21,7 @@ struct OutputTensor {
   int dims;
   int layer;
   std::vector<Role> roles = {};  // each once
-  int64_t matrices = 1;          // of a 3-D tensor: experts
+  int64_t matrices = 1;          // of a 3-D tensor, or of a vector by expert: experts
 
   // "[8, 96, 64]": as files say it.
   std::vector<int64_t> shape() const;

@@ -36,6 +36,14 @@ json::value ScalingJson(const Hyperparameters& h) {
       if (!HasComputedAttentionFactor(h)) out["attention_factor"] = Plain(*rope.attention_factor);
       return out;
     }
+    case RopeScaling::Kind::kYarn:
+      return json::object{{"type", "yarn"},
+                          {"rope_type", "yarn"},
+                          {"factor", Plain(rope.factor)},
+                          {"beta_fast", Plain(rope.beta_fast)},
+                          {"beta_slow", Plain(rope.beta_slow)},
+                          {"truncate", false},
+                          {"original_max_position_embeddings", h.original_context}};
     case RopeScaling::Kind::kLlama3:
       if (!rope.freq_factors.empty()) return nullptr;
       return json::object{{"type", "llama3"},
@@ -75,6 +83,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
       config["no_rope_layer_interval"] = family.unturned_every;
       break;
     }
+    case ConfigMember::kGptOss:
+      config["attention_bias"] = true;
+      config["swiglu_limit"] = 7.0;
+      break;
     case ConfigMember::kHiddenActivation:
       config["hidden_activation"] = family.hidden_act.front();
       break;

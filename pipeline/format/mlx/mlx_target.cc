@@ -116,8 +116,8 @@ class MlxPlanner {
       return ShardTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
     };
     if (IsFloat(dtype))
-      return {
-          stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
+      return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.shape().back(),
+                     Part::kBlocks)};
     const std::string module = ModuleOf(tensor);
     const MlxGroups groups = GroupsOf(dtype);
     modules_.push_back({module, groups});

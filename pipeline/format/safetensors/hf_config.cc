@@ -102,6 +102,21 @@ absl::Status ReadLlama3(JsonMembers& from, Hyperparameters& h) {
   return absl::OkStatus();
 }
 
+absl::Status ReadYarn(JsonMembers& from, Hyperparameters& h) {
+  RopeScaling& rope = h.rope_scaling;
+  rope.kind = RopeScaling::Kind::kYarn;
+  rope.factor = static_cast<float>(from.NeedNumber("factor"));
+  rope.beta_fast = static_cast<float>(from.Number("beta_fast").value_or(32));
+  rope.beta_slow = static_cast<float>(from.Number("beta_slow").value_or(1));
+  h.original_context = from.NeedInteger("original_max_position_embeddings");
+  for (const std::string_view key : {"attention_factor", "mscale", "mscale_all_dim"})
+    if (from.Any(key) != nullptr)
+      return Unimplemented("{}: '{}' is not supported", from.where(), key);
+  if (from.Bool("truncate").value_or(true))
+    return Unimplemented("{}: only YaRN with 'truncate' false is supported", from.where());
+  return from.status();
+}
+
 // Stands beside rope_theta, wherever that stands.
 absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
   const auto partial = from.Number("partial_rotary_factor");
@@ -134,6 +149,8 @@ absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters
   } else if (type == "linear") {
     h.rope_scaling.kind = RopeScaling::Kind::kLinear;
     h.rope_scaling.factor = static_cast<float>(from.NeedNumber("factor"));
+  } else if (type == "yarn" && family.yarn) {
+    QF_RETURN_IF_ERROR(ReadYarn(from, h));
   } else if (type != "default") {
     return Unimplemented(
         "{}: the type '{}' is not supported; supported are default, linear, longrope and llama3",

@@ -51,6 +51,20 @@ absl::Status CheckPhimoe(JsonMembers& config, const Family& family) {
   return absl::OkStatus();
 }
 
+absl::Status CheckGptOss(JsonMembers& config, const Family& family) {
+  const double limit = config.Number("swiglu_limit").value_or(7);
+  const bool biases = config.Bool("attention_bias").value_or(true);
+  QF_RETURN_IF_ERROR(config.status());
+  if (limit != 7)
+    return Unimplemented(
+        "{}: swiglu_limit is {}; only 7 is supported, because GGUF has no key for it",
+        config.where(), limit);
+  if (!biases)
+    return Unimplemented("{}: attention_bias is false; only models of {} with biases are supported",
+                         config.where(), family.name);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ReadExperts(JsonMembers& config, const Family& family, Hyperparameters& hyper) {
@@ -66,6 +80,7 @@ absl::Status ReadExperts(JsonMembers& config, const Family& family, Hyperparamet
     return std::ranges::find(members, member) != members.end();
   };
   if (has(ConfigMember::kExpertsInAllLayers)) return CheckEveryLayerHasThem(config, family);
+  if (has(ConfigMember::kGptOss)) return CheckGptOss(config, family);
   if (has(ConfigMember::kPhimoe)) return CheckPhimoe(config, family);
   return absl::OkStatus();
 }

@@ -121,8 +121,9 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
         EXPECT_NEAR(found[0].mean_kl(), 0, half ? 1e-5 : 1e-9);
       } else {
         EXPECT_GT(found[0].mean_kl(), 1e-6);
-        // Gemma's scaled embeddings give random weights the sharpest logits.
-        EXPECT_LT(found[0].mean_kl(), family->name == "gemma" ? 0.12 : 0.1);
+        // Gemma's scaled embeddings give random weights the sharpest logits. Random routers' scores
+        // lie so close together that with four bits some tokens go through other experts.
+        EXPECT_LT(found[0].mean_kl(), family->experts ? 1 : family->name == "gemma" ? 0.12 : 0.1);
       }
     }
     EXPECT_FALSE(fs::exists(dir_ / "evaluation")) << "nothing plain is left";

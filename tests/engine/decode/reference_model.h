@@ -312,10 +312,17 @@ inline std::vector<double> FeedForward(const Family& family, const ReferenceWeig
   return Linear(l, Role::kFfnDown, Role::kFfnDownBias, up);
 }
 
+inline double Gated(const Family& family, double gate, double up) {
+  if (family.activation != pipeline::Activation::kClampedSwiglu)
+    return FamilyActivation(family, gate) * up;
+  gate = std::min(gate, 7.0);
+  return (std::clamp(up, -7.0, 7.0) + 1) * gate / (1 + std::exp(-1.702 * gate));
+}
+
 // Weighs and adds what the best experts make of x.
 inline std::vector<double> Experts(const Family& family, const ReferenceWeights& l,
                                    const Hyperparameters& h, const std::vector<double>& x) {
-  const std::vector<double> scores = Times(l[Role::kFfnRouter], x);
+  const std::vector<double> scores = Linear(l, Role::kFfnRouter, Role::kFfnRouterBias, x);
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return scores[e]; });
@@ -334,14 +341,21 @@ inline std::vector<double> Experts(const Family& family, const ReferenceWeights&
     const auto begin = l[role].begin() + static_cast<std::ptrdiff_t>(e) * rows;
     return Rows(begin, begin + rows);
   };
+  // What the expert's rows make of v, with its part of the bias.
+  const auto made = [&](Role role, size_t e, int64_t rows, const std::vector<double>& v) {
+    std::vector<double> y = Times(of(role, e, rows), v);
+    const std::vector<double>& bias = l.vector(*Info(role).bias);
+    for (size_t i = 0; i < y.size() && !bias.empty(); ++i) y[i] += bias[e * y.size() + i];
+    return y;
+  };
   std::vector<double> sum(x.size(), 0);
   for (size_t place = 0; place < static_cast<size_t>(h.experts_used); ++place) {
     const size_t e = order[place];
-    std::vector<double> up = Times(of(Role::kFfnUpExpert, e, h.expert_width), x);
-    const std::vector<double> gate = Times(of(Role::kFfnGateExpert, e, h.expert_width), x);
-    for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
-    AddTo(sum, Scaled(std::exp(scores[e]) / total(place),
-                      Times(of(Role::kFfnDownExpert, e, h.hidden), up)));
+    std::vector<double> up = made(Role::kFfnUpExpert, e, h.expert_width, x);
+    const std::vector<double> gate = made(Role::kFfnGateExpert, e, h.expert_width, x);
+    for (size_t i = 0; i < up.size(); ++i) up[i] = Gated(family, gate[i], up[i]);
+    AddTo(sum,
+          Scaled(std::exp(scores[e]) / total(place), made(Role::kFfnDownExpert, e, h.hidden, up)));
   }
   return sum;
 }
@@ -416,6 +430,8 @@ inline void RunReferenceLayer(const Family& family, int64_t layer, const Referen
         weight.push_back(seen ? std::exp(CappedBy(h.score_cap, score * scale)) : 0);
         total += weight.back();
       }
+      if (const std::vector<double>& sinks = l.vector(Role::kAttnSinks); !sinks.empty())
+        total += std::exp(sinks[head]);
       for (size_t s = 0; s <= t; ++s) {
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }

@@ -173,7 +173,7 @@ TEST(Transformer, Llama3AndLinearScaling) {
 
 class EachKindOfLayer : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Transformer, EachKindOfLayer,
-                         ::testing::Values("phi3", "qwen3moe", "phimoe"));
+                         ::testing::Values("phi3", "qwen3moe", "phimoe", "gpt-oss"));
 
 TEST_P(EachKindOfLayer, BatchesAndThreadsDoNotChangeABit) {
   for (DType dtype : kTypes) {
@@ -231,7 +231,7 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
 // Attention in blocks: several of them in a pass, whole and short ones, behind passes of all
 // lengths.
 TEST(Transformer, LongPromptsAreCloseToTokenByToken) {
-  for (const std::string_view family : {"phi3", "gemma2"}) {
+  for (const std::string_view family : {"phi3", "gemma2", "gpt-oss"}) {
     ReferenceOptions options{.family = family, .dtype = DType::kF32};
     options.hyper.layers = family == "phi3" ? 1 : 2, options.hyper.sliding_window = 50;
     const ReferenceModel model = ReferenceBuilder(options).Build();

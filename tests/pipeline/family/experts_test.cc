@@ -74,6 +74,61 @@ TEST(Experts, ArePiecesOfOneTensorOneUponTheOther) {
   }
 }
 
+// As gpt-oss has them: gate and up of all experts in one tensor, whose rows take turns, and biases
+// in a matrix of a row for each expert.
+ModelDescription Alternating() {
+  ModelDescription m = Whole(Dialect::kHf);
+  m.family = FindFamily("gpt-oss");
+  m.tensors.clear();
+  for (const PieceName& piece : CanonicalPieces(*m.family, m.hyper, false)) {
+    const Shape s = ShapeOf(m.hyper, piece.role);
+    const FusedTensor* fused = FindFused(*m.family, piece.role);
+    if (piece.expert > 0 || (fused != nullptr && fused->roles.front() != piece.role)) continue;
+    const int64_t times = (piece.expert == 0 ? m.hyper.experts : 1) * (fused != nullptr ? 2 : 1);
+    const std::string name =
+        fused != nullptr ? LayerTensorName(*m.family, Dialect::kHf, fused->name, piece.layer)
+                         : TensorName(*m.family, Dialect::kHf, piece.role, piece.layer);
+    if (Info(piece.role).by_expert)
+      m.tensors.push_back(
+          {name, DType::kBF16, m.hyper.experts, s.cols * times / m.hyper.experts, 2});
+    else
+      m.tensors.push_back({name, DType::kF32, s.rows * times, s.cols, s.dims});
+  }
+  return m;
+}
+
+TEST(Experts, RowsOfTwoPiecesMayTakeTurns) {
+  ModelDescription m = Alternating();
+  ASSERT_OK(CutPieces(Dialect::kHf, m));
+  const Piece *gate = m.Find(Role::kFfnGateExpert, 1), *up = m.Find(Role::kFfnUpExpert, 1);
+  EXPECT_EQ(gate->tensor, up->tensor);
+  EXPECT_EQ(m.tensors[gate->tensor].name, "model.layers.1.mlp.experts.gate_up_proj");
+  for (int expert = 0; expert < 4; ++expert) {
+    EXPECT_EQ(gate[expert].first_row, 64 * expert);
+    EXPECT_EQ(up[expert].first_row, 64 * expert + 1);
+    EXPECT_EQ(gate[expert].rows, 32);
+    EXPECT_EQ(gate[expert].step, 2);
+  }
+  const Piece* bias = m.Find(Role::kFfnUpExpertBias, 0);
+  EXPECT_EQ(bias->cols, 4 * 32);
+  EXPECT_EQ(bias->first_row, 1);
+  EXPECT_EQ(bias->step, 2);
+  EXPECT_EQ(m.Find(Role::kFfnDownExpert, 0)->step, 1);
+}
+
+TEST(Experts, OfWhichABiasHasOtherRowsAreRefused) {
+  ModelDescription m = Alternating();
+  Tensor(m, "model.layers.1.mlp.experts.down_proj_bias").rows = 5;
+  EXPECT_ERROR(CutPieces(Dialect::kHf, m), kInvalidArgument,
+               "'model.layers.1.mlp.experts.down_proj_bias'", "5 rows", "4 experts");
+  m = Alternating();
+  Tensor(m, "model.layers.0.mlp.experts.gate_up_proj_bias").cols = 62;
+  EXPECT_ERROR(CutPieces(Dialect::kHf, m), kInvalidArgument, "gate_up_proj_bias'", "[4, 62]");
+  m = Alternating();
+  Tensor(m, "model.layers.0.mlp.experts.gate_up_proj").rows += 2;
+  EXPECT_ERROR(CutPieces(Dialect::kHf, m), kInvalidArgument, "gate_up_proj'", "[258, 64]");
+}
+
 TEST(Experts, OneThatIsMissingOrTooManyIsNamedBesideTheCount) {
   ModelDescription m = Whole(Dialect::kHf);
   m.hyper.experts = 5;

@@ -13,6 +13,7 @@
 #include "pipeline/tensor/codec.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_name.h"
 #include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
@@ -126,7 +127,9 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Decoders()),
-                         [](const auto& tested) { return std::string(tested.param->name); });
+                         [](const auto& tested) {
+                           return ::quantfleet::testing::TestName(tested.param->name);
+                         });
 
 // A GGUF of llama has the rows of q and k turned; these formats have them as Hugging Face does.
 TEST(DequantizedSource, RowsThatTheSourceHadTurnedAreBackInTheirPlaces) {

@@ -12,6 +12,7 @@
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_name.h"
 #include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
@@ -19,6 +20,7 @@ namespace {
 
 using testing::MemoryFileSystem;
 using testing::TempDir;
+using testing::TestName;
 using testing::TinyModelOptions;
 using testing::WriteTinyModel;
 
@@ -148,7 +150,8 @@ INSTANTIATE_TEST_SUITE_P(All, EveryTarget, ::testing::ValuesIn([] {
                            return cases;
                          }()),
                          [](const auto& param) {
-                           return std::string(param.param.family) + "_" + param.param.recipe;
+                           return TestName(
+                               fmt::format("{}_{}", param.param.family, param.param.recipe));
                          });
 
 TEST(GgufTarget, TypesFollowTheRecipe) {

@@ -460,6 +460,42 @@ TEST(HfConfig, Phimoe) {
   EXPECT_ERROR(parse({{"num_experts_per_tok", "3"}}), kUnimplemented, "num_experts_per_tok is 3");
 }
 
+TEST(HfConfig, GptOss) {
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  const auto parse = [](const Members& change) {
+    Members all{{"architectures", R"(["GptOssForCausalLM"])"},
+                {"num_local_experts", "8"},
+                {"num_experts_per_tok", "4"},
+                {"sliding_window", "128"},
+                {"max_position_embeddings", "4096"},
+                {"layer_types", R"(["sliding_attention", "full_attention"])"}};
+    all.insert(all.end(), change.begin(), change.end());
+    return ParseHfConfig(Config(all));
+  };
+  const auto yarn = [](std::string_view more) {
+    return std::pair<std::string, std::string>(
+        "rope_scaling", fmt::format(R"({{"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0,
+ "beta_slow": 1.0, "original_max_position_embeddings": 128{}}})",
+                                    more));
+  };
+  const auto c = parse({yarn(R"(, "truncate": false)")});
+  ASSERT_OK(c);
+  EXPECT_EQ(c->family->name, "gpt-oss");
+  EXPECT_EQ(c->hyper.rope_scaling.kind, RopeScaling::Kind::kYarn);
+  EXPECT_EQ(c->hyper.rope_scaling.factor, 32.f);
+  EXPECT_EQ(c->hyper.original_context, 128);
+  EXPECT_EQ(c->hyper.context, 4096);
+  EXPECT_EQ(c->hyper.expert_width, c->hyper.intermediate);
+  EXPECT_EQ(WindowOf(c->hyper, 0), 128);
+  EXPECT_EQ(WindowOf(c->hyper, 1), 0);
+  EXPECT_ERROR(parse({yarn("")}), kUnimplemented, "truncate");
+  EXPECT_ERROR(parse({yarn(R"(, "truncate": false, "mscale": 2)")}), kUnimplemented, "mscale");
+  EXPECT_ERROR(parse({yarn(R"(, "truncate": false)"), {"swiglu_limit", "8.0"}}), kUnimplemented,
+               "swiglu_limit is 8");
+  EXPECT_ERROR(parse({{"attention_bias", "false"}}), kUnimplemented, "attention_bias");
+  EXPECT_ERROR(ParseHfConfig(Config({yarn(R"(, "truncate": false)")})), kUnimplemented, "'yarn'");
+}
+
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
   EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"quant_method": "hqq"})"}})),

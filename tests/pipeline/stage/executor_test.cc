@@ -13,6 +13,7 @@
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/split_gguf.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_name.h"
 #include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
@@ -352,8 +353,9 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "plan");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Decoders()),
-                         [](const auto& test) { return std::string(test.param->name); });
+INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Decoders()), [](const auto& test) {
+  return ::quantfleet::testing::TestName(test.param->name);
+});
 
 // Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the
 // other.

@@ -55,11 +55,17 @@ class Keys {
   absl::Status status_;
 };
 
-absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
+absl::Status ReadScaling(const GgufFile& file, Keys& keys, const Family& family,
+                         RopeScaling& rope) {
   const std::string type = keys.Text("rope.scaling.type").value_or("none");
   if (type == "linear") {
     rope.kind = RopeScaling::Kind::kLinear;
     rope.factor = static_cast<float>(keys.Float("rope.scaling.factor").value_or(1));
+  } else if (type == "yarn" && family.yarn) {
+    rope.kind = RopeScaling::Kind::kYarn;
+    rope.factor = static_cast<float>(keys.Float("rope.scaling.factor").value_or(1));
+    rope.beta_fast = static_cast<float>(keys.Float("rope.scaling.yarn_beta_fast").value_or(32));
+    rope.beta_slow = static_cast<float>(keys.Float("rope.scaling.yarn_beta_slow").value_or(1));
   } else if (type == "longrope") {
     rope.kind = RopeScaling::Kind::kLongRope;
   } else if (type != "none") {
@@ -162,7 +168,7 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   h.vocab = RowsOf(file, embedding);
   if (family.encoder)
     h.token_types = RowsOf(file, TensorName(family, Dialect::kGguf, Role::kTokenTypes));
-  QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
+  QF_RETURN_IF_ERROR(ReadScaling(file, keys, family, h.rope_scaling));
   QF_RETURN_IF_ERROR(ReadSlidingLayers(file, keys, family, h));
   if (family.wide_scores_layers > 0) h.attention_scale = AttentionScaleOf(family, h);
   QF_RETURN_IF_ERROR(keys.status());

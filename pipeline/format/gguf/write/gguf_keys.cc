@@ -83,6 +83,12 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
     out.AddText(key("rope.scaling.type"), "linear");
     out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
   }
+  if (h.rope_scaling.kind == RopeScaling::Kind::kYarn) {
+    out.AddText(key("rope.scaling.type"), "yarn");
+    out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
+    out.AddF32(key("rope.scaling.yarn_beta_fast"), h.rope_scaling.beta_fast);
+    out.AddF32(key("rope.scaling.yarn_beta_slow"), h.rope_scaling.beta_slow);
+  }
   // LongRoPE and llama3 need no type: their factors are tensors.
   if (h.rope_scaling.kind == RopeScaling::Kind::kLongRope && h.rope_scaling.attention_factor)
     out.AddF32(key("rope.scaling.attn_factor"), *h.rope_scaling.attention_factor);

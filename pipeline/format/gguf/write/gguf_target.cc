@@ -1,5 +1,7 @@
 #include "pipeline/format/gguf/write/gguf_target.h"
 
+#include <algorithm>
+
 #include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "pipeline/format/gguf/write/as_is.h"
@@ -17,13 +19,25 @@ struct GgufTensor {
   uint64_t offset = 0;  // from where the data begin
 };
 
+// Experts that were trained in MXFP4 would only lose by another type; who names one gets it.
+bool KeepsItsType(const ModelDescription& model, const Recipe& recipe, const OutputTensor& tensor) {
+  const auto is_kept = [&](uint32_t p) {
+    const Piece& piece = model.pieces[p];
+    return piece.expert >= 0 && model.tensors[piece.tensor].dtype == DType::kMXFP4;
+  };
+  return std::ranges::all_of(tensor.pieces, is_kept) &&
+         std::ranges::none_of(recipe.changes.overrides,
+                              [&](const TypeOverride& o) { return o.Matches(tensor.Seen()); });
+}
+
 absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model,
                                                    const Recipe& recipe, bool has_importance) {
   std::vector<GgufTensor> tensors;
   for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
          return HoldingTensorName(*model.family, Dialect::kGguf, role, layer);
        })) {
-    const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
+    DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
+    if (KeepsItsType(model, recipe, tensor)) dtype = DType::kMXFP4;
     // Before a type that divides the rows takes its place.
     const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
     if (tensor.dims > 1 && !Info(asked).ggml)
@@ -50,6 +64,7 @@ std::vector<FixedTensor> FixedTensors(const ModelDescription& model) {
       return {{kRopeFreqs, Llama3FrequencyFactors(model.hyper)}};
     case RopeScaling::Kind::kNone:
     case RopeScaling::Kind::kLinear:
+    case RopeScaling::Kind::kYarn:
       return {};
   }
   return {};
@@ -65,9 +80,13 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
     fixed_data.append(AsText(std::as_bytes(std::span(tensor.values))));
     fixed_data.resize(writer.data_size(), '\0');
   }
-  for (GgufTensor& tensor : tensors)
-    tensor.offset = writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols,
-                                     tensor.is.dims, tensor.is.matrices);
+  for (GgufTensor& tensor : tensors) {
+    const OutputTensor& is = tensor.is;
+    tensor.offset =
+        is.dims == 1 && is.matrices > 1
+            ? writer.AddTensor(is.name, tensor.dtype, is.matrices, is.cols / is.matrices, 2)
+            : writer.AddTensor(is.name, tensor.dtype, is.rows, is.cols, is.dims, is.matrices);
+  }
 
   std::string header = writer.Header();
   const uint64_t data_at = header.size();
