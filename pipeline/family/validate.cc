@@ -113,13 +113,15 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
     return InvalidArgument("{} of tensor '{}' is {}, but {} requires {}", Name(piece.role),
                            tensor.name, ShapeText(piece.rows, piece.cols, piece.dims),
                            ShapeFormula(piece.role), ShapeText(want.rows, want.cols, want.dims));
+  // Of a fused tensor whose parts' rows take turns, an expert's matrix has the rows of all parts.
+  const int64_t rows_of_expert = piece.rows * piece.step;
   if (piece.expert >= 0 && tensor.dims == 3 &&
-      (tensor.matrices != model.hyper.experts || tensor.rows / tensor.matrices != piece.rows))
+      (tensor.matrices != model.hyper.experts || tensor.rows / tensor.matrices != rows_of_expert))
     return InvalidArgument(
         "tensor '{}' holds {} experts of {}, but the hyperparameters require {} of {} ({})",
         tensor.name, tensor.matrices,
         ShapeText(tensor.rows / tensor.matrices, tensor.cols, piece.dims), model.hyper.experts,
-        ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
+        ShapeText(rows_of_expert, piece.cols, piece.dims), ShapeFormula(piece.role));
   const bool matrix = piece.dims == tensor.dims || (piece.expert >= 0 && tensor.dims == 3);
   // Of what files have as a matrix of a row for each expert, elements count.
   const bool by_expert = Info(piece.role).by_expert && tensor.dims == 2;

@@ -188,7 +188,7 @@ absl::StatusOr<std::string> WriteTokenizerJson(const TokenizerData& data) {
   if (!said.is_object()) return InvalidArgument("tokenizer.json: there is no model");
   json::object model = said.get_object();
   QF_ASSIGN_OR_RETURN(std::vector<AddedToken> added, DescribedAdded(data));
-  std::ranges::stable_sort(added, {}, &AddedToken::id);
+  std::ranges::sort(added, {}, &AddedToken::id);
   const Entries entries = EntriesOf(data, added);
   QF_ASSIGN_OR_RETURN(json::value vocab, VocabOf(data, entries));
   const bool bpe =

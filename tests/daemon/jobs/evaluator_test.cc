@@ -99,8 +99,8 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
     ImportModel();
     MakeMeasuringRunner();
     std::vector<std::string> wanted = classes;
-    // The other formats have no mixtures, and no norms of what a part adds.
-    if (family->experts || FindTensor(*family, pipeline::Role::kAttnPostNorm))
+    // The other formats have no mixtures.
+    if (family->experts)
       std::erase_if(wanted, [](const std::string& name) { return !name.starts_with("mlx"); });
     const v1::Job job = RunToEnd(Submit(wanted));
     ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
@@ -123,7 +123,12 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
         EXPECT_GT(found[0].mean_kl(), 1e-6);
         // Gemma's scaled embeddings give random weights the sharpest logits. Random routers' scores
         // lie so close together that with four bits some tokens go through other experts.
-        EXPECT_LT(found[0].mean_kl(), family->experts ? 1 : family->name == "gemma" ? 0.12 : 0.1);
+        // Norms of what a part adds make as much of its error as of itself.
+        const bool norms = FindTensor(*family, pipeline::Role::kAttnPostNorm) != nullptr;
+        EXPECT_LT(found[0].mean_kl(), family->experts           ? 1
+                                      : norms                   ? 0.25
+                                      : family->name == "gemma" ? 0.12
+                                                                : 0.1);
       }
     }
     EXPECT_FALSE(fs::exists(dir_ / "evaluation")) << "nothing plain is left";

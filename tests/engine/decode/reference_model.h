@@ -325,7 +325,9 @@ inline std::vector<double> Experts(const Family& family, const ReferenceWeights&
   const std::vector<double> scores = Linear(l, Role::kFfnRouter, Role::kFfnRouterBias, x);
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return scores[e]; });
+  std::ranges::sort(order, [&](size_t a, size_t b) {
+    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+  });
   // Those whose scores share the weight of the place in the order.
   const bool mixer = family.experts->routing == pipeline::Routing::kSparseMixer;
   const auto total = [&](size_t place) {

@@ -72,7 +72,7 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
       {"version", [](auto& m) { m.set_format_version(0); }},
       {"digest", [](auto& m) { m.mutable_source()->set_digest("short"); }},
       {"source", [](auto& m) { m.clear_source(); }},
-      {"kind 2", [](auto& m) { m.set_kind(static_cast<v1::Manifest::Kind>(2)); }},
+      {"kind 3", [](auto& m) { m.set_kind(static_cast<v1::Manifest::Kind>(3)); }},
       {"recipe", [](auto& m) { m.clear_target(); }},
       {"no file", [](auto& m) { m.clear_files(); }},
       {"relative", path("/etc/passwd")},
