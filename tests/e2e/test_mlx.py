@@ -16,6 +16,8 @@ import families  # noqa: E402
 
 # What stands for one another: a GGUF recipe, an MLX target, the head's type.
 SAME = (("q4_0", "int4", "q8_0"), ("q8_0", "int8", "q8_0"), ("f16", "fp16", "f16"), ("bf16", "bf16", "bf16"))
+
+
 def narrowed(rows, kind):
     """F32 norms and biases as the folder's float type has them."""
     if kind == "F16":
@@ -116,7 +118,10 @@ class Mlx(unittest.TestCase):
                         if "rope_scaling" in theirs else None
                     self.assertEqual(scaling is None, original is None)
                     for key in set(original or ()) - {"type", "rope_type"}:
-                        self.assertEqual(scaling[key], original[key], key)
+                        if isinstance(original[key], float):  # as F32, which is what it is computed with
+                            self.assertEqual(struct.pack("f", scaling[key]), struct.pack("f", original[key]), key)
+                        else:
+                            self.assertEqual(scaling[key], original[key], key)
 
     def test_groups_with_biases_are_those_of_mlx(self):
         """-asym is mlx.core.quantize's own scheme: each scale, bias and code of a module is what that finds."""
@@ -199,13 +204,6 @@ class Mlx(unittest.TestCase):
         self.assertIn("role:ffn_down=f16", said)
         run("quantfleet", "quantize", odd, "--target", "mlx:int4", "--tensor-type", "role:ffn_down=f16", "--out",
             self.dir / "kept")
-        # A byte-level BPE tokenizer that is in a GGUF alone.
-        qwen = self.dir / "qwen"
-        families.write("qwen2", qwen)
-        run("quantfleet", "quantize", qwen, "--target", "gguf:f16", "--out", self.dir / "made")
-        said = refused(self.dir / "made/gguf-f16/model.gguf")
-        self.assertIn("tokenizer.json", said)
-        self.assertIn("gguf", said)
 
 
 if __name__ == "__main__":
