@@ -35,6 +35,7 @@ if os.geteuid() != 0:
 SANITIZED = bool(os.environ.get("QUANTFLEET_SANITIZED"))
 # Whether there is time to try everything; else a part of what is alike.
 THOROUGH = bool(os.environ.get("QUANTFLEET_THOROUGH"))
+MATRIX = os.environ.get("QUANTFLEET_MATRIX", "")  # what takes minutes and is run by hand; see docs/extend/tests.md
 
 IOT = {"form": "iot", "memory_total_bytes": 2 << 30}
 AI_PC = {"form": "pc", "memory_total_bytes": 16 << 30}

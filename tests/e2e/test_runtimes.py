@@ -5,7 +5,6 @@ with QUANTFLEET_MATRIX=write its result becomes the section of docs/formats/mode
 QUANTFLEET_THOROUGH or QUANTFLEET_MATRIX set; without, these tests run where they are installed.
 """
 import json
-import os
 import shutil
 import struct
 import sys
@@ -14,13 +13,12 @@ import unittest
 from pathlib import Path
 
 import runtime_table
-from harness import ROOT, THOROUGH, refusal, run
+from harness import MATRIX, ROOT, THOROUGH, refusal, run
 from judge import install_runtimes, runtimes
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
-MATRIX = os.environ.get("QUANTFLEET_MATRIX", "")
 # A target, the GGUF of the same codes, and the most that may differ: a logit, and the mean KL in nats. Where weights and
 # arithmetic are the same, only the order of additions differs. onnx:fp16 calculates in F16, onnx:int4 with activations of 8 bits.
 SAME = {"onnx:fp32": ("f32", 1e-3, 1e-9), "onnx:fp16": ("f16", 0.5, 1e-3), "onnx:int4-exact": ("q4_0", 1e-3, 1e-9),
@@ -32,10 +30,12 @@ TOKENS, NEW = 160, 24
 OTHERWISE = {("gemma", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm computes Gemma's GELU by erf instead of tanh."),
              ("gemma2", "mlx"): (1e-3, 1e-9, 100, "mlx-lm ignores Gemma 2's windows: it is compared on 100 tokens, which are "
                                                   "within them."),
+             ("gpt-oss", "mlx"): (0.5, 1e-3, TOKENS, "mlx-lm rounds the ends of YaRN's ramp to whole dimensions, which gpt-oss's "
+                                                     "config.json says not to do."),
              ("gemma3", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm rounds sqrt(hidden), by which Gemma 3's embedding is multiplied, to "
                                                      "BF16.")}
 # Formats that refuse a family: mixtures of experts.
-REFUSED = {"qwen3moe": ("onnx", "openvino"), "phimoe": ("onnx", "openvino")}
+REFUSED = {family: ("onnx", "openvino") for family in ("qwen3moe", "phimoe", "gpt-oss")}
 # Publishers' folders that mlx-lm does not read: of no class of its own, or with a vocabulary that its class does not expect.
 UNREAD = ("phi4-multimodal", "gemma3-vision")
 # Fewer tokens for what takes long, more than a window even so; MLX's CPU multiplies by codes slowly, and not at all here.
