@@ -93,7 +93,7 @@ std::string Base64(std::span<const float> vector) {
 std::string Numbers(std::span<const float> vector) {
   std::string text = "[";
   for (size_t i = 0; i < vector.size(); ++i)
-    fmt::format_to(std::back_inserter(text), "{}{}", i == 0 ? "" : ",", vector[i]);
+    text += fmt::format("{}{}", i == 0 ? "" : ",", vector[i]);
   return text + "]";
 }
 
