@@ -128,13 +128,13 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
   if (by_expert && tensor.rows != model.hyper.experts)
     return InvalidArgument("tensor '{}' has {} rows, but there are {} experts ({})", tensor.name,
                            tensor.rows, model.hyper.experts, ShapeFormula(piece.role));
-  const int64_t last =
-      piece.first_row + ((piece.dims == 1 ? piece.cols : piece.rows) - 1) * piece.step;
+  const int64_t behind_first = ((piece.dims == 1 ? piece.cols : piece.rows) - 1) * piece.step;
+  const auto holds = [&](int64_t room) { return piece.first_row < room - behind_first; };
   const bool fits = piece.first_row >= 0 && piece.step >= 1 &&
-                    (by_expert         ? last < tensor.rows * tensor.cols
+                    (by_expert         ? holds(tensor.rows * tensor.cols)
                      : !matrix         ? false
-                     : piece.dims == 1 ? last < tensor.cols
-                                       : piece.cols == tensor.cols && last < tensor.rows);
+                     : piece.dims == 1 ? holds(tensor.cols)
+                                       : piece.cols == tensor.cols && holds(tensor.rows));
   if (!fits)
     return InvalidArgument(
         "tensor '{}' has the shape {}, which does not match {} with the shape {} ({})", tensor.name,
