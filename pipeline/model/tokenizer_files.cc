@@ -76,10 +76,12 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
   if (!tokenizer.description) {
     absl::StatusOr<text::TokenizerDescription> keys =
         text::DescribeKeys(tokenizer, source.description().published_name);
-    // What no program could load is not written.
-    if (keys.ok()) described.description = *std::move(keys);
-    const absl::Status loads =
-        keys.ok() ? text::MakeTokenizer(described, "").status() : keys.status();
+    absl::Status loads = keys.status();
+    if (keys.ok()) {
+      described.description = *std::move(keys);
+      loads =
+          text::MakeTokenizer(described, "").status();  // what no program could load is not written
+    }
     if (!loads.ok())
       return FailedPrecondition(
           "the source has no tokenizer.json, which {} needs, and none can be made of its tokenizer "
