@@ -79,8 +79,8 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
     absl::Status loads = keys.status();
     if (keys.ok()) {
       described.description = *std::move(keys);
-      loads =
-          text::MakeTokenizer(described, "").status();  // what no program could load is not written
+      // What no program could load is not written.
+      loads = text::MakeTokenizer(described, "").status();
     }
     if (!loads.ok())
       return FailedPrecondition(
