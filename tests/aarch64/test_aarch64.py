@@ -46,7 +46,7 @@ UNIT_TESTS = [
 
 def emulate(cpu, program, *args):
     command = [QEMU, "-cpu", cpu, "-L", str(SYSROOT), str(BUILD / "bin" / program), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900 * harness.SLOW,
+    return subprocess.run(command, capture_output=True, text=True, timeout=1500 * harness.SLOW,
                           env={**os.environ, **(NO_CRYPTO if cpu == "cortex-a72" else {})}, stdin=subprocess.DEVNULL)
 
 
