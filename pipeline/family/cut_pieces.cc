@@ -104,8 +104,7 @@ class Cutter {
     if (it == by_name_.end())
       return InvalidArgument(
           "tensor '{}'{} is missing: the source is incomplete, or its number of layers is not "
-          "{}{}, "
-          "as its configuration says",
+          "{}{}, as its configuration says",
           own, fused == nullptr || fused_name == own ? "" : fmt::format(" (or '{}')", fused_name),
           model_.hyper.layers, CountOfExperts(piece.expert >= 0));
     used_[it->second] = true;

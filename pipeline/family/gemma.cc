@@ -7,18 +7,17 @@ namespace quantfleet::pipeline {
 
 const Family& Gemma() {
   static constexpr HfClass kClasses[] = {{"GemmaForCausalLM", "gemma"}};
-  static constexpr float kOne = 1;
   static constexpr FamilyTensor kTensors[] = {tensors::kEmbedding,
-                                              tensors::Lacking(tensors::kAttnNorm, kOne),
+                                              tensors::LessOne(tensors::kAttnNorm),
                                               tensors::kQ,
                                               tensors::kK,
                                               tensors::kV,
                                               tensors::kAttnOutput,
-                                              tensors::Lacking(tensors::kFfnNorm, kOne),
+                                              tensors::LessOne(tensors::kFfnNorm),
                                               tensors::kGate,
                                               tensors::kUp,
                                               tensors::kDown,
-                                              tensors::Lacking(tensors::kOutputNorm, kOne)};
+                                              tensors::LessOne(tensors::kOutputNorm)};
   static constexpr ConfigMember kConfigMembers[] = {ConfigMember::kHeadDim};
   static constexpr Family kFamily{
       .name = "gemma",

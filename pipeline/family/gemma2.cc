@@ -12,20 +12,19 @@ const Family& Gemma2() {
                                           .model_type = "gemma2",
                                           .window = Window::kInAttention,
                                           .config_defaults = kDefaults}};
-  static constexpr float kOne = 1;
   static constexpr FamilyTensor kTensors[] = {tensors::kEmbedding,
-                                              tensors::Lacking(tensors::kAttnNorm, kOne),
+                                              tensors::LessOne(tensors::kAttnNorm),
                                               tensors::kQ,
                                               tensors::kK,
                                               tensors::kV,
                                               tensors::kAttnOutput,
-                                              tensors::Lacking(tensors::kAttnPostNorm, kOne),
-                                              tensors::Lacking(tensors::kPreFfnNorm, kOne),
+                                              tensors::LessOne(tensors::kAttnPostNorm),
+                                              tensors::LessOne(tensors::kPreFfnNorm),
                                               tensors::kGate,
                                               tensors::kUp,
                                               tensors::kDown,
-                                              tensors::Lacking(tensors::kFfnPostNorm, kOne),
-                                              tensors::Lacking(tensors::kOutputNorm, kOne)};
+                                              tensors::LessOne(tensors::kFfnPostNorm),
+                                              tensors::LessOne(tensors::kOutputNorm)};
   static constexpr FamilyScalar kScalars[] = {
       {&Hyperparameters::score_cap, {"attn_logit_softcapping", "attn_logit_softcapping"}, 50.f},
       {&Hyperparameters::logit_cap, {"final_logit_softcapping", "final_logit_softcapping"}, 30.f},

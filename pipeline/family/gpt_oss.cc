@@ -18,7 +18,7 @@ const Family& GptOss() {
       tensors::kVBias,
       {Role::kAttnSinks, {"self_attn.sinks", "attn_sinks.weight"}},
       tensors::kAttnOutput,
-      {Role::kAttnOutputBias, {"self_attn.o_proj.bias", "attn_output.bias"}},
+      tensors::kAttnOutputBias,
       {Role::kFfnNorm, {"post_attention_layernorm.weight", "post_attention_norm.weight"}},
       {Role::kFfnRouter, {"mlp.router.weight", "ffn_gate_inp.weight"}},
       {Role::kFfnRouterBias, {"mlp.router.bias", "ffn_gate_inp.bias"}},

@@ -10,7 +10,7 @@ const Family& Phi2() {
   static constexpr FamilyTensor kTensors[] = {
       tensors::kEmbedding,
       tensors::kAttnNorm,
-      {Role::kAttnNormBias, {"input_layernorm.bias", "attn_norm.bias"}},
+      tensors::kAttnNormBias,
       tensors::kQ,
       tensors::kK,
       tensors::kV,
@@ -26,7 +26,7 @@ const Family& Phi2() {
       {Role::kOutputNorm, {"model.final_layernorm.weight", "output_norm.weight"}},
       {Role::kOutputNormBias, {"model.final_layernorm.bias", "output_norm.bias"}},
       tensors::kHead,
-      {Role::kOutputHeadBias, {"lm_head.bias", "output.bias"}},
+      tensors::kHeadBias,
   };
   // As GGUF files have them that were made before Hugging Face's classes took q, k and v apart.
   static constexpr FusedTensor kFused[] = {

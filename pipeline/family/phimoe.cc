@@ -13,7 +13,7 @@ const Family& Phimoe() {
   static constexpr FamilyTensor kTensors[] = {
       tensors::kEmbedding,
       tensors::kAttnNorm,
-      {Role::kAttnNormBias, {"input_layernorm.bias", "attn_norm.bias"}},
+      tensors::kAttnNormBias,
       tensors::kQ,
       tensors::kK,
       tensors::kV,
@@ -21,7 +21,7 @@ const Family& Phimoe() {
       tensors::kKBias,
       tensors::kVBias,
       tensors::kAttnOutput,
-      {Role::kAttnOutputBias, {"self_attn.o_proj.bias", "attn_output.bias"}},
+      tensors::kAttnOutputBias,
       tensors::kFfnNorm,
       {Role::kFfnNormBias, {"post_attention_layernorm.bias", "ffn_norm.bias"}},
       {Role::kFfnRouter, {"block_sparse_moe.gate.weight", "ffn_gate_inp.weight"}},
@@ -37,7 +37,7 @@ const Family& Phimoe() {
       tensors::kOutputNorm,
       {Role::kOutputNormBias, {"model.norm.bias", "output_norm.bias"}},
       tensors::kHead,
-      {Role::kOutputHeadBias, {"lm_head.bias", "output.bias"}},
+      tensors::kHeadBias,
   };
   static constexpr ConfigMember kConfigMembers[] = {ConfigMember::kOriginalContext,
                                                     ConfigMember::kPhimoe};

@@ -10,6 +10,8 @@ inline constexpr FamilyTensor kEmbedding{Role::kTokenEmbedding,
                                          {"model.embed_tokens.weight", "token_embd.weight"}};
 inline constexpr FamilyTensor kAttnNorm{Role::kAttnNorm,
                                         {"input_layernorm.weight", "attn_norm.weight"}};
+inline constexpr FamilyTensor kAttnNormBias{Role::kAttnNormBias,
+                                            {"input_layernorm.bias", "attn_norm.bias"}};
 inline constexpr FamilyTensor kQ{Role::kAttnQ, {"self_attn.q_proj.weight", "attn_q.weight"}};
 inline constexpr FamilyTensor kK{Role::kAttnK, {"self_attn.k_proj.weight", "attn_k.weight"}};
 inline constexpr FamilyTensor kV{Role::kAttnV, {"self_attn.v_proj.weight", "attn_v.weight"}};
@@ -22,6 +24,8 @@ inline constexpr FamilyTensor kKNorm{Role::kAttnKNorm,
                                      {"self_attn.k_norm.weight", "attn_k_norm.weight"}};
 inline constexpr FamilyTensor kAttnOutput{Role::kAttnOutput,
                                           {"self_attn.o_proj.weight", "attn_output.weight"}};
+inline constexpr FamilyTensor kAttnOutputBias{Role::kAttnOutputBias,
+                                              {"self_attn.o_proj.bias", "attn_output.bias"}};
 inline constexpr FamilyTensor kFfnNorm{Role::kFfnNorm,
                                        {"post_attention_layernorm.weight", "ffn_norm.weight"}};
 // Of a family that also norms what a part adds: Hugging Face's names have moved.
@@ -37,6 +41,7 @@ inline constexpr FamilyTensor kDown{Role::kFfnDown, {"mlp.down_proj.weight", "ff
 inline constexpr FamilyTensor kOutputNorm{Role::kOutputNorm,
                                           {"model.norm.weight", "output_norm.weight"}};
 inline constexpr FamilyTensor kHead{Role::kOutputHead, {"lm_head.weight", "output.weight"}};
+inline constexpr FamilyTensor kHeadBias{Role::kOutputHeadBias, {"lm_head.bias", "output.bias"}};
 
 inline constexpr FusedTensor kFusedQkv{kQkv, {"self_attn.qkv_proj.weight", "attn_qkv.weight"}};
 // GGUF's is named as up alone is.
@@ -48,9 +53,9 @@ constexpr FamilyTensor Optional(FamilyTensor tensor) {
   return tensor;
 }
 
-// The same tensor, of which Hugging Face's files lack so much (FamilyTensor::hf_lacks).
-constexpr FamilyTensor Lacking(FamilyTensor tensor, float lack) {
-  tensor.hf_lacks = lack;
+// The same tensor, which Hugging Face's files have less 1 (FamilyTensor::hf_lacks).
+constexpr FamilyTensor LessOne(FamilyTensor tensor) {
+  tensor.hf_lacks = 1;
   return tensor;
 }
 
