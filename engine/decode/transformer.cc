@@ -96,17 +96,13 @@ absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, W
                          : want == Want::kLast ? std::min<int64_t>(count, 1)
                                                : 0;
   logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
-  for (int64_t done = 0; done < count;) {
-    const int64_t batch = std::min(kBatch, count - done);
-    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
-    cache.Grow(batch);
-    done += batch;
+  return RunBatches(cache, tokens, [&](int64_t first, int64_t batch) {
     if (want == Want::kAll)
-      Head(x_.data(), batch, logits.data() + (done - batch) * hyper_.vocab);
-    else if (want == Want::kLast && done == count)
+      Head(x_.data(), batch, logits.data() + first * hyper_.vocab);
+    else if (want == Want::kLast && first + batch == count)
       Head(x_.data() + (batch - 1) * hyper_.hidden, 1, logits.data());
-  }
-  return absl::OkStatus();
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Transformer::RunEach(
@@ -116,20 +112,16 @@ absl::Status Transformer::RunEach(
   const auto width = static_cast<size_t>(hyper_.vocab);
   const auto count = static_cast<int64_t>(tokens.size());
   std::vector<float> logits(static_cast<size_t>(std::min(kJudged, count)) * width);
-  for (int64_t done = 0; done < count;) {
-    const int64_t batch = std::min(kBatch, count - done);
-    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
-    cache.Grow(batch);
-    for (int64_t first = 0; first < batch; first += kJudged) {
-      const int64_t some = std::min(kJudged, batch - first);
-      Head(x_.data() + first * hyper_.hidden, some, logits.data());
+  return RunBatches(cache, tokens, [&](int64_t first, int64_t batch) {
+    for (int64_t row = 0; row < batch; row += kJudged) {
+      const int64_t some = std::min(kJudged, batch - row);
+      Head(x_.data() + row * hyper_.hidden, some, logits.data());
       for (int64_t i = 0; i < some; ++i)
-        QF_RETURN_IF_ERROR(visit(done + first + i,
+        QF_RETURN_IF_ERROR(visit(first + row + i,
                                  std::span(logits).subspan(static_cast<size_t>(i) * width, width)));
     }
-    done += batch;
-  }
-  return absl::OkStatus();
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Transformer::RunHidden(
@@ -147,14 +139,22 @@ absl::Status Transformer::RunHidden(
       visit(i, std::span(x_).subspan(static_cast<size_t>(i) * width, width));
     return absl::OkStatus();
   }
-  for (int64_t done = 0; done < count;) {
-    const int64_t batch = std::min(kBatch, count - done);
-    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
-    cache.Grow(batch);
+  return RunBatches(cache, tokens, [&](int64_t first, int64_t batch) {
     Normalize(weights_.outer, Role::kOutputNorm, x_.data(), normed_.data(), batch);
     for (int64_t i = 0; i < batch; ++i)
-      visit(done + i, std::span(normed_).subspan(static_cast<size_t>(i) * width, width));
-    done += batch;
+      visit(first + i, std::span(normed_).subspan(static_cast<size_t>(i) * width, width));
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Transformer::RunBatches(KvCache& cache, std::span<const int32_t> tokens,
+                                     absl::FunctionRef<absl::Status(int64_t, int64_t)> then) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  for (int64_t first = 0; first < count; first += kBatch) {
+    const int64_t batch = std::min(kBatch, count - first);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    QF_RETURN_IF_ERROR(then(first, batch));
   }
   return absl::OkStatus();
 }

@@ -114,6 +114,10 @@ class Transformer {
               const VectorOps& ops, const MatrixOps* matrix_ops);
 
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
+  // The tokens in passes of kBatch; `then` is told of each its first token and how many it had,
+  // whose states are in x_ and whose rows the cache has.
+  absl::Status RunBatches(KvCache& cache, std::span<const int32_t> tokens,
+                          absl::FunctionRef<absl::Status(int64_t first, int64_t batch)> then);
   void RunBatch(KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
   void RunEncoder(const KvCache& cache, std::span<const int32_t> tokens);
