@@ -12,6 +12,7 @@
 #include "cli/source_text.h"
 #include "engine/calibrate/calibrate.h"
 #include "engine/calibrate/chunks.h"
+#include "engine/calibrate/self_text.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/exact_copy.h"
 
@@ -21,10 +22,13 @@ namespace {
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
+constexpr std::string_view kSelf = "self";
+
 struct CalibrateOptions {
   std::string source, out, text;
-  bool second_moments = false;
-  int64_t chunk = 512, chunks = 20;
+  bool self = false, second_moments = false;
+  uint64_t seed = 1;
+  int64_t chunk = 0, chunks = 20;
   uint64_t memory_mib = 4096;
   int threads = 0;
   bool dry_run = false, force = false, resume = false, json = false;
@@ -34,7 +38,8 @@ struct CalibrateOptions {
 struct Calibrated {
   ModelFiles files;
   std::unique_ptr<ModelSource> source;
-  std::vector<int32_t> tokens;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::vector<int32_t> tokens;  // none yet, where the model is to write them
   engine::CalibrationOrigin origin;
   engine::CalibrationCost cost;
 };
@@ -45,12 +50,35 @@ std::optional<fs::path> RunsAsItIs(const ModelFiles& files) {
   return files.folder / files.files.front().name;
 }
 
-absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options,
+absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options, int64_t chunk,
                                               const fs::path& gguf) {
   return engine::RunnableModel::Load(
-      gguf, {.threads = options.threads, .context = options.chunk, .kv_type = DType::kF32});
+      gguf, {.threads = options.threads, .context = chunk, .kv_type = DType::kF32});
 }
 
+void Take(Calibrated& model, std::vector<int32_t> tokens) {
+  model.tokens = std::move(tokens);
+  model.origin.tokens_digest = HashBytes(std::as_bytes(std::span(model.tokens)));
+  Warn(engine::RemarkOn(model.tokens, model.source->description().hyper.vocab));
+}
+
+absl::Status ReadText(const CalibrateOptions& options, Calibrated& model) {
+  QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(options.text));
+  absl::StatusOr<std::vector<int32_t>> tokens =
+      engine::CutIntoChunks(*model.tokenizer, model.source->description().tokenizer, text,
+                            {.size = model.origin.chunk, .most = options.chunks});
+  if (!tokens.ok()) return Annotate(tokens.status(), options.text);
+  model.origin.text = fs::path(options.text).filename().string();
+  model.origin.text_digest = HashText(text);
+  model.origin.tokens = static_cast<int64_t>(tokens->size());
+  if (model.origin.tokens < options.chunks * model.origin.chunk)
+    Warn(fmt::format("{} fills {} of {} chunks", options.text,
+                     model.origin.tokens / model.origin.chunk, options.chunks));
+  Take(model, *std::move(tokens));
+  return absl::OkStatus();
+}
+
+// What can be said, and refused, before anything is read that takes time.
 absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   Calibrated model;
   QF_ASSIGN_OR_RETURN(model.files, ResolveModel(RealFileSystem(), options.source));
@@ -59,26 +87,70 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   const ModelDescription& description = model.source->description();
   WarnOf(description);
   model.origin.architecture = description.family->name;
-  model.origin.chunk = options.chunk;
+  model.origin.chunk =
+      options.chunk > 0 ? options.chunk : std::min<int64_t>(512, description.hyper.context);
+  model.origin.tokens = model.origin.chunk * options.chunks;
   model.origin.second_moments = options.second_moments;
-  // Before anything is read that takes time.
-  QF_RETURN_IF_ERROR(engine::CostOf(description, options.chunk, options.chunk,
-                                    options.second_moments, options.memory_mib << 20)
-                         .status());
-  QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(options.text));
-  QF_ASSIGN_OR_RETURN(const auto tokenizer,
+  const auto cost = [&](int64_t tokens) {
+    return engine::CostOf(description, tokens, model.origin.chunk, options.second_moments,
+                          options.memory_mib << 20);
+  };
+  QF_RETURN_IF_ERROR(cost(model.origin.chunk).status());
+  QF_ASSIGN_OR_RETURN(model.tokenizer,
                       text::MakeTokenizer(description.tokenizer, description.name));
-  absl::StatusOr<std::vector<int32_t>> tokens = engine::CutIntoChunks(
-      *tokenizer, description.tokenizer, text, {.size = options.chunk, .most = options.chunks});
-  if (!tokens.ok()) return Annotate(tokens.status(), options.text);
-  model.tokens = *std::move(tokens);
-  model.origin.text = fs::path(options.text).filename().string();
-  model.origin.text_digest = HashText(text);
-  model.origin.tokens = static_cast<int64_t>(model.tokens.size());
-  model.origin.tokens_digest = HashBytes(std::as_bytes(std::span(model.tokens)));
-  QF_ASSIGN_OR_RETURN(model.cost, engine::CostOf(description, model.origin.tokens, options.chunk,
-                                                 options.second_moments, options.memory_mib << 20));
+  if (!options.text.empty()) {
+    QF_RETURN_IF_ERROR(ReadText(options, model));
+  } else if (description.embedding) {
+    return InvalidArgument("{} makes embeddings and writes no text: use --text", description.name);
+  } else {
+    model.origin.text = kSelf;
+    model.origin.seed = options.seed;
+  }
+  QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
   return model;
+}
+
+engine::SelfTextOptions SelfOptions(const CalibrateOptions& options, const Calibrated& model,
+                                    int64_t chunk) {
+  const uint64_t all = options.memory_mib << 20, taken = model.cost.memory.buffers;
+  return {.seed = options.seed,
+          .chunk = chunk,
+          .chunks = options.chunks,
+          .memory_bytes = all > taken ? all - taken : 0};
+}
+
+// The model's own text: that of an earlier run, if it was of the same model and options.
+absl::Status WriteText(const CalibrateOptions& options, Calibrated& model,
+                       engine::RunnableModel& runnable, const engine::CalibrationFolder& folder,
+                       const std::stop_token& stop) {
+  FileSystem& files = RealFileSystem();
+  const fs::path path = folder.scratch() / "text";
+  const std::string key = HashText(fmt::format("{} {} {} {}", model.origin.source.hex(),
+                                               options.seed, model.origin.chunk, options.chunks))
+                              .hex();
+  std::vector<int32_t> tokens(static_cast<size_t>(model.origin.tokens));
+  const size_t size = tokens.size() * sizeof(int32_t);
+  bool found = false;
+  if (options.resume && files.Exists(path)) {
+    QF_ASSIGN_OR_RETURN(const std::string kept, files.ReadAll(path));
+    found = kept.starts_with(key) && kept.size() == key.size() + size;
+    if (found) std::memcpy(tokens.data(), kept.data() + key.size(), size);
+  }
+  if (!found) {
+    ProgressLine line("write");
+    engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
+    self.stop = stop;
+    // Each pass reads the weights, and feeds a token of each sequence.
+    self.on_progress = [&](int64_t done, int64_t all) {
+      line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
+    };
+    QF_ASSIGN_OR_RETURN(tokens, engine::WriteSelfText(runnable, *model.tokenizer, self));
+    QF_RETURN_IF_ERROR(files.WriteAtomically(
+        path, AsBytes(key + std::string(AsText(std::as_bytes(std::span(tokens)))))));
+  }
+  Take(model, std::move(tokens));
+  model.origin.text_digest = model.origin.tokens_digest;
+  return absl::OkStatus();
 }
 
 json::object CostJson(const engine::CalibrationCost& cost) {
@@ -109,21 +181,46 @@ std::string Minutes(double seconds) {
 
 void Say(std::string_view text) { fmt::print(stderr, "quantfleet: {}\n", ShownLines(text)); }
 
+// Seconds that writing the text takes, by a few of its passes.
+absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibrated& model,
+                                   engine::RunnableModel& runnable) {
+  constexpr int64_t kSome = 6;
+  const int64_t chunk = std::min(kSome, model.origin.chunk);
+  const RealClock clock;
+  const Duration start = clock.Monotonic();
+  QF_RETURN_IF_ERROR(
+      engine::WriteSelfText(runnable, *model.tokenizer, SelfOptions(options, model, chunk))
+          .status());
+  return static_cast<double>((clock.Monotonic() - start).count()) / 1000 *
+         static_cast<double>(model.origin.chunk - 1) / static_cast<double>(chunk - 1);
+}
+
 // A first chunk through the first layer says how long all will take, where the engine can run the
 // source as it is.
 absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model) {
   json::object cost = CostJson(model.cost);
   std::string text = CostText(model.cost);
   if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
-    QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, *gguf));
+    QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
+                        LoadFor(options, model.origin.chunk, *gguf));
+    const bool self = model.tokens.empty();
+    double seconds = 0;
+    if (self) {
+      QF_ASSIGN_OR_RETURN(seconds, TimeWriting(options, model, runnable));
+      cost["writing_seconds"] = seconds;
+      text += fmt::format("; writing the text takes about {}", Minutes(seconds));
+    }
+    // Any tokens will do.
+    const std::vector<int32_t> tokens =
+        self ? std::vector<int32_t>(static_cast<size_t>(model.origin.chunk)) : model.tokens;
     QF_ASSIGN_OR_RETURN(const double chunk,
-                        engine::TimeOneChunk(runnable, model.tokens, options.chunk,
+                        engine::TimeOneChunk(runnable, tokens, model.origin.chunk,
                                              options.second_moments, RealClock()));
-    const double seconds = chunk * static_cast<double>(model.tokens.size()) /
-                           static_cast<double>(options.chunk) *
-                           static_cast<double>(model.cost.layers);
-    cost["estimated_seconds"] = seconds;
-    text += fmt::format("; about {}, by one chunk through the first layer", Minutes(seconds));
+    const double pass = chunk * static_cast<double>(model.cost.tokens / model.cost.chunk) *
+                        static_cast<double>(model.cost.layers);
+    cost["pass_seconds"] = pass;
+    text += fmt::format("; the pass takes about {}, by one chunk through the first layer",
+                        Minutes(pass));
   } else {
     text += "; a copy of the model as GGUF is made first, in the source's precision";
   }
@@ -189,21 +286,18 @@ void PrintResult(const CalibrateOptions& options, const Calibrated& model,
   PrintOut(Serialized(out));
 }
 
-absl::Status RunCalibration(const CalibrateOptions& options) {
-  // Before any other thread, so that all leave the signals to it.
-  const Interrupt interrupt;
+absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_token& stop) {
   const RealClock clock;
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(Calibrated model, Prepare(options));
-  Warn(engine::RemarkOn(model.tokens, model.source->description().hyper.vocab));
   if (options.dry_run) return PrintCost(options, model);
   QF_ASSIGN_OR_RETURN(const auto folder, engine::CalibrationFolder::Open(
                                              RealFileSystem(), options.out,
                                              {.replace = options.force, .resume = options.resume}));
   Say(CostText(model.cost));
-  QF_ASSIGN_OR_RETURN(const fs::path gguf,
-                      MakeRunnable(options, model, *folder, interrupt.token()));
-  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, gguf));
+  QF_ASSIGN_OR_RETURN(const fs::path gguf, MakeRunnable(options, model, *folder, stop));
+  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, model.origin.chunk, gguf));
+  if (model.tokens.empty()) QF_RETURN_IF_ERROR(WriteText(options, model, runnable, *folder, stop));
   absl::StatusOr<engine::CalibrationResult> result;
   {
     ProgressLine line("calibrate");
@@ -219,16 +313,22 @@ absl::Status RunCalibration(const CalibrateOptions& options) {
       line.Update(model.cost.weight_bytes * p.done / p.all, model.cost.weight_bytes);
     };
     result = engine::Calibrate(runnable, *folder, model.origin, model.tokens, clock,
-                               {.stop = interrupt.token(), .on_progress = tell});
+                               {.stop = stop, .on_progress = tell});
   }
-  if (absl::IsCancelled(result.status()))
-    return Cancelled(
-        "stopped: run the same command with --resume to continue, or without it to start from the "
-        "beginning");
   QF_RETURN_IF_ERROR(result.status());
   PrintResult(options, model, *result,
               static_cast<double>((clock.Monotonic() - started).count()) / 1000);
   return absl::OkStatus();
+}
+
+absl::Status CalibrateOrStop(const CalibrateOptions& options) {
+  // Before any other thread, so that all leave the signals to it.
+  const Interrupt interrupt;
+  const absl::Status status = RunCalibration(options, interrupt.token());
+  if (!absl::IsCancelled(status)) return status;
+  return Cancelled(
+      "stopped: run the same command with --resume to continue, or without it to start from the "
+      "beginning");
 }
 
 }  // namespace
@@ -241,17 +341,25 @@ void AddCalibrateCommand(CLI::App& app) {
       ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
       ->type_name("SRC")
       ->required();
-  command
-      ->add_option("--text", options->text,
-                   "A UTF-8 text of the kind that the model is used for; the first chunks of it "
-                   "are read")
-      ->type_name("FILE")
-      ->required();
+  CLI::Option* text =
+      command
+          ->add_option(
+              "--text", options->text,
+              "A UTF-8 text of the kind that the model is used for; its first chunks are read")
+          ->type_name("FILE");
+  CLI::Option* self = command->add_flag(
+      "--self", options->self,
+      "Let the model write its own text (the default): from its beginning, and as user and "
+      "assistant of its chat template");
+  self->excludes(text);
+  command->add_option("--seed", options->seed, "With --self: another number, another text [1]")
+      ->type_name("N")
+      ->excludes(text);
   CLI::Option* out =
       command->add_option("--out", options->out, "Folder for the calibration")->type_name("DIR");
   command->add_flag("--second-moments", options->second_moments,
                     "Also write second_moments.gguf, which rounding with feedback needs");
-  command->add_option("--chunk", options->chunk, "Tokens of a chunk [512]")
+  command->add_option("--chunk", options->chunk, "Tokens of a chunk [512, or the model's context]")
       ->type_name("TOKENS")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
   command->add_option("--chunks", options->chunks, "How many chunks, at most [20]")
@@ -267,7 +375,7 @@ void AddCalibrateCommand(CLI::App& app) {
       ->type_name("N")
       ->check(CLI::Range(1, 256));
   command->add_flag("--dry-run", options->dry_run,
-                    "Only print what it takes: tokens, bytes, memory and, for a GGUF, time");
+                    "Only print what it takes: tokens, bytes, memory and, of a GGUF, time");
   command->add_flag("--force", options->force, "Replace an existing calibration");
   command->add_flag("--resume", options->resume,
                     "Continue a run into this folder that was killed or stopped");
@@ -277,7 +385,7 @@ void AddCalibrateCommand(CLI::App& app) {
       "Exit codes: 0 success, 1 failed or stopped, 2 wrong usage.");
   command->callback([options, out] {
     if (out->empty() && !options->dry_run) throw CLI::RequiredError("--out");
-    ExitOnError(RunCalibration(*options));
+    ExitOnError(CalibrateOrStop(*options));
   });
 }
 
