@@ -1,10 +1,12 @@
 #include "pipeline/format/onnx/onnx_decoder.h"
 
 #include <cmath>
+#include <optional>
 #include <unordered_map>
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/layout/attention_window.h"
+#include "pipeline/format/onnx/onnx_experts.h"
 #include "pipeline/format/onnx/onnx_graph.h"
 #include "pipeline/model/rope.h"
 
@@ -56,6 +58,7 @@ class Decoder {
     const OnnxSite site{h_, float_, exact, graph_, data_};
     operators_ =
         flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
+    if (family_.experts) experts_.emplace(family_, site, flavour);
     for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
   }
 
@@ -269,7 +272,20 @@ class Decoder {
     return data_.Has(name) ? name : graph_.Vector(std::move(name), values);
   }
 
+  std::string Experts(int layer, const std::string& x) {
+    const auto bias = [&](Role role) { return Bias(role, layer); };
+    const OnnxMixture mixture{*Tensor(Role::kFfnGateExpert, layer),
+                              *Tensor(Role::kFfnUpExpert, layer),
+                              *Tensor(Role::kFfnDownExpert, layer),
+                              bias(Role::kFfnGateExpert),
+                              bias(Role::kFfnUpExpert),
+                              bias(Role::kFfnDownExpert)};
+    return experts_->Run(fmt::format("model.layers.{}.mlp", layer), mixture, x,
+                         Product(Role::kFfnRouter, layer, x));
+  }
+
   std::string FeedForward(int layer, const std::string& x) {
+    if (experts_) return Experts(layer, x);
     if (Tensor(Role::kFfnGate, layer) == nullptr)
       return Product(Role::kFfnDown, layer, Activate(layer, Product(Role::kFfnUp, layer, x)));
     const std::string gate = Product(Role::kFfnGate, layer, x),
@@ -314,6 +330,7 @@ class Decoder {
   OnnxData& data_;
   std::unordered_map<std::string_view, const OnnxTensor*> tensors_;
   std::unique_ptr<OnnxOperators> operators_;
+  std::optional<OnnxExperts> experts_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "pipeline/family/family.h"
 #include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/openvino/ir_operations.h"
+#include "pipeline/format/openvino/openvino_experts.h"
 #include "pipeline/format/openvino/openvino_weights.h"
 #include "pipeline/model/rope.h"
 
@@ -21,7 +22,8 @@ class Decoder : IrOperations {
       : IrOperations(graph, constants),
         family_(*model.family),
         h_(model.hyper),
-        weights_(weights) {}
+        weights_(weights),
+        experts_(model, graph, weights, constants) {}
 
   void Run() {
     ids_ = graph_.Parameter("input_ids", IrType::kI64, {kAnySize, kAnySize});
@@ -346,6 +348,7 @@ class Decoder : IrOperations {
 
   IrValue FeedForward(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.mlp", layer);
+    if (family_.experts) return experts_.Run(layer, name, x, Product(Role::kFfnRouter, layer, x));
     if (!weights_.Has(Role::kFfnGate, layer))
       return Product(Role::kFfnDown, layer, Activate(name, Product(Role::kFfnUp, layer, x)));
     std::vector<IrValue> parts;
@@ -380,6 +383,7 @@ class Decoder : IrOperations {
   const Family& family_;
   const Hyperparameters& h_;
   OpenVinoWeights& weights_;
+  OpenVinoExperts experts_;
   IrValue ids_, attention_mask_, positions_, beams_;
   IrValue total_, past_, empty_cache_;
   std::map<int64_t, IrValue> masks_;  // by window; 0: without one
