@@ -64,7 +64,6 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseSinks("onnx", model));
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));

@@ -14,7 +14,11 @@ struct OpenVinoTensor {
   DType dtype;  // F32, F16, Q8_0, Q4_0
 };
 
-// `tensors` are the model's by their Hugging Face names (Dialect::kHf). Weights, then small
+// The name that a tensor has in the graph: Hugging Face's. Where experts' activation has limits,
+// gate and up of an expert are one, its rows of gate before those of up.
+std::string OpenVinoName(const Family& family, Role role, int layer);
+
+// `tensors` are the model's by OpenVinoName. Weights, then small
 // constants, go into `data`; returns the XML that points there.
 std::string BuildOpenVinoDecoder(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, DataFile& data);

@@ -7,6 +7,7 @@ namespace {
 
 // As OpenVinoWeights::Widened has it.
 IrShape ShapeOf(const OutputTensor& tensor) {
+  if (tensor.roles.front() == Role::kAttnSinks) return {1, tensor.cols, 1, 1};
   if (tensor.dims == 1) return {tensor.matrices, 1, tensor.cols / tensor.matrices};
   return tensor.shape();
 }
@@ -33,7 +34,7 @@ OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
 }
 
 std::string OpenVinoWeights::NameOf(Role role, int layer) const {
-  return HoldingTensorName(*model_.family, Dialect::kHf, role, layer);
+  return OpenVinoName(*model_.family, role, layer);
 }
 
 IrValue OpenVinoWeights::Widened(Role role, int layer, IrConstants& constants) {

@@ -22,7 +22,7 @@ class OpenVinoWeights {
   // The weight's name: "model.norm.weight".
   std::string NameOf(Role role, int layer) const;
   // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension; of experts [experts, rows,
-  // cols] and [experts, 1, cols]. Its layers are added once.
+  // cols] and [experts, 1, cols]; of sinks [1, heads, 1, 1]. Its layers are added once.
   IrValue Widened(Role role, int layer, IrConstants& constants);
 
  private:
