@@ -9,6 +9,7 @@
 #include "common/base/fail_point.h"
 #include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
+#include "pipeline/stage/plan_chunks.h"
 #include "pipeline/stage/slab_worker.h"
 
 namespace quantfleet::pipeline {
@@ -185,7 +186,7 @@ class Execution {
     for (const SlabRecord& record : records_)
       for (const Digest& block : record.source_blocks) source.Update(block.span());
     const Digest source_digest = source.Finish();
-    ExecutorResult result{{}, progress_};
+    ExecutorResult result{{}, source_digest, progress_};
     for (size_t t = 0; t < plan_.targets.size(); ++t)
       result.manifests.push_back(ManifestOf(t, source_digest));
     return result;
@@ -244,6 +245,19 @@ absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& pl
                                        const ExecutorOptions& options) {
   QF_ASSIGN_OR_RETURN(std::vector<PieceJob> jobs, JobsOf(source.description(), plan));
   return Execution(source, plan, sink, options, std::move(jobs)).Run();
+}
+
+absl::StatusOr<Digest> SourceDigestOf(const ModelSource& source, const ExecutorOptions& options) {
+  class NoSink final : public ChunkSink {
+   public:
+    absl::Status Store(size_t, const PlannedChunk&, const Digest&, ByteSpan, int) override {
+      return Internal("a chunk of no target");
+    }
+    uint64_t scratch_bytes() const override { return 0; }
+  } sink;
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanFromLayouts(source.description(), {}));
+  QF_ASSIGN_OR_RETURN(const ExecutorResult result, Execute(source, plan, sink, options));
+  return result.source_digest;
 }
 
 }  // namespace quantfleet::pipeline
