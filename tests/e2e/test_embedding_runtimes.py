@@ -1,8 +1,8 @@
 """Embedding models in the folders of other runtimes: their vectors are the model's by its definition, and those that our engine
 makes of the same codes, whether a text comes alone or in a batch that is padded.
 
-With QUANTFLEET_THOROUGH or QUANTFLEET_MATRIX set it is every target, and the runtimes are downloaded; without, it is some targets,
-where the runtimes are installed. With QUANTFLEET_MATRIX=write what is found becomes the table of docs/formats/models.md.
+With QUANTFLEET_THOROUGH or QUANTFLEET_MATRIX set, every target is tested, and the runtimes are downloaded; without, some targets
+are, where the runtimes are installed. With QUANTFLEET_MATRIX=write what is found becomes the table of docs/formats/models.md.
 """
 import json
 import shutil
