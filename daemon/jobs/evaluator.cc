@@ -66,6 +66,8 @@ void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparis
   statement.set_reference_mean_nll(comparison.reference_mean_nll);
   statement.set_top1_agreement(comparison.top1_agreement);
   statement.set_mean_kl(comparison.mean_kl);
+  statement.set_kl_error(comparison.kl_error);
+  statement.set_kl_p99(comparison.kl_p99);
 }
 
 // Stands in for a cache that the engine does not have: MLX keeps BF16, in as many bytes.

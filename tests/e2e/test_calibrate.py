@@ -78,8 +78,10 @@ class Calibrate(EndToEnd):
                 self.assertEqual(len(tensors), expected)
                 sums = sums_of(self.dir / f"{name}-out/importance.gguf")
                 for shared in keys["quantfleet.shared_inputs"]:
-                    other, first = shared.split("=")
-                    self.assertEqual(sums[other], sums[first])
+                    self.assertIn(shared.split("=")[1] + ".in_xx", tensors)
+                    other, first = (name.partition(".weight") for name in shared.split("="))
+                    self.assertEqual(other[2], first[2], "of the same expert")
+                    self.assertEqual(sums[other[0] + ".weight"], sums[first[0] + ".weight"])
                 for tensor, (_, _, raw) in tensors.items():
                     weight, _, expert = tensor[:-len(".in_xx")].partition(".weight")
                     counts, squares = sums[weight + ".weight"]

@@ -8,8 +8,6 @@
 // Prints JSON: by tensor its counts and its sums of squares, of each expert one after the other.
 // The text is cut into chunks of CHUNK tokens as llama-imatrix cuts it.
 
-#include <dlfcn.h>
-
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -23,6 +21,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tests/judges/llama_library.h"
 
 // Under AddressSanitizer: what llama.cpp leaks is not ours to mend.
 extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
@@ -64,21 +64,17 @@ using EvalCallback = bool (*)(Tensor* tensor, bool ask, void* user);
   std::exit(1);
 }
 
-void* OpenLibrary(const std::filesystem::path& folder, std::string_view name) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string file = entry.path().filename().string();
-    if (file == std::string(name) + ".so" ||
-        (file.starts_with(std::string(name) + ".v") && file.ends_with(".so")))
-      if (void* library = dlopen(entry.path().c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
-  }
-  Fail("cannot open " + std::string(name));
+void* Open(const std::filesystem::path& folder, std::string_view name) {
+  void* const library = quantfleet::judges::OpenLibrary(folder, name);
+  if (library == nullptr) Fail("cannot open " + std::string(name));
+  return library;
 }
 
 template <typename Function>
 Function Find(void* library, const char* name) {
-  void* const found = dlsym(library, name);
+  const auto found = quantfleet::judges::FindFunction<Function>(library, name);
   if (found == nullptr) Fail(std::string("no ") + name);
-  return reinterpret_cast<Function>(found);
+  return found;
 }
 
 struct Entry {
@@ -183,9 +179,9 @@ int main(int argc, char** argv) {
   if (argc != 6) Fail("FOLDER MODEL.gguf TEXT CHUNK CHUNKS");
   const std::filesystem::path folder = argv[1];
   const int32_t chunk = std::atoi(argv[4]), most = std::atoi(argv[5]);
-  void* base = OpenLibrary(folder, "libggml-base");
-  void* ggml = OpenLibrary(folder, "libggml");
-  void* llama = OpenLibrary(folder, "libllama");
+  void* base = Open(folder, "libggml-base");
+  void* ggml = Open(folder, "libggml");
+  void* llama = Open(folder, "libllama");
   Find<void (*)(void (*)(int, const char*, void*), void*)>(llama, "llama_log_set")(
       [](int, const char*, void*) {}, nullptr);
   Find<void (*)(const char*)>(ggml, "ggml_backend_load_all_from_path")(folder.c_str());
