@@ -9,6 +9,7 @@
 #include "common/base/fail_point.h"
 #include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
+#include "pipeline/stage/plan_chunks.h"
 #include "pipeline/stage/slab_worker.h"
 
 namespace quantfleet::pipeline {
@@ -205,10 +206,9 @@ class Execution {
     if (plan_.calibrated_source && *plan_.calibrated_source != source_digest)
       return FailedPrecondition(
           "the calibration is of another model: its source digest is {}, this model's {}; "
-          "calibrate "
-          "this one",
+          "calibrate this one",
           plan_.calibrated_source->hex(), source_digest.hex());
-    ExecutorResult result{{}, progress_, Notes()};
+    ExecutorResult result{{}, source_digest, progress_, Notes()};
     for (size_t t = 0; t < plan_.targets.size(); ++t)
       result.manifests.push_back(ManifestOf(t, source_digest));
     return result;
@@ -293,6 +293,19 @@ absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& pl
                                        const ExecutorOptions& options) {
   QF_ASSIGN_OR_RETURN(std::vector<PieceJob> jobs, JobsOf(source.description(), plan));
   return Execution(source, plan, sink, options, std::move(jobs)).Run();
+}
+
+absl::StatusOr<Digest> SourceDigestOf(const ModelSource& source, const ExecutorOptions& options) {
+  class NoSink final : public ChunkSink {
+   public:
+    absl::Status Store(size_t, const PlannedChunk&, const Digest&, ByteSpan, int) override {
+      return Internal("a chunk of no target");
+    }
+    uint64_t scratch_bytes() const override { return 0; }
+  } sink;
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanFromLayouts(source.description(), {}));
+  QF_ASSIGN_OR_RETURN(const ExecutorResult result, Execute(source, plan, sink, options));
+  return result.source_digest;
 }
 
 }  // namespace quantfleet::pipeline

@@ -58,6 +58,7 @@ struct ExecutorOptions {
 
 struct ExecutorResult {
   std::vector<v1::Manifest> manifests;  // one per target
+  Digest source_digest;                 // as they name it
   Progress progress;
   std::vector<std::string> notes;  // tensors that were not rounded as was asked: for people
 };
@@ -67,6 +68,10 @@ struct ExecutorResult {
 // are content-addressed, and the caller decides.
 absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
                                        const ExecutorOptions& options);
+
+// The digest that manifests of this source name it by, when nothing is made of it: all its weights
+// are read. Of `options` neither a journal nor anything about chunks counts.
+absl::StatusOr<Digest> SourceDigestOf(const ModelSource& source, const ExecutorOptions& options);
 
 // A printable, comparable digest of everything that fixes the plan (resume checks it).
 Digest PlanDigest(const Plan& plan);
