@@ -210,6 +210,8 @@ struct Family {
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   bool mlx_slides = true;          // or its model ignores windows
+  // How mlx-embeddings' model pools; nullopt: it has none that computes as ours does.
+  std::optional<Pooling> mlx_pools = std::nullopt;
   // What ONNX Runtime GenAI calls it where that is not what transformers does.
   std::string_view genai_type = {};
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like

@@ -169,7 +169,7 @@ class Judged(unittest.TestCase):
     def test_the_matrix(self):
         said = {preset: self.judge(preset, SAME, True) for preset in families.FAMILIES}
         if MATRIX == "write":
-            runtime_table.rewrite(self.section(said))
+            runtime_table.rewrite("test_runtimes.py", self.section(said))
 
     def test_paged_attention_knows_windows_and_long_factors(self):
         """It goes without the mask, by which the graph says how far a query sees and how long the text is."""
@@ -242,7 +242,7 @@ class Judged(unittest.TestCase):
 
 class Page(unittest.TestCase):
     def test_the_table_names_every_family(self):
-        _, within, _ = runtime_table.sections()
+        _, within, _ = runtime_table.sections("test_runtimes.py")
         for preset in families.FAMILIES:
             self.assertGreaterEqual(within.count(f"| {preset} |"), len(runtimes), f"{runtime_table.PAGE}: {preset}")
 

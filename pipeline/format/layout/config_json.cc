@@ -151,6 +151,15 @@ json::object ConfigJson(const ModelDescription& model, std::string_view float_ty
   }
   for (const FamilyScalar& scalar : model.family->scalars)
     config[scalar.name.hf] = Plain(h.*scalar.value);
+  if (model.family->encoder) {
+    for (const char* of_decoders : {"rope_theta", "rope_scaling", "num_key_value_heads"})
+      config.erase(of_decoders);
+    config["type_vocab_size"] = h.token_types;
+    config["position_embedding_type"] = "absolute";
+  }
+  if (model.embedding && model.embedding->any_dimensions) config["is_matryoshka"] = true;
+  if (model.embedding && !model.embedding->dimensions.empty())
+    config["matryoshka_dimensions"] = json::value_from(model.embedding->dimensions);
   const auto token = [&](const char* key, const std::optional<int32_t>& id) {
     if (id) config[key] = *id;
   };

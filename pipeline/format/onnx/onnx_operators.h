@@ -35,8 +35,8 @@ struct OnnxAttention {
   // Which of the values cos_cache and sin_cache, with this behind their names, turn q and k; null:
   // none do.
   const char* tables;
-  int64_t window;     // positions that are seen, a token's own among them; 0: all in front of it
-  std::string sinks;  // of each head, a score that no position has; empty: none
+  int64_t window;  // positions that are seen, a token's own among them; 0: all in front of it
+  std::string sinks = {};  // of each head, a score that no position has; empty: none
 };
 
 // Every function adds nodes and returns the name of a value in the graph.

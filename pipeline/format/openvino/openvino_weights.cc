@@ -14,6 +14,13 @@ IrShape ShapeOf(const OutputTensor& tensor) {
 
 }  // namespace
 
+std::string OpenVinoName(const Family& family, Role role, int layer) {
+  const bool joined = family.activation == Activation::kClampedSwiglu;
+  if (joined && (role == Role::kFfnGateExpert || role == Role::kFfnUpExpert))
+    return LayerTensorName(family, Dialect::kHf, FindFused(family, role)->name, layer);
+  return HoldingTensorName(family, Dialect::kHf, role, layer);
+}
+
 OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
                                  DataFile& data)

@@ -122,7 +122,7 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Decoders()),
+INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Families()),
                          [](const auto& tested) {
                            return ::quantfleet::testing::TestName(tested.param->name);
                          });
