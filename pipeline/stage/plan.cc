@@ -129,7 +129,8 @@ std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
-                              std::shared_ptr<const Importance> importance) {
+                              std::shared_ptr<const Importance> importance,
+                              RoundingChoice rounding) {
   if (targets.empty()) return InvalidArgument("give at least one target: {}", ListTargets());
   std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
   for (const TargetSpec& spec : targets) {
@@ -140,6 +141,7 @@ absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<Targe
   }
   QF_ASSIGN_OR_RETURN(Plan plan, PlanFromLayouts(source.description(), std::move(layouts)));
   plan.importance = std::move(importance);
+  plan.rounding = std::move(rounding);
   return plan;
 }
 
@@ -154,6 +156,8 @@ Digest PlanDigest(const Plan& plan) {
       hash.Number(n);
   hash.Number(plan.source_bytes);
   if (plan.importance) hash.Text(plan.importance->digest.raw());
+  if (plan.rounding.how != Rounding::kNearest) hash.Text(Name(plan.rounding.how));
+  if (plan.rounding.moments) hash.Text(plan.rounding.moments->digest().raw());
   return hash.Finish();
 }
 

@@ -108,6 +108,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
     case ConfigMember::kPhimoe:
       config["attention_bias"] = config["lm_head_bias"] = true;
       config["router_jitter_noise"] = Plain(kRouterNoise);
+      // transformers wants to read the one scale of both sets of factors twice.
+      if (json::object* scaling = config["rope_scaling"].if_object())
+        (*scaling)["long_mscale"] = (*scaling)["short_mscale"] =
+            Plain(h.rope_scaling.attention_factor.value_or(1.f));
       break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;

@@ -5,6 +5,7 @@
 
 #include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/onnx/embedding_graph.h"
+#include "pipeline/format/onnx/onnx_experts.h"
 #include "pipeline/format/onnx/standard_attention.h"
 #include "pipeline/model/rope.h"
 
@@ -48,6 +49,8 @@ class Decoder : OnnxLayers {
   Decoder(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData& data)
       : OnnxLayers(parts, graph, data), embedding_(parts.model.embedding) {
     if (embedding_) attention_.emplace(h_, graph_, data_, StandardAttention::Kind{.type = float_});
+    if (family_.experts)
+      experts_.emplace(family_, OnnxSite{h_, float_, parts.exact, graph_, data_}, parts.flavour);
   }
 
   absl::Status Run() {
@@ -193,7 +196,20 @@ class Decoder : OnnxLayers {
     return graph_.Node("Concat", name("qkv"), parts, {{"axis", int64_t{-1}}});
   }
 
+  std::string Experts(int layer, const std::string& x) {
+    const auto bias = [&](Role role) { return Bias(role, layer); };
+    const OnnxMixture mixture{*Tensor(Role::kFfnGateExpert, layer),
+                              *Tensor(Role::kFfnUpExpert, layer),
+                              *Tensor(Role::kFfnDownExpert, layer),
+                              bias(Role::kFfnGateExpert),
+                              bias(Role::kFfnUpExpert),
+                              bias(Role::kFfnDownExpert)};
+    return experts_->Run(fmt::format("model.layers.{}.mlp", layer), mixture, x,
+                         Product(Role::kFfnRouter, layer, x));
+  }
+
   std::string FeedForward(int layer, const std::string& x) {
+    if (experts_) return Experts(layer, x);
     if (Tensor(Role::kFfnGate, layer) == nullptr)
       return Product(Role::kFfnDown, layer, Activate(layer, Product(Role::kFfnUp, layer, x)));
     const std::string gate = Product(Role::kFfnGate, layer, x),
@@ -232,6 +248,7 @@ class Decoder : OnnxLayers {
 
   const std::optional<EmbeddingUse> embedding_;
   std::optional<StandardAttention> attention_;  // of an embedding model, which has no cache
+  std::optional<OnnxExperts> experts_;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ constexpr int64_t kIrVersion = 10, kOpset = 21;
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, DType float_type,
                              const OutputTensor& tensor) {
-  if (tensor.dims == 1) return float_type;
+  if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return float_type;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
@@ -90,7 +90,7 @@ absl::StatusOr<std::vector<Attachment>> EmbeddingFolder(const ModelSource& sourc
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseExperts("onnx", model));
+  QF_RETURN_IF_ERROR(RefuseSinks("onnx", model));
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   const bool embeds = model.embedding.has_value();

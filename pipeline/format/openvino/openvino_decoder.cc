@@ -4,6 +4,7 @@
 #include <map>
 
 #include "pipeline/format/layout/attention_window.h"
+#include "pipeline/format/openvino/openvino_experts.h"
 #include "pipeline/format/openvino/openvino_layers.h"
 #include "pipeline/model/rope.h"
 
@@ -15,7 +16,9 @@ class Decoder : OpenVinoLayers {
   // All have to outlive this.
   Decoder(const ModelDescription& model, IrGraph& graph, OpenVinoWeights& weights,
           IrConstants& constants)
-      : OpenVinoLayers(model, graph, weights, constants), embeds_(model.embedding.has_value()) {}
+      : OpenVinoLayers(model, graph, weights, constants),
+        embeds_(model.embedding.has_value()),
+        experts_(model, graph, weights, constants) {}
 
   void Run() {
     ids_ = graph_.Parameter("input_ids", IrType::kI64, {kAnySize, kAnySize});
@@ -284,6 +287,7 @@ class Decoder : OpenVinoLayers {
 
   IrValue FeedForward(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.mlp", layer);
+    if (family_.experts) return experts_.Run(layer, name, x, Product(Role::kFfnRouter, layer, x));
     if (!weights_.Has(Role::kFfnGate, layer))
       return Product(Role::kFfnDown, layer, Activate(name, Product(Role::kFfnUp, layer, x)));
     std::vector<IrValue> parts;
@@ -316,6 +320,7 @@ class Decoder : OpenVinoLayers {
   }
 
   const bool embeds_;  // its hidden states are the result, and there is no cache
+  OpenVinoExperts experts_;
   IrValue ids_, attention_mask_, positions_, beams_;
   IrValue total_, past_, empty_cache_;
   std::map<int64_t, IrValue> masks_;  // by window; 0: without one

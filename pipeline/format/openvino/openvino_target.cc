@@ -45,7 +45,7 @@ absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
                              const OutputTensor& tensor) {
-  if (tensor.dims == 1) return DType::kF32;
+  if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
@@ -120,7 +120,7 @@ std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVino
 absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseExperts("openvino", model));
+  QF_RETURN_IF_ERROR(RefuseSinks("openvino", model));
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
   // time.

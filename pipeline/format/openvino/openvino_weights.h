@@ -27,7 +27,8 @@ class OpenVinoWeights {
   bool Has(Role role, int layer) const { return stored_.contains(NameOf(role, layer)); }
   // The weight's name: "model.norm.weight".
   std::string NameOf(Role role, int layer) const;
-  // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension. Its layers are added once.
+  // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension; of experts [experts, rows,
+  // cols] and [experts, 1, cols]. Its layers are added once.
   IrValue Widened(Role role, int layer, IrConstants& constants);
 
  private:
