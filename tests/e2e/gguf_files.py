@@ -100,6 +100,19 @@ def _text(text):
     return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
+def write_second_moments(path, entries, shared=()):
+    """What `quantfleet calibrate --second-moments` writes; entries by tensor: the lower triangle by rows."""
+    kvs = [_text("general.type") + struct.pack("<I", 8) + _text("second_moments"),
+           _text("quantfleet.shared_inputs") + struct.pack("<IIQ", 9, 8, len(shared)) + b"".join(map(_text, shared))]
+    infos, data = b"", b""
+    for name, values in entries.items():
+        infos += _text(name + ".in_xx") + struct.pack("<IQIQ", 1, len(values), 0, len(data))
+        data += struct.pack(f"<{len(values)}f", *values)
+        data += bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(entries), len(kvs)) + b"".join(kvs) + infos
+    Path(path).write_bytes(head + bytes(-len(head) % 32) + data)
+
+
 def write_importance(path, entries, keys=True, kind="imatrix"):
     """An importance file as llama-imatrix writes it; entries by tensor: (sums of squares, counts)."""
     kvs = [_text("general.type") + struct.pack("<I", 8) + _text(kind)]

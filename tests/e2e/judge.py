@@ -73,6 +73,9 @@ onnx_runtime = Judge(NODE, "onnx_runtime.mjs")
 # The runtimes for which we make folders, each asked by runtimes/runtime.py, once install_runtimes was called.
 runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
             for name in ("onnx", "openvino", "mlx")}
+# The same, of embedding models.
+embedding_runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
+                      for name in ("onnx", "openvino", "mlx")}
 
 
 def install_runtimes(download):

@@ -4,16 +4,15 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// MatMulNBits' accuracy_level. At 4 ONNX Runtime quantizes each group of activations to 8 bits and
-// multiplies integers, as llama.cpp does; at 0, on a CPU, it decodes all weights for each product.
-constexpr int64_t kUnset = 0, kInt8 = 4;
+// Of GroupQueryAttention: head_sink.
+constexpr size_t kSinksInput = 11;
 
 class Microsoft final : public OnnxOperators {
  public:
   explicit Microsoft(const OnnxSite& site)
       : h_(site.hyper),
         float_(site.float_type),
-        accuracy_level_(site.exact ? kUnset : kInt8),
+        accuracy_level_(AccuracyLevel(site.exact)),
         graph_(site.graph),
         data_(site.data) {}
 
@@ -90,6 +89,10 @@ class Microsoft final : public OnnxOperators {
     if (how.tables)
       for (const char* what : {"cos", "sin"})
         inputs.push_back(fmt::format("{}_cache{}", what, how.tables));
+    if (!how.sinks.empty()) {
+      inputs.resize(kSinksInput);
+      inputs.push_back(how.sinks);
+    }
     return graph_.Contrib(
         "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer), std::move(inputs),
         {{"num_heads", h_.heads},

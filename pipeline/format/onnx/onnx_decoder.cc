@@ -1,11 +1,12 @@
 #include "pipeline/format/onnx/onnx_decoder.h"
 
 #include <cmath>
-#include <unordered_map>
+#include <optional>
 
-#include "pipeline/family/family.h"
 #include "pipeline/format/layout/attention_window.h"
-#include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/format/onnx/embedding_graph.h"
+#include "pipeline/format/onnx/onnx_experts.h"
+#include "pipeline/format/onnx/standard_attention.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -22,7 +23,7 @@ struct RopeTables {
   std::vector<float> cos, sin;
 };
 RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
-                      const std::vector<float>& factors, double factor, double magnitude) {
+                      const std::vector<double>& factors, double factor, double magnitude) {
   const int64_t pairs = h.rope_dims / 2;
   RopeTables tables;
   tables.cos.reserve(static_cast<size_t>(positions * pairs));
@@ -30,8 +31,7 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
   std::vector<double> frequencies;
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
-    const double divisor =
-        factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+    const double divisor = factors.empty() ? factor : factors[static_cast<size_t>(i)];
     frequencies.push_back(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor);
   }
   for (int64_t p = 0; p < positions; ++p)
@@ -43,20 +43,17 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
   return tables;
 }
 
-class Decoder {
+std::vector<double> Wide(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
+}
+
+class Decoder : OnnxLayers {
  public:
-  Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
-          OnnxFlavour flavour, bool exact, onnx::GraphProto& graph, OnnxData& data)
-      : family_(*model.family),
-        h_(model.hyper),
-        float_(float_type),
-        float_number_(OnnxType(float_type, Part::kBlocks)),
-        graph_(graph),
-        data_(data) {
-    const OnnxSite site{h_, float_, exact, graph_, data_};
-    operators_ =
-        flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
-    for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
+  Decoder(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData& data)
+      : OnnxLayers(parts, graph, data), embedding_(parts.model.embedding) {
+    if (embedding_) attention_.emplace(h_, graph_, data_, StandardAttention::Kind{.type = float_});
+    if (family_.experts)
+      experts_.emplace(family_, OnnxSite{h_, float_, parts.exact, graph_, data_}, parts.flavour);
   }
 
   absl::Status Run() {
@@ -65,23 +62,24 @@ class Decoder {
           "a context of {} tokens needs more than {} for its rotary tables: lower "
           "max_position_embeddings in config.json, or use a gguf target",
           h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
-    Inputs();
-    Rotary(operators_->Lengths());
+    embedding_ ? EmbeddingInputs() : Inputs();
+    Rotary(attention_ ? attention_->Lengths() : operators_->Lengths());
     if (h_.sliding_rope_theta != 0)
       AddTables(kSliding, AsSlidingLayersTurn(h_), h_.context, {}, 1, 1);
     std::string x = Embedding();
     std::string skip;
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) Layer(layer, x, skip);
     const std::string normed = Normalize(Role::kOutputNorm, -1, x, skip, nullptr);
-    Head(normed);
+    if (embedding_) {
+      AddVectors(embedding_->pooling, normed, float_, h_.hidden, graph_);
+    } else {
+      Head(normed);
+    }
     return absl::OkStatus();
   }
 
  private:
-  const OnnxTensor* Tensor(Role role, int layer) const {
-    const auto it = tensors_.find(OnnxName(family_, role, layer));
-    return it == tensors_.end() ? nullptr : it->second;
-  }
+  void EmbeddingInputs() { AddEmbeddingInputs({"input_ids", "attention_mask"}, graph_); }
 
   void Inputs() {
     graph_.Input("input_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
@@ -98,7 +96,7 @@ class Decoder {
   }
 
   void AddTables(const char* suffix, const Hyperparameters& h, int64_t positions,
-                 const std::vector<float>& factors, double factor, double magnitude) {
+                 const std::vector<double>& factors, double factor, double magnitude) {
     const RopeTables tables = MakeTables(h, positions, factors, factor, magnitude);
     data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
                     tables.cos);
@@ -123,12 +121,15 @@ class Decoder {
     const RopeScaling& rope = h_.rope_scaling;
     if (rope.kind != RopeScaling::Kind::kLongRope) {
       const double factor = rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0;
-      return AddTables("", h_, h_.context, Llama3FrequencyFactors(h_), factor, 1);
+      const std::vector<double> factors = rope.kind == RopeScaling::Kind::kYarn
+                                              ? YarnFrequencyFactors(h_)
+                                              : Wide(Llama3FrequencyFactors(h_));
+      return AddTables("", h_, h_.context, factors, factor, YarnMagnitude(h_));
     }
     const double magnitude = rope.attention_factor.value_or(1.f);
-    AddTables("_large", h_, h_.context, rope.long_factors, 1, magnitude);
+    AddTables("_large", h_, h_.context, Wide(rope.long_factors), 1, magnitude);
     const int64_t original = std::min(h_.original_context, h_.context);
-    AddTables("_small", h_, original, rope.short_factors, 1, magnitude);
+    AddTables("_small", h_, original, Wide(rope.short_factors), 1, magnitude);
     const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
     const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total, limit});
     graph_.Node("If", "cos_cache", {is_long},
@@ -137,75 +138,8 @@ class Decoder {
                 {"sin_cache"});
   }
 
-  // A float weight as it is stored.
-  std::string Stored(const OnnxTensor& t) {
-    if (!data_.Has(t.is.name))
-      data_.AddPart(t.is.name, t, Part::kBlocks,
-                    t.is.dims == 1 ? std::vector{t.is.cols} : std::vector{t.is.rows, t.is.cols});
-    return t.is.name;
-  }
-
-  std::string ToFloat(const OnnxTensor& t, std::string name, std::string value) {
-    if (t.dtype == float_) return value;
-    return graph_.Node("Cast", std::move(name), {std::move(value)},
-                       {{"to", int64_t{float_number_}}});
-  }
-
-  // x times the number, where that is not 1.
-  std::string Scaled(const std::string& name, const std::string& x, float scale) {
-    if (scale == 1) return x;
-    const std::string factor = fmt::format("{}/factor", name);
-    data_.AddValues(factor, {1}, float_, {scale});
-    return graph_.Node("Mul", name, {x, factor});
-  }
-
   std::string Embedding() {
     return Scaled("embedding/scaled", Looked(), EmbeddingScale(family_, h_));
-  }
-
-  // What the embedding has of input_ids.
-  std::string Looked() {
-    const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
-    if (!IsFloat(t.dtype)) return operators_->Lookup(t);
-    std::string rows =
-        graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
-    return ToFloat(t, "embedding", std::move(rows));
-  }
-
-  std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) {
-    if (!IsFloat(t.dtype)) return operators_->Multiply(t, name, x);
-    const std::string weight = ToFloat(t, name + "/weight", Stored(t));
-    const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
-    return graph_.Node("MatMul", name, {x, turned});
-  }
-
-  // What is added to the role's product or norm; null where the family has nothing there.
-  const OnnxTensor* Bias(Role role, int layer) const {
-    const std::optional<Role> bias = Info(role).bias;
-    return bias ? Tensor(*bias, layer) : nullptr;
-  }
-
-  std::string Product(Role role, int layer, const std::string& x) {
-    const OnnxTensor& t = *Tensor(role, layer);
-    const std::string product = Multiply(t, t.is.name + "/product", x);
-    const OnnxTensor* bias = Bias(role, layer);
-    if (bias == nullptr) return product;
-    return graph_.Node("Add", bias->is.name + "/added", {product, Stored(*bias)});
-  }
-
-  // The norm of x + skip; `sum` gets their sum where it is wanted. Without skip the norm of x.
-  std::string Normalize(Role role, int layer, const std::string& x, const std::string& skip,
-                        std::string* sum) {
-    const OnnxTensor& t = *Tensor(role, layer);
-    if (family_.norm == Norm::kRms)
-      return operators_->Normalize(t.is.name, x, skip, Stored(t), sum);
-    // Both flavours have the standard's operator; ONNX Runtime itself joins it with the sum.
-    const std::string all = skip.empty() ? x : graph_.Node("Add", t.is.name + "/sum", {x, skip});
-    if (sum) *sum = all;
-    std::vector<std::string> inputs{all, Stored(t)};
-    if (const OnnxTensor* bias = Bias(role, layer)) inputs.push_back(Stored(*bias));
-    return graph_.Node("LayerNormalization", t.is.name + "/normed", std::move(inputs),
-                       {{"epsilon", h_.norm_epsilon}, {"axis", int64_t{-1}}});
   }
 
   // x + skip is the residual stream on entry and exit.
@@ -214,8 +148,10 @@ class Decoder {
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     const std::string qkv = Product(Role::kAttnQ, layer, normed);
-    const std::string attended = operators_->Attend(
-        {layer, TablesOf(layer), AttentionWindow(h_, layer)}, NormalizeHeads(layer, qkv));
+    const OnnxTensor* sinks = Tensor(Role::kAttnSinks, layer);
+    const OnnxAttention how{layer, TablesOf(layer), AttentionWindow(h_, layer),
+                            sinks == nullptr ? "" : Stored(*sinks)};
+    const std::string attended = Attend(how, NormalizeHeads(layer, qkv));
     const auto part = [&](const char* name, Role norm, std::string added) {
       if (Tensor(norm, layer)) added = Normalize(norm, layer, added, "", nullptr);
       return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,
@@ -233,6 +169,10 @@ class Decoder {
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
     skip = part("mlp", Role::kFfnPostNorm, FeedForward(layer, normed));
+  }
+
+  std::string Attend(const OnnxAttention& how, const std::string& qkv) {
+    return attention_ ? attention_->Attend(how, qkv) : operators_->Attend(how, qkv);
   }
 
   // OnnxAttention::tables of the layer.
@@ -264,12 +204,20 @@ class Decoder {
     return graph_.Node("Concat", name("qkv"), parts, {{"axis", int64_t{-1}}});
   }
 
-  // Constants, each once.
-  std::string Integers(std::string name, const std::vector<int64_t>& values) {
-    return data_.Has(name) ? name : graph_.Vector(std::move(name), values);
+  std::string Experts(int layer, const std::string& x) {
+    const auto bias = [&](Role role) { return Bias(role, layer); };
+    const OnnxMixture mixture{*Tensor(Role::kFfnGateExpert, layer),
+                              *Tensor(Role::kFfnUpExpert, layer),
+                              *Tensor(Role::kFfnDownExpert, layer),
+                              bias(Role::kFfnGateExpert),
+                              bias(Role::kFfnUpExpert),
+                              bias(Role::kFfnDownExpert)};
+    return experts_->Run(fmt::format("model.layers.{}.mlp", layer), mixture, x,
+                         Product(Role::kFfnRouter, layer, x));
   }
 
   std::string FeedForward(int layer, const std::string& x) {
+    if (experts_) return Experts(layer, x);
     if (Tensor(Role::kFfnGate, layer) == nullptr)
       return Product(Role::kFfnDown, layer, Activate(layer, Product(Role::kFfnUp, layer, x)));
     const std::string gate = Product(Role::kFfnGate, layer, x),
@@ -306,37 +254,15 @@ class Decoder {
     graph_.Node("Mul", "logits", {graph_.Node("Tanh", "logits/bent", {narrowed}), "logits/cap"});
   }
 
-  const Family& family_;
-  const Hyperparameters& h_;
-  const DType float_;
-  const int float_number_;
-  OnnxGraph graph_;
-  OnnxData& data_;
-  std::unordered_map<std::string_view, const OnnxTensor*> tensors_;
-  std::unique_ptr<OnnxOperators> operators_;
+  const std::optional<EmbeddingUse> embedding_;
+  std::optional<StandardAttention> attention_;  // of an embedding model, which has no cache
+  std::optional<OnnxExperts> experts_;
 };
 
 }  // namespace
 
-std::string OnnxName(const Family& family, Role role, int layer) {
-  switch (role) {
-    case Role::kAttnQ:
-    case Role::kAttnK:
-    case Role::kAttnV:
-      return fmt::format("model.layers.{}.self_attn.qkv_proj.weight", layer);
-    case Role::kAttnQBias:
-    case Role::kAttnKBias:
-    case Role::kAttnVBias:
-      return fmt::format("model.layers.{}.self_attn.qkv_proj.bias", layer);
-    default:
-      return TensorName(family, Dialect::kHf, role, layer);
-  }
-}
-
-absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
-                          DType float_type, OnnxFlavour flavour, bool exact,
-                          onnx::GraphProto& graph, OnnxData& data) {
-  return Decoder(model, tensors, float_type, flavour, exact, graph, data).Run();
+absl::Status BuildDecoder(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData& data) {
+  return Decoder(parts, graph, data).Run();
 }
 
 }  // namespace quantfleet::pipeline

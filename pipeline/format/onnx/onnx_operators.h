@@ -10,6 +10,11 @@
 
 namespace quantfleet::pipeline {
 
+// The accuracy_level of products with codes. At 4 ONNX Runtime quantizes each group of activations
+// to 8 bits and multiplies integers, as llama.cpp does; at 0, on a CPU, it decodes all weights for
+// each product.
+constexpr int64_t AccuracyLevel(bool exact) { return exact ? 0 : 4; }
+
 enum class OnnxFlavour {
   kMicrosoft,  // ONNX Runtime's own operators beside the standard's
   kStandard,   // the standard's alone, of opset 21
@@ -31,6 +36,7 @@ struct OnnxAttention {
   // none do.
   const char* tables;
   int64_t window;  // positions that are seen, a token's own among them; 0: all in front of it
+  std::string sinks = {};  // of each head, a score that no position has; empty: none
 };
 
 // Every function adds nodes and returns the name of a value in the graph.

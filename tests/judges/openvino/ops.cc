@@ -4,31 +4,13 @@
 #include <functional>
 #include <numeric>
 
+#include "tests/judges/openvino/choice_ops.h"
 #include "tests/judges/openvino/graph.h"
 
 namespace openvino_ir {
 namespace {
 
 using In = std::vector<const Tensor*>;
-
-[[noreturn]] void Fail(const std::string& what) { throw std::runtime_error(what); }
-
-Tensor Made(const std::string& type, Shape shape) {
-  Tensor out{type, std::move(shape), {}, {}};
-  const auto n = static_cast<size_t>(Count(out.shape));
-  if (out.is_float()) {
-    out.floats.resize(n);
-  } else {
-    out.integers.resize(n);
-  }
-  return out;
-}
-
-void Set(Tensor& out, int64_t i, float value) {
-  out.floats[static_cast<size_t>(i)] = out.type == "f16" ? RoundToHalf(value) : value;
-}
-float F(const Tensor& t, int64_t i) { return t.floats.at(static_cast<size_t>(i)); }
-int64_t I(const Tensor& t, int64_t i) { return t.integers.at(static_cast<size_t>(i)); }
 
 Shape Broadcasted(const Shape& a, const Shape& b) {
   Shape out(std::max(a.size(), b.size()), 1);
@@ -63,12 +45,6 @@ std::vector<int64_t> Places(const Shape& shape, const Shape& target) {
     }
   }
   return places;
-}
-
-int64_t Axis(int64_t axis, size_t rank) {
-  const auto n = static_cast<int64_t>(rank);
-  if (axis < -n || axis >= n) Fail("an axis is out of range");
-  return axis < 0 ? axis + n : axis;
 }
 
 // Elements before, along and behind an axis.
@@ -127,12 +103,14 @@ Tensor Calculate(const Tensor& a, const Tensor& b, const std::function<float(flo
   return out;
 }
 
-Tensor Compare(const Tensor& a, const Tensor& b,
-               const std::function<bool(int64_t, int64_t)>& test) {
-  if (a.is_float() || a.type != b.type) Fail("compares " + a.type + " with " + b.type);
+Tensor Compare(const Tensor& a, const Tensor& b, const std::function<bool(float, float)>& floats,
+               const std::function<bool(int64_t, int64_t)>& integers) {
+  if (a.type != b.type) Fail("compares " + a.type + " with " + b.type);
   Tensor out = Made("boolean", Broadcasted(a.shape, b.shape));
   const std::vector<int64_t> pa = Places(a.shape, out.shape), pb = Places(b.shape, out.shape);
-  for (size_t i = 0; i < pa.size(); ++i) out.integers[i] = test(I(a, pa[i]), I(b, pb[i]));
+  for (size_t i = 0; i < pa.size(); ++i)
+    out.integers[i] =
+        a.is_float() ? floats(F(a, pa[i]), F(b, pb[i])) : integers(I(a, pa[i]), I(b, pb[i]));
   return out;
 }
 
@@ -176,14 +154,6 @@ Tensor MaxOfAll(const Layer& layer, const Tensor& in, const Tensor& axes) {
   Tensor out = Made(in.type, {});
   out.integers[0] = *std::ranges::max_element(in.integers);
   return out;
-}
-
-// One that leaves everything.
-Tensor Slice(const In& in) {
-  if (in.size() != 5 || I(*in[1], 0) != 0 || I(*in[3], 0) != 1 ||
-      I(*in[2], 0) < in[0]->shape.at(static_cast<size_t>(I(*in[4], 0))))
-    Fail("only slices that leave everything are known");
-  return *in[0];
 }
 
 // x [.., M, K] times w turned, which is [N, K] or [.., N, K]; or times w [.., K, N].
@@ -234,18 +204,6 @@ Tensor Reshape(const Layer& layer, const Tensor& in, const Tensor& pattern) {
   }
   std::ranges::replace(shape, int64_t{-1}, rest);
   return Reshaped(in, shape);
-}
-
-Tensor Transpose(const Tensor& in, const Tensor& order) {
-  if (order.integers != Shape{0, 2, 1, 3} || in.shape.size() != 4)
-    Fail("only the middle axes are swapped");
-  const Shape& s = in.shape;
-  Tensor out = Made(in.type, {s[0], s[2], s[1], s[3]});
-  for (int64_t b = 0; b < s[0]; ++b)
-    for (int64_t i = 0; i < s[1]; ++i)
-      for (int64_t j = 0; j < s[2]; ++j)
-        Copy(in, ((b * s[1] + i) * s[2] + j) * s[3], s[3], out, ((b * s[2] + j) * s[1] + i) * s[3]);
-  return out;
 }
 
 Tensor Unsqueeze(const Tensor& in, const Tensor& axes) {
@@ -331,10 +289,10 @@ Tensor Range(const Layer& layer, const Tensor& from, const Tensor& to, const Ten
 }
 
 // softmax(q k * scale + mask) v, of scale 1 / sqrt(head) where none is given; [batch, heads,
-// tokens, head].
+// tokens, head]. A sink is one more score of a head, whose value is nothing.
 Tensor Attention(const Layer& layer, const In& in) {
-  if (layer.Attribute("causal") != "false" || in.size() < 4 || in.size() > 5)
-    Fail("attention wants a mask, and may have a scale");
+  if (layer.Attribute("causal") != "false" || in.size() < 4 || in.size() > 6)
+    Fail("attention wants a mask, and may have a scale and sinks");
   const Tensor &q = *in[0], &k = *in[1], &v = *in[2];
   const int64_t heads = q.shape[0] * q.shape[1], now = q.shape[2], total = k.shape[2],
                 head = q.shape[3];
@@ -344,7 +302,8 @@ Tensor Attention(const Layer& layer, const In& in) {
   std::vector<double> scores(static_cast<size_t>(total));
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t i = 0; i < now; ++i) {
-      double most = -INFINITY, sum = 0;
+      const double sink = in.size() > 5 ? F(*in[5], h % q.shape[1]) : -INFINITY;
+      double most = sink;
       for (int64_t j = 0; j < total; ++j) {
         double dot = 0;
         for (int64_t d = 0; d < head; ++d)
@@ -354,6 +313,7 @@ Tensor Attention(const Layer& layer, const In& in) {
         score = dot * scale + F(*in[3], mask[static_cast<size_t>((h * now + i) * total + j)]);
         most = std::max(most, score);
       }
+      double sum = std::exp(sink - most);
       for (double& score : scores) sum += score = std::exp(score - most);
       for (int64_t d = 0; d < head; ++d) {
         double value = 0;
@@ -378,20 +338,37 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Subtract") return numbers(std::minus<float>(), std::minus<int64_t>());
   if (op == "Multiply") return numbers(std::multiplies<float>(), std::multiplies<int64_t>());
   if (op == "Divide") return numbers(std::divides<float>(), none);
+  if (op == "Maximum") return numbers([](float a, float b) { return std::max(a, b); }, none);
+  if (op == "Minimum") return numbers([](float a, float b) { return std::min(a, b); }, none);
   if (op == "Power") return numbers([](float a, float b) { return std::pow(a, b); }, none);
-  if (op == "LessEqual") return {Compare(arg(0), arg(1), std::less_equal<int64_t>())};
-  if (op == "Greater") return {Compare(arg(0), arg(1), std::greater<int64_t>())};
+  const auto test = [&](const auto& floats, const auto& integers) {
+    return std::vector{Compare(arg(0), arg(1), floats, integers)};
+  };
+  const auto never = [](float, float) -> bool { Fail("is for integers"); };
+  if (op == "LessEqual") return test(std::less_equal<float>(), std::less_equal<int64_t>());
+  if (op == "Greater") return test(std::greater<float>(), std::greater<int64_t>());
+  if (op == "Equal") return test(never, std::equal_to<int64_t>());
+  if (op == "LogicalOr") return test(never, std::logical_or<int64_t>());
   // Of booleans alone, where both are the same.
-  if (op == "LogicalAnd" || op == "BitwiseAnd")
-    return {Compare(arg(0), arg(1), std::logical_and<int64_t>())};
+  if (op == "LogicalAnd" || op == "BitwiseAnd") return test(never, std::logical_and<int64_t>());
   if (op == "Select") return {Select(arg(0), arg(1), arg(2))};
   if (op == "Convert") return {Convert(layer, arg(0))};
   if (op == "Sqrt") return {Map(arg(0), [](double x) { return std::sqrt(x); })};
+  if (op == "Abs") return {Map(arg(0), [](double x) { return std::abs(x); })};
+  if (op == "Exp") return {Map(arg(0), [](double x) { return std::exp(x); })};
   if (op == "Cos") return {Map(arg(0), [](double x) { return std::cos(x); })};
   if (op == "Sin") return {Map(arg(0), [](double x) { return std::sin(x); })};
   if (op == "Tanh") return {Map(arg(0), [](double x) { return std::tanh(x); })};
   if (op == "Softmax") return {Softmax(layer, arg(0))};
-  if (op == "Swish") return {Map(arg(0), [](double x) { return x / (1 + std::exp(-x)); })};
+  if (op == "Swish") {
+    const double slope = in.size() > 1 ? F(arg(1), 0) : 1;
+    return {Map(arg(0), [slope](double x) { return x / (1 + std::exp(-slope * x)); })};
+  }
+  if (op == "Clamp") {
+    const double least = std::stod(layer.Attribute("min")),
+                 most = std::stod(layer.Attribute("max"));
+    return {Map(arg(0), [=](double x) { return std::clamp(x, least, most); })};
+  }
   if (op == "Gelu") {
     if (layer.Attribute("approximation_mode") != "TANH") Fail("only the approximation is known");
     return {Map(arg(0), [](double x) {
@@ -399,6 +376,10 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
     })};
   }
   if (op == "ReduceMean") return {MeanOfLast(layer, arg(0), arg(1))};
+  if (op == "ReduceSum") return {ReduceSum(arg(0), arg(1), layer.Attribute("keep_dims") == "true")};
+  if (op == "TopK") return TopK(layer, arg(0), I(arg(1), 0));
+  if (op == "ScatterElementsUpdate") return {ScatterElements(arg(0), arg(1), arg(2), arg(3))};
+  if (op == "Tile") return {Tile(arg(0), arg(1))};
   if (op == "ReduceMax") return {MaxOfAll(layer, arg(0), arg(1))};
   if (op == "MatMul") return {MatMul(layer, arg(0), arg(1))};
   if (op == "Reshape") return {Reshape(layer, arg(0), arg(1))};
@@ -408,7 +389,7 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Concat") return {Concat(layer, in)};
   if (op == "Gather") return {Gather(layer, arg(0), arg(1), arg(2))};
   if (op == "Broadcast") return {Broadcast(layer, arg(0), arg(1))};
-  if (op == "Slice") return {Slice(in)};
+  if (op == "Slice") return {Slice(arg(0), arg(1), arg(2), arg(3), arg(4))};
   if (op == "Range") return {Range(layer, arg(0), arg(1), arg(2))};
   if (op == "ScaledDotProductAttention") return {Attention(layer, in)};
   if (op == "ShapeOf") {
