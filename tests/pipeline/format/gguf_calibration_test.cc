@@ -14,7 +14,7 @@ namespace {
 
 using testing::MemoryFileSystem;
 
-ModelDescription Model(std::string_view family) {
+ModelDescription CalibratedModel(std::string_view family) {
   ModelDescription model;
   model.family = FindFamily(family);
   model.hyper = {.hidden = 2,
@@ -40,10 +40,10 @@ ModelDescription Model(std::string_view family) {
   return model;
 }
 
-using Vectors = std::map<std::string, std::vector<float>>;
+using Statistics = std::map<std::string, std::vector<float>>;
 
-std::string FileOf(const Vectors& vectors, std::string_view type,
-                   const std::vector<std::string>& shared = {}) {
+std::string StatisticsOf(const Statistics& vectors, std::string_view type,
+                         const std::vector<std::string>& shared = {}) {
   GgufWriter writer;
   writer.AddText("general.type", type);
   if (!shared.empty()) writer.AddTexts("quantfleet.shared_inputs", shared);
@@ -64,12 +64,12 @@ class CalibrationTest : public ::testing::Test {
                {"blk.0.attn_k.weight=blk.0.attn_q.weight"});
     PutOrigin(R"({"complete": true, "source_digest": ")" + HashText("m").hex() + "\"}");
   }
-  void PutImportance(const Vectors& vectors) {
-    files_.Put("c/importance.gguf", FileOf(vectors, "imatrix"));
+  void PutImportance(const Statistics& vectors) {
+    files_.Put("c/importance.gguf", StatisticsOf(vectors, "imatrix"));
   }
-  void PutMoments(const Vectors& vectors, const std::vector<std::string>& shared = {},
+  void PutMoments(const Statistics& vectors, const std::vector<std::string>& shared = {},
                   std::string_view type = "second_moments") {
-    files_.Put("c/second_moments.gguf", FileOf(vectors, type, shared));
+    files_.Put("c/second_moments.gguf", StatisticsOf(vectors, type, shared));
   }
   void PutOrigin(std::string text) { files_.Put("c/calibration.json", std::move(text)); }
   absl::StatusOr<Calibration> Open(bool with_moments = true) {
@@ -79,7 +79,7 @@ class CalibrationTest : public ::testing::Test {
     return static_cast<size_t>(model_.Find(role, 0) - model_.pieces.data());
   }
 
-  const ModelDescription model_ = Model("llama");
+  const ModelDescription model_ = CalibratedModel("llama");
   MemoryFileSystem files_;
 };
 
@@ -130,10 +130,10 @@ TEST_F(CalibrationTest, WhatIsNoCalibrationIsRefused) {
 
 TEST(NoMomentsTest, FeedbackSaysHowToGetThem) {
   MemoryFileSystem files;
-  files.Put("c/importance.gguf",
-            FileOf({{"blk.0.attn_q.weight.in_sum2", {2, 4}}, {"blk.0.attn_q.weight.counts", {2}}},
-                   "imatrix"));
-  const auto calibration = OpenCalibration(files, "c", Model("llama"), true);
+  files.Put("c/importance.gguf", StatisticsOf({{"blk.0.attn_q.weight.in_sum2", {2, 4}},
+                                               {"blk.0.attn_q.weight.counts", {2}}},
+                                              "imatrix"));
+  const auto calibration = OpenCalibration(files, "c", CalibratedModel("llama"), true);
   EXPECT_ERROR(calibration, kInvalidArgument, "second_moments.gguf", "--second-moments",
                "--rounding search");
 }

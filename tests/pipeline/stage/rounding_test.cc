@@ -169,6 +169,17 @@ TEST_F(RoundingTest, MomentsThatAreNoNumbersAreRefused) {
                kInvalidArgument, "nan");
 }
 
+TEST_F(RoundingTest, ACalibrationOfAnotherModelIsRefused) {
+  Plan plan = PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}});
+  const auto made = RunPlan(plan);
+  ASSERT_OK(made);
+  plan.calibrated_source = HashText("another");
+  EXPECT_ERROR(RunPlan(plan), kFailedPrecondition, "another model");
+  const std::string& raw = made->manifests[0].source().digest();
+  plan.calibrated_source = *Digest::FromHexText(ToHex(AsBytes(raw)));
+  EXPECT_OK(RunPlan(plan));
+}
+
 TEST_F(RoundingTest, AFactorCountsAgainstTheMemory) {
   const Plan plan = PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}});
   EXPECT_ERROR(RunPlan(plan, {.memory_bytes = 1000}), kInvalidArgument, "at least", "feedback");
