@@ -2,6 +2,8 @@
 
 #include "pipeline/tensor/affine_k.h"
 #include "pipeline/tensor/blocks32.h"
+#include "pipeline/tensor/q2_k.h"
+#include "pipeline/tensor/q3_k.h"
 #include "pipeline/tensor/symmetric_k.h"
 
 namespace quantfleet::pipeline {
@@ -30,6 +32,17 @@ void Q6KGrids(const std::byte* block, CodeGrid* out) {
   const float d = HalfAt(block + kQ6Scale);
   for (int g = 0; g < kQ6Groups; ++g)
     out[g] = {d * static_cast<float>(Load<int8_t>(block + kQ6Scales + g)), 0.f};
+}
+
+void Q3KGrids(const std::byte* block, CodeGrid* out) {
+  const float d = HalfAt(block + kQ3ScaleAt);
+  for (int g = 0; g < kQ6Groups; ++g)
+    out[g] = {d * static_cast<float>(Q3ScaleOf(block + kQ3ScalesAt, g) - kQ3ScaleLevels), 0.f};
+}
+
+void Q2KGrids(const std::byte* block, CodeGrid* out) {
+  const Q2Scales scales = LoadQ2Scales(block);
+  for (int g = 0; g < kQ2Groups; ++g) out[g] = {scales.ScaleOf(g), -scales.MinusMinOf(g)};
 }
 
 template <int kBits, int kAt>
@@ -63,6 +76,10 @@ void WriteQ6K(const uint8_t* codes, std::byte* block) {
   scales.d = Load<uint16_t>(block + kQ6Scale);
   std::memcpy(scales.groups, block + kQ6Scales, sizeof scales.groups);
   PackQ6(codes, scales, block);
+}
+
+void WriteQ2K(const uint8_t* codes, std::byte* block) {
+  PackTwoBits<kQ2Elements>(codes, block + kQ2CodesAt);
 }
 
 // IQ4_XS: docs/formats/blocks.md.
@@ -150,6 +167,8 @@ constexpr BlockGrid kGrids[] = {
     Super(DType::kQ4_K, kSubBlock, 0, 15, AffineKGrids, WriteQ4K),
     Super(DType::kQ5_K, kSubBlock, 0, 31, AffineKGrids, WriteQ5K),
     Super(DType::kQ6_K, kQ6Group, -kQ6Levels, kQ6Levels - 1, Q6KGrids, WriteQ6K),
+    Super(DType::kQ3_K, kQ6Group, -kQ3Levels, kQ3Levels - 1, Q3KGrids, PackQ3Codes),
+    Super(DType::kQ2_K, kQ2Group, 0, kQ2Levels, Q2KGrids, WriteQ2K),
     Group<4, 32, GroupZero::kPoint>(),
     Group<4, 32, GroupZero::kBias>(),
     Group<4, 64, GroupZero::kMiddle>(),
