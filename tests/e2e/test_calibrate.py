@@ -124,6 +124,24 @@ class Calibrate(EndToEnd):
                     theirs = llama_quantize(f32, self.dir / "theirs.gguf", recipe, "--imatrix", imatrix)
                     self.assertEqual(ours[1], theirs[1])
 
+    def test_rounding_reads_it(self):
+        for name in ("phi3", "qwen3moe"):
+            with self.subTest(name):
+                model = make_model(self.dir / name, name)
+                self.calibrate(model, f"{name}-out", "--second-moments")
+                made = run_json("quantfleet", "quantize", model, "--target", "gguf:q4_0", "--rounding", "feedback", "--calibration",
+                                self.dir / f"{name}-out", "--out", self.dir / f"{name}-made", "--json")
+                # Every layer's matrices have second moments, each expert's too.
+                named = " ".join(made["notes"])
+                self.assertIn("lm_head.weight", named)
+                self.assertNotIn("layers", named)
+        other = make_model(self.dir / "other", "phi3", seed=5)
+        done = run("quantfleet", "quantize", other, "--target", "gguf:q4_0", "--calibration", self.dir / "phi3-out", "--out",
+                   self.dir / "refused", check=False)
+        self.assertEqual(done.returncode, 1)
+        status = json.loads((self.dir / "phi3-out/calibration.json").read_text())
+        self.assertIn(status["source_digest"], done.stderr)
+
     def test_killed_in_any_layer(self):
         model = self.gguf(make_model(self.dir / "m", "llama", layers=5, intermediate=1024), "bf16")
         words = ["--second-moments", "--threads", 1, "--chunks", 24]
