@@ -129,8 +129,8 @@ class Calibrate(EndToEnd):
             with self.subTest(name):
                 model = make_model(self.dir / name, name)
                 self.calibrate(model, f"{name}-out", "--second-moments")
-                made = run_json("quantfleet", "quantize", model, "--target", "gguf:q4_0", "--rounding", "feedback", "--calibration",
-                                self.dir / f"{name}-out", "--out", self.dir / f"{name}-made", "--json")
+                made = run_json("quantfleet", "quantize", model, "--target", "gguf:q4_0", "--rounding", "feedback",
+                                "--calibration", self.dir / f"{name}-out", "--out", self.dir / f"{name}-made", "--json")
                 # Every layer's matrices have second moments, each expert's too.
                 named = " ".join(made["notes"])
                 self.assertIn("lm_head.weight", named)
