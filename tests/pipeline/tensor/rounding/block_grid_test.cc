@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(Types, BlockGridTest, ::testing::ValuesIn(RoundedTypes(
 
 TEST(BlockGridTest, FloatsAndTypesThatAreNeverMadeHaveNone) {
   EXPECT_EQ(FindBlockGrid(DType::kF16), nullptr);
-  EXPECT_EQ(FindBlockGrid(DType::kQ2_K), nullptr);
+  EXPECT_EQ(FindBlockGrid(DType::kIQ2_S), nullptr);
 }
 
 }  // namespace
