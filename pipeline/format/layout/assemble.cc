@@ -28,6 +28,11 @@ std::vector<OutputTensor> FusePieces(
     if (Info(piece.role).by_expert) tensor.matrices = model.hyper.experts;
     (piece.dims == 1 ? tensor.cols : tensor.rows) += piece.dims == 1 ? piece.cols : piece.rows;
   }
+  // What a tensor has of one expert stands together.
+  for (OutputTensor& tensor : tensors)
+    if (tensor.dims == 3 && tensor.roles.size() > 1)
+      std::ranges::stable_sort(tensor.pieces, {},
+                               [&](uint32_t piece) { return model.pieces[piece].expert; });
   return tensors;
 }
 
@@ -55,13 +60,6 @@ absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DT
   return InvalidArgument(
       "tensor '{}': its rows of {} elements cannot be divided into groups of {}: {}", tensor.name,
       tensor.cols, Info(dtype).block_elements, instead);
-}
-
-absl::Status RefuseSinks(std::string_view format, const ModelDescription& model) {
-  if (FindTensor(*model.family, Role::kAttnSinks) == nullptr) return absl::OkStatus();
-  return Unimplemented(
-      "{} targets do not support attention with sinks, which {} has: use a gguf or an mlx target",
-      format, model.family->name);
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {
