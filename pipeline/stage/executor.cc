@@ -217,19 +217,26 @@ class Execution {
   std::vector<std::string> Notes() const {
     std::vector<std::string> notes = factors_.Notes();
     if (plan_.rounding.how != Rounding::kFeedback) return notes;
-    std::string names;
-    int count = 0;
-    for (const PieceJob& job : jobs_) {
-      if (job.input >= 0 || std::ranges::none_of(job.encodings, [](const PieceEncoding& encoding) {
-            return encoding.grid != nullptr;
-          }))
-        continue;
-      if (++count <= 3) names += fmt::format("{}'{}'", count == 1 ? "" : ", ", job.tensor->name);
-    }
-    if (count > 0)
-      notes.push_back(
-          fmt::format("without second moments, and so without feedback: {}{}", names,
-                      count > 3 ? fmt::format(" and {} more", count - 3) : std::string()));
+    const auto name = [&](std::string_view what, const auto& concerns) {
+      std::string names;
+      int count = 0;
+      for (const PieceJob& job : jobs_)
+        if (std::ranges::any_of(job.encodings,
+                                [&](const PieceEncoding& e) { return concerns(job, e); }) &&
+            ++count <= 3)
+          names += fmt::format("{}'{}'", count == 1 ? "" : ", ", job.tensor->name);
+      if (count > 0)
+        notes.push_back(fmt::format("{}: {}{}", what, names,
+                                    count > 3 ? fmt::format(" and {} more", count - 3) : ""));
+    };
+    name("without second moments, and so without feedback",
+         [](const PieceJob& job, const PieceEncoding& e) {
+           return e.grid != nullptr && job.input < 0;
+         });
+    name("of a type that is only rounded to the nearest",
+         [](const PieceJob& job, const PieceEncoding& e) {
+           return e.grid == nullptr && !IsFloat(e.dtype) && e.dtype != job.tensor->dtype;
+         });
     return notes;
   }
 

@@ -37,7 +37,7 @@ struct BlockGrid {
   void (*write)(const uint8_t* codes, std::byte* block);
 };
 
-// Null: floats, MXFP4 and types that are never made.
+// Null: floats, MXFP4, whose scales are powers of two, and types that are never made.
 const BlockGrid* FindBlockGrid(DType type);
 
 }  // namespace quantfleet::pipeline
