@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/lora_option.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
@@ -14,7 +15,6 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
-#include "pipeline/format/safetensors/lora_source.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/stage/plan.h"
@@ -137,16 +137,10 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs,
                       ReadTargets(RealFileSystem(), options.words));
-  QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.source));
+  QF_ASSIGN_OR_RETURN(const ModelFiles files,
+                      ResolveModelWith(RealFileSystem(), options.source, options.lora));
   PrintFiles(files);
-  std::vector<LoraChoice> adapters;
-  for (const std::string& text : options.lora) {
-    QF_ASSIGN_OR_RETURN(LoraChoice choice, ParseLoraChoice(text));
-    adapters.push_back(std::move(choice));
-  }
-  QF_ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> base, OpenModel(RealFileSystem(), files));
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
-                      LoraSource::Merge(RealFileSystem(), std::move(base), adapters));
+  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   WarnOf(source->description());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
@@ -245,13 +239,7 @@ void AddQuantizeCommand(CLI::App& app) {
       ->type_name("SRC")
       ->required();
   AddTargetOptions(*command, *options);
-  command
-      ->add_option("--lora", options->lora,
-                   "Merge a LoRA adapter into the model: its folder, and what its scale is "
-                   "multiplied by [1]; may be repeated")
-      ->type_name("DIR[:SCALE]")
-      ->allow_extra_args(false)
-      ->check(Parses(ParseLoraChoice));
+  AddLoraOption(command, options->lora);
   CLI::Option* out =
       command
           ->add_option("--out", options->out, "Folder for the results, with a subfolder per target")
