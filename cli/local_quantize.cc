@@ -58,6 +58,7 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
       tensors.push_back({{"name", t.name},
                          {"shape", shape},
                          {"scheme", Info(t.dtype).name},
+                         {"asked", Info(t.asked).name},
                          {"bytes", t.bytes},
                          {"expected_error", t.expected_error},
                          {"weighed", t.weighed}});
@@ -122,12 +123,25 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
            "\n");
 }
 
-// Whether the target has every quantized tensor in the type that it has already.
-bool KeepsTypes(const ModelDescription& model, const TargetPlan& target) {
-  return std::ranges::all_of(target.layout.pieces, [&](const PlacedPiece& placed) {
+// Whether the target quantizes what is quantized already. A type that the source has is copied, and
+// floats hold what codes stand for.
+bool QuantizesAgain(const ModelDescription& model, const TargetPlan& target) {
+  return std::ranges::any_of(target.layout.pieces, [&](const PlacedPiece& placed) {
     const SourceTensor& from = model.tensors[model.pieces[placed.piece].tensor];
-    return !IsQuantized(from) || from.dtype == placed.dtype;
+    return IsQuantized(from) && !IsFloat(placed.dtype) && from.dtype != placed.dtype;
   });
+}
+
+// Where rows do not divide into the groups that were asked for.
+void WarnOfFallbacks(const TargetPlan& target) {
+  const auto& fallbacks = target.layout.fallbacks;
+  if (fallbacks.empty()) return;
+  const TypeFallback& first = fallbacks.front();
+  Warn(fmt::format(
+      "{}: the rows of {} tensors cannot be divided into the groups asked for, so that they get "
+      "another type ({} gets {} in place of {}); --dry-run lists them",
+      target.spec.name(), fallbacks.size(), first.tensor, Info(first.taken).name,
+      Info(first.asked).name));
 }
 
 absl::Status Quantize(const QuantizeOptions& options) {
@@ -149,10 +163,11 @@ absl::Status Quantize(const QuantizeOptions& options) {
     importance = std::make_shared<const Importance>(std::move(read));
   }
   QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
-  if (!std::ranges::all_of(plan.targets, [&](const TargetPlan& target) {
-        return KeepsTypes(source->description(), target);
+  if (std::ranges::any_of(plan.targets, [&](const TargetPlan& target) {
+        return QuantizesAgain(source->description(), target);
       }))
     Warn(QuantizedNote(source->description()));
+  for (const TargetPlan& target : plan.targets) WarnOfFallbacks(target);
   if (options.dry_run) return PrintPlan(options, source->description(), plan);
   QF_ASSIGN_OR_RETURN(const auto sink,
                       FolderSink::Open(RealFileSystem(), options.out, plan,

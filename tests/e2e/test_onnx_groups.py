@@ -78,16 +78,17 @@ class Groups(OnnxTest):
             with self.subTest(recipe):
                 self.judge(f"demo/{recipe}", DEMO, recipe, ids, False)
 
-    def test_rows_that_groups_do_not_divide_are_refused_with_what_fits(self):
+    def test_rows_that_groups_do_not_divide_get_the_next_smaller_ones(self):
         source, _ = self.sized("llama2", intermediate=192)
         out = self.dir / "out"
-        refused = refusal(self, out, source, "onnx:int4-g128-asym")
-        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': its rows of 192 elements cannot be divided into "
-                      "groups of 128",
-                      refused)
-        self.assertIn("--tensor-type role:ffn_down=u4_g64", refused)
-        run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--tensor-type", "role:ffn_down=u4_g64",
-            "--out", out)
+        plan = run_json("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--dry-run", "--json")
+        schemes = {t["name"]: (t["scheme"], t["asked"]) for t in plan["targets"][0]["tensors"]}
+        self.assertEqual(schemes["model.layers.0.mlp.down_proj.weight"], ("u4_g64", "u4_g128"))
+        self.assertEqual(schemes["model.layers.0.mlp.up_proj.weight"], ("u4_g128", "u4_g128"))
+        self.assertRegex(run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--dry-run").stdout,
+                         r"0\.mlp\.down_proj\.weight .* u4_g64 .* not u4_g128")
+        said = run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--out", out).stderr
+        self.assertIn("down_proj.weight gets u4_g64 in place of u4_g128", said)
         stored = run_json("quantfleet", "inspect", out / "onnx-int4-g128-asym", "--json")["tensors"]
         said = {t["name"]: t for t in stored}
         down = "model.layers.0.mlp.down_proj.weight"
