@@ -1,5 +1,6 @@
 #include "cli/local_commands.h"
 
+#include "cli/local_calibrate.h"
 #include "cli/local_inspect.h"
 #include "cli/local_quantize.h"
 
@@ -7,6 +8,7 @@ namespace quantfleet::cli {
 
 void AddLocalCommands(CLI::App& app) {
   AddQuantizeCommand(app);
+  AddCalibrateCommand(app);
   AddInspectCommand(app);
 }
 

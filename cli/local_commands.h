@@ -1,4 +1,4 @@
-// Commands that need no daemon: quantize, inspect.
+// Commands that need no daemon: quantize, calibrate, inspect.
 #pragma once
 
 #include "CLI/CLI.hpp"

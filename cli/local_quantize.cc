@@ -13,6 +13,7 @@
 #include "cli/quantize_targets.h"
 #include "cli/source_text.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/executor.h"
@@ -27,7 +28,7 @@ namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
 struct QuantizeOptions {
-  std::string source, out, imatrix;
+  std::string source, out, imatrix, calibration, rounding = "nearest";
   std::vector<std::string> lora;
   TargetWords words;
   uint64_t memory_mib = 512;
@@ -111,16 +112,19 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
     text += fmt::format("{}  {}  {}\n", sink.FolderOf(t).string(), HumanBytes(TargetBytes(target)),
                         digest);
   }
+  for (const std::string& note : result.notes) Warn(note);
   if (!options.json) return PrintOut(text + fmt::format("{:.1f} s\n", seconds));
   const std::string& source_raw = result.manifests.front().source().digest();
-  PrintOut(json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
-                                        {"source_bytes", plan.source_bytes},
-                                        {"chat", ChatJson(model.tokenizer)},
-                                        {"targets", targets},
-                                        {"slabs_resumed", result.progress.slabs_resumed},
-                                        {"values_encoded", result.progress.values_encoded},
-                                        {"seconds", seconds}}) +
-           "\n");
+  PrintOut(
+      json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
+                                   {"source_bytes", plan.source_bytes},
+                                   {"chat", ChatJson(model.tokenizer)},
+                                   {"targets", targets},
+                                   {"slabs_resumed", result.progress.slabs_resumed},
+                                   {"values_encoded", result.progress.values_encoded},
+                                   {"notes", json::array(result.notes.begin(), result.notes.end())},
+                                   {"seconds", seconds}}) +
+      "\n");
 }
 
 // Whether the target quantizes what is quantized already. A type that the source has is copied, and
@@ -144,6 +148,30 @@ void WarnOfFallbacks(const TargetPlan& target) {
       Info(first.asked).name));
 }
 
+absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
+                                      const std::vector<TargetSpec>& specs) {
+  RoundingChoice choice;
+  QF_ASSIGN_OR_RETURN(choice.how, RoundingFromName(options.rounding));
+  std::shared_ptr<const Importance> importance;
+  std::optional<Digest> calibrated_source;
+  if (!options.imatrix.empty()) {
+    QF_ASSIGN_OR_RETURN(Importance read,
+                        ReadImportance(RealFileSystem(), options.imatrix, source.description()));
+    importance = std::make_shared<const Importance>(std::move(read));
+  } else if (!options.calibration.empty()) {
+    const bool feeds_back = choice.how == Rounding::kFeedback;
+    QF_ASSIGN_OR_RETURN(
+        Calibration calibration,
+        OpenCalibration(RealFileSystem(), options.calibration, source.description(), feeds_back));
+    importance = std::move(calibration.importance);
+    choice.moments = std::move(calibration.moments);
+    calibrated_source = calibration.source;
+  }
+  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(importance), std::move(choice)));
+  plan.calibrated_source = calibrated_source;
+  return plan;
+}
+
 absl::Status Quantize(const QuantizeOptions& options) {
   // Before any other thread, so that all leave the signals to it.
   const Interrupt interrupt;
@@ -156,13 +184,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   PrintFiles(files);
   QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   WarnOf(source->description());
-  std::shared_ptr<const Importance> importance;
-  if (!options.imatrix.empty()) {
-    QF_ASSIGN_OR_RETURN(Importance read,
-                        ReadImportance(RealFileSystem(), options.imatrix, source->description()));
-    importance = std::make_shared<const Importance>(std::move(read));
-  }
-  QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanAsCalibrated(options, *source, specs));
   if (std::ranges::any_of(plan.targets, [&](const TargetPlan& target) {
         return QuantizesAgain(source->description(), target);
       }))
@@ -241,6 +263,18 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
       .add_option("--imatrix", options.imatrix,
                   "Importance of the columns: a GGUF file made by llama-imatrix")
       ->type_name("FILE");
+  command
+      .add_option("--calibration", options.calibration,
+                  "Folder of a calibration: its importance, and for feedback its second moments")
+      ->type_name("DIR")
+      ->excludes("--imatrix");
+  command
+      .add_option(
+          "--rounding", options.rounding,
+          "How codes are chosen: nearest [default], search (scales of least error where the "
+          "model looks) or feedback (columns that also make good each other's errors)")
+      ->type_name("HOW")
+      ->check(Parses(RoundingFromName));
 }
 
 }  // namespace
@@ -299,6 +333,10 @@ void AddQuantizeCommand(CLI::App& app) {
                   ListTargets()));
   command->callback([options, out, dry] {
     if (out->empty() && dry->empty()) throw CLI::RequiredError("--out");
+    if (options->rounding == "search" && options->imatrix.empty() && options->calibration.empty())
+      throw CLI::RequiredError("--rounding search: --calibration or --imatrix");
+    if (options->rounding == "feedback" && options->calibration.empty())
+      throw CLI::RequiredError("--rounding feedback: --calibration");
     ExitOnError(Quantize(*options));
   });
 }

@@ -14,6 +14,14 @@ namespace {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
+// "0.10430 ± 0.00310, 99th percentile 0.91200"
+std::string KlText(const v1::EvaluationStatement& evaluation) {
+  const std::string mean = fmt::format("{:.5f}", evaluation.mean_kl());
+  if (evaluation.kl_error() <= 0) return mean;
+  return fmt::format("{} ± {:.5f}, 99th percentile {:.5f}", mean, evaluation.kl_error(),
+                     evaluation.kl_p99());
+}
+
 void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
   Rows rows{
@@ -43,7 +51,7 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
                                   evaluation.mean_nll() - evaluation.reference_mean_nll()));
     rows.emplace_back("top-1 agreement",
                       fmt::format("{:.1f} %", 100 * evaluation.top1_agreement()));
-    rows.emplace_back("KL divergence", fmt::format("{:.5f}", evaluation.mean_kl()));
+    rows.emplace_back("KL divergence", KlText(evaluation));
   }
   rows.emplace_back("golden prompts", fmt::format("{}", evaluation.golden_size()));
   PrintOut("\n" + Fields(rows));

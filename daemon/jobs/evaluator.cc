@@ -13,27 +13,13 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/registry/dequantized_source.h"
 #include "pipeline/model/running_memory.h"
-#include "pipeline/stage/executor.h"
-#include "pipeline/stage/folder_sink.h"
+#include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using engine::Engine;
 using engine::EngineOptions;
-
-// A recipe of the engine's format that holds every value of the source exactly.
-std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
-  using pipeline::DType;
-  const auto all_are = [&](DType dtype) {
-    return std::ranges::all_of(model.tensors, [&](const pipeline::SourceTensor& t) {
-      return t.dims < 2 || t.dtype == dtype;
-    });
-  };
-  if (all_are(DType::kBF16)) return "bf16";
-  if (all_are(DType::kF16)) return "f16";
-  return "f32";
-}
 
 // For an artifact of the engine's format; there may be attachments beside it.
 absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
@@ -80,6 +66,8 @@ void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparis
   statement.set_reference_mean_nll(comparison.reference_mean_nll);
   statement.set_top1_agreement(comparison.top1_agreement);
   statement.set_mean_kl(comparison.mean_kl);
+  statement.set_kl_error(comparison.kl_error);
+  statement.set_kl_p99(comparison.kl_p99);
 }
 
 // Stands in for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
@@ -123,28 +111,21 @@ struct Evaluator::Reference {
   std::vector<std::vector<int32_t>> passages;  // of the text, for an embedding model alone
 };
 
-absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source,
-                                              std::string_view recipe, const fs::path& folder,
-                                              const std::stop_token& stop) {
-  const std::vector<pipeline::TargetSpec> targets{
-      {std::string(pipeline::kEngineFormat), std::string(recipe)}};
-  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(source, targets));
-  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, folder, plan, {}));
+absl::StatusOr<fs::path> Evaluator::WriteExact(const pipeline::ModelSource& source,
+                                               const fs::path& folder,
+                                               const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(
-      const auto made,
-      pipeline::Execute(source, plan, *sink,
-                        {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
-  QF_RETURN_IF_ERROR(sink->Finish(made.manifests));
-  QF_ASSIGN_OR_RETURN(const std::string name, ModelFile(made.manifests[0]));
-  return sink->FolderOf(0) / name;
+      pipeline::ExactCopy copy,
+      pipeline::WriteExactCopy(with_.files, source, folder,
+                               {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
+  return std::move(copy.file);
 }
 
 absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::ModelSource& source,
                                                               const std::stop_token& stop) {
   Reference reference;
-  reference.recipe = ReferenceRecipe(source.description());
-  QF_ASSIGN_OR_RETURN(reference.file,
-                      WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
+  reference.recipe = pipeline::ExactRecipe(source.description());
+  QF_ASSIGN_OR_RETURN(reference.file, WriteExact(source, scratch_ / "reference", stop));
   QF_RETURN_IF_ERROR(LoadReference(reference, 0));
   if (reference.engine->embedding() != nullptr) {
     QF_ASSIGN_OR_RETURN(reference.passages,
@@ -210,8 +191,7 @@ absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescriptio
   QF_ASSIGN_OR_RETURN(const auto codes,
                       pipeline::DequantizedSource::Open(with_.files, sealed, paths,
                                                         manifest.target().format(), model));
-  QF_ASSIGN_OR_RETURN(fs::path file, WriteGguf(*codes, ReferenceRecipe(codes->description()),
-                                               folder / "dequantized", stop));
+  QF_ASSIGN_OR_RETURN(fs::path file, WriteExact(*codes, folder / "dequantized", stop));
   QF_RETURN_IF_ERROR(with_.files.RemoveTree(sealed));
   return file;
 }

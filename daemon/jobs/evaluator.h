@@ -77,8 +77,8 @@ class Evaluator {
   absl::StatusOr<fs::path> MakeRunnable(const pipeline::ModelDescription& model,
                                         const v1::Manifest& manifest, const fs::path& folder,
                                         const std::stop_token& stop);
-  absl::StatusOr<fs::path> WriteGguf(const pipeline::ModelSource& source, std::string_view recipe,
-                                     const fs::path& folder, const std::stop_token& stop);
+  absl::StatusOr<fs::path> WriteExact(const pipeline::ModelSource& source, const fs::path& folder,
+                                      const std::stop_token& stop);
   absl::Status Unpack(const v1::Manifest& manifest, const fs::path& folder,
                       const std::stop_token& stop);
 

@@ -31,7 +31,7 @@ float GeluTanh(float x) {
 
 // Of gates and what they gate; a factor is there.
 void ClampedSwiglu(std::span<float> values, const float* factors) {
-  constexpr float kLimit = 7, kSlope = 1.702f;
+  constexpr float kLimit = pipeline::kSwigluLimit, kSlope = pipeline::kSwigluSlope;
   for (size_t i = 0; i < values.size(); ++i) {
     const float gate = std::min(values[i], kLimit);
     const float up = factors == nullptr ? 0 : std::clamp(factors[i], -kLimit, kLimit);

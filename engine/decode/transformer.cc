@@ -76,11 +76,16 @@ Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights
   code_half_sums_.resize(2 * code_scales_.size());
 }
 
-absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
+absl::Status Transformer::CheckTokens(std::span<const int32_t> tokens) const {
   for (int32_t token : tokens) {
     if (token < 0 || token >= hyper_.vocab)
       return InvalidArgument("token id {} is outside the vocabulary of {}", token, hyper_.vocab);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
+  QF_RETURN_IF_ERROR(CheckTokens(tokens));
   const int64_t count = static_cast<int64_t>(tokens.size());
   if (count > cache.capacity() - cache.length())
     return InvalidArgument("{} tokens do not fit into the context of {}, of which {} are in use",
@@ -186,10 +191,17 @@ absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vect
 }
 
 void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token) {
+  EmbedToken(token, x_.data() + row * hyper_.hidden);
+  SetPlace(row, cache, position);
+}
+
+void Transformer::EmbedToken(int32_t token, float* x) const {
   const Matrix& embedding = weights_.embedding;
-  float* x = x_.data() + row * hyper_.hidden;
   embedding.decode(embedding.row(token), hyper_.hidden, x);
   Scale(EmbeddingScale(family_, hyper_), {x, static_cast<size_t>(hyper_.hidden)});
+}
+
+void Transformer::SetPlace(int64_t row, const KvCache& cache, int64_t position) {
   rope_.Angles(position, angles_.data() + row * rope_.dims());
   if (sliding_rope_) sliding_rope_->Angles(position, sliding_angles_.data() + row * rope_.dims());
   places_[row] = {&cache, position};
@@ -202,8 +214,9 @@ void Transformer::RunLayers(int64_t batch) {
 
 void Transformer::Head(const float* x, int64_t batch, float* logits) {
   Normalize(weights_.outer, Role::kOutputNorm, x, normed_.data(), batch);
-  Multiply({{&weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
-           normed_.data(), batch);
+  Multiply(
+      {{Role::kOutputHead, &weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
+      normed_.data(), batch);
   Scale(1 / hyper_.logit_divisor, {logits, static_cast<size_t>(batch * hyper_.vocab)});
   if (hyper_.logit_cap == 0) return;
   pool_.ParallelFor(batch * hyper_.vocab, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
@@ -215,7 +228,7 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
   const auto product = [&](Role weight, std::vector<float>& y) {
     const std::optional<Role> bias = Info(weight).bias;
-    return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
+    return Product{weight, &w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
   };
 
   Normalize(w, Role::kAttnNorm, x_.data(), normed_.data(), batch);
@@ -300,6 +313,7 @@ void Transformer::Multiply(std::initializer_list<Product> products, const float*
   const int64_t cols = products.begin()->w->cols;
   Prepare(cols, x, batch, integers);
   const std::span<const ActivationRow> taken = std::span(rows_).first(static_cast<size_t>(batch));
+  Tell(products, /*expert=*/-1, taken);
   // One loop over the rows of all: fewer meetings of the threads.
   pool_.ParallelFor(rows, Grain(cols * batch), [&](int64_t begin, int64_t end) {
     int64_t first = 0;

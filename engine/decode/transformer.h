@@ -62,6 +62,25 @@ class Transformer {
       KvCache& cache, std::span<const int32_t> tokens,
       absl::FunctionRef<void(int64_t index, std::span<const float> state)> visit);
 
+  // What weights of a layer are multiplied with.
+  struct ProductInput {
+    std::span<const pipeline::Role> roles;  // of the weights, which all take it
+    int expert;                             // -1: not of an expert
+    std::span<const ActivationRow> rows;    // as long as the weights' rows; their values count
+    int64_t cols;
+  };
+  using OnInput = absl::FunctionRef<void(const ProductInput& input)>;
+
+  // The hidden states of tokens as they enter the first layer, in rows of hidden values.
+  // INVALID_ARGUMENT for an id outside the vocabulary.
+  absl::Status Embed(std::span<const int32_t> tokens, std::span<float> states) const;
+  // Takes the states of a whole sequence through one layer, in place: layer after layer they become
+  // what Run makes of the same tokens. The cache is emptied first, and afterwards holds that layer
+  // alone. `on_input` is told of every product before it is computed. INVALID_ARGUMENT for an
+  // encoder, and for more tokens than the cache takes.
+  absl::Status RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
+                               OnInput on_input);
+
   struct Next {
     KvCache* cache;
     int32_t token;
@@ -74,6 +93,7 @@ class Transformer {
  private:
   // A matrix product to run beside others: y[t][r] = w.row(r) . x[t] (+ bias[r]).
   struct Product {
+    pipeline::Role role;
     const Matrix* w;
     const std::vector<float>* bias;  // null or empty: none
     float* y;
@@ -81,6 +101,7 @@ class Transformer {
 
   // The same of all experts' matrices, one upon the other; y has a row per place.
   struct ExpertProduct {
+    pipeline::Role role;
     const Matrix *w, *bias;  // the bias has a row per expert, or none
     float* y;
   };
@@ -113,6 +134,7 @@ class Transformer {
               std::optional<Rope> sliding_rope, int64_t context, ThreadPool& pool,
               const VectorOps& ops, const MatrixOps* matrix_ops);
 
+  absl::Status CheckTokens(std::span<const int32_t> tokens) const;
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
   // The tokens in passes of kBatch; `then` is told of each its first token and how many it had,
   // whose states are in x_ and whose rows the cache has.
@@ -120,6 +142,8 @@ class Transformer {
                           absl::FunctionRef<absl::Status(int64_t first, int64_t batch)> then);
   void RunBatch(KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
+  void EmbedToken(int32_t token, float* x) const;
+  void SetPlace(int64_t row, const KvCache& cache, int64_t position);
   void RunEncoder(const KvCache& cache, std::span<const int32_t> tokens);
   void SetEncoderRow(int64_t row, const KvCache& cache, int32_t token);
   void RunEncoderLayer(int layer, int64_t batch);
@@ -136,6 +160,15 @@ class Transformer {
   float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
   void Head(const float* x, int64_t batch, float* logits);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
+  // Tells on_input_ of rows that all these are multiplied with.
+  template <typename SomeProduct>
+  void Tell(std::initializer_list<SomeProduct> products, int expert,
+            std::span<const ActivationRow> rows) const {
+    if (on_input_ == nullptr) return;
+    std::vector<pipeline::Role> roles;
+    for (const SomeProduct& product : products) roles.push_back(product.role);
+    (*on_input_)({roles, expert, rows, products.begin()->w->cols});
+  }
   MultiplyRows FindMultiply(pipeline::DType type) const;  // null: the reference's way
   bool AsIntegers(const Matrix& w) const;                 // whether it is multiplied with integers
   // Leaves the rows of x in rows_, as integers too where that is wanted.
@@ -166,7 +199,8 @@ class Transformer {
   const MatrixOps* const matrix_ops_;  // may be null
   const AttentionOps& attention_ops_;
 
-  bool apart_ = false;  // the batch's rows are of unlike sequences
+  const OnInput* on_input_ = nullptr;  // while RunThroughLayer runs
+  bool apart_ = false;                 // the batch's rows are of unlike sequences
   // One row per token of the batch.
   std::vector<Place> places_;
   std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, added_, angles_,

@@ -31,7 +31,7 @@ void Transformer::RunEncoderLayer(int layer, int64_t batch) {
   const std::span<const float> added(added_.data(), static_cast<size_t>(batch * hyper_.hidden));
   const auto product = [&](Role weight, std::vector<float>& y) {
     const std::optional<Role> bias = Info(weight).bias;
-    return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
+    return Product{weight, &w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
   };
   Multiply({product(Role::kAttnQ, q_), product(Role::kAttnK, k_), product(Role::kAttnV, v_)},
            x_.data(), batch);

@@ -51,9 +51,10 @@ void Transformer::RunExperts(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t used = hyper_.experts_used, width = hyper_.expert_width, hidden = hyper_.hidden;
   const auto product = [&](Role weight, std::vector<float>& y) {
-    return ExpertProduct{&w.matrix(weight), &w.matrix(*Info(weight).bias), y.data()};
+    return ExpertProduct{weight, &w.matrix(weight), &w.matrix(*Info(weight).bias), y.data()};
   };
-  Multiply({{&w.matrix(Role::kFfnRouter), &w.vector(Role::kFfnRouterBias), experts_.scores.data()}},
+  Multiply({{Role::kFfnRouter, &w.matrix(Role::kFfnRouter), &w.vector(Role::kFfnRouterBias),
+             experts_.scores.data()}},
            normed_.data(), batch);
   const int64_t places = PlaceRows(batch);
 
@@ -104,6 +105,13 @@ void Transformer::MultiplyExperts(std::initializer_list<ExpertProduct> products,
   for (int64_t e = 0; e < hyper_.experts; ++e)
     if (experts_.first[static_cast<size_t>(e)] < experts_.first[static_cast<size_t>(e) + 1])
       experts_.active.push_back(e);
+  const auto rows_of = [&](int64_t expert) {
+    const int64_t from = experts_.first[static_cast<size_t>(expert)],
+                  to = experts_.first[static_cast<size_t>(expert) + 1];
+    return std::span<const ActivationRow>(experts_.rows)
+        .subspan(static_cast<size_t>(from), static_cast<size_t>(to - from));
+  };
+  for (const int64_t e : experts_.active) Tell(products, static_cast<int>(e), rows_of(e));
   const auto active = static_cast<int64_t>(experts_.active.size());
   const int64_t each = rows * static_cast<int64_t>(products.size());  // of one expert
   const int64_t work = products.begin()->w->cols * places / active;
@@ -112,14 +120,13 @@ void Transformer::MultiplyExperts(std::initializer_list<ExpertProduct> products,
       const int64_t expert = experts_.active[static_cast<size_t>(begin / each)];
       const ExpertProduct& product = products.begin()[begin % each / rows];
       const int64_t row = begin % rows, to = std::min(rows, row + end - begin);
-      const int64_t first = experts_.first[static_cast<size_t>(expert)],
-                    last = experts_.first[static_cast<size_t>(expert) + 1];
+      const int64_t first = experts_.first[static_cast<size_t>(expert)];
+      const std::span<const ActivationRow> x = rows_of(expert);
       const Matrix w = Slice(*product.w, expert, rows);
       float* const y = product.y + first * rows;
-      MultiplyRange({&w, nullptr, y}, row, to,
-                    std::span(experts_.rows)
-                        .subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
-      if (product.bias->rows > 0) AddBias(*product.bias, expert, row, to, last - first, y);
+      MultiplyRange({product.role, &w, nullptr, y}, row, to, x);
+      if (product.bias->rows > 0)
+        AddBias(*product.bias, expert, row, to, static_cast<int64_t>(x.size()), y);
       begin += to - row;
     }
   });

@@ -17,8 +17,8 @@ struct MultiplyPair {
 };
 
 // The pairs of a set of vector instructions. Set has kFloats<type>, kIntegers<block type>, and a
-// block type for each BlockLayout: Q8, Nibbles<min, fifth bit>, Affine<fifth bit>, Q6 and
-// Unpacked<row of kDTypes>.
+// block type for each BlockLayout: Q8, Nibbles<min, fifth bit>, Affine<fifth bit>, Q2, Q6, and of a
+// row of kDTypes Table<row>, TableK<row> and Unpacked<row>.
 template <class Set>
 struct PairsByLayout {
   template <size_t kRow>  // of kDTypes
@@ -34,8 +34,14 @@ struct PairsByLayout {
       else if constexpr (kProducts.layout == BlockLayout::kNibbles32)
         return Set::template kIntegers<
             typename Set::template Nibbles<kProducts.min, kProducts.fifth_bit>>;
+      else if constexpr (kProducts.layout == BlockLayout::kTable32)
+        return Set::template kIntegers<typename Set::template Table<kRow>>;
       else if constexpr (kProducts.layout == BlockLayout::kAffineK)
         return Set::template kIntegers<typename Set::template Affine<kProducts.fifth_bit>>;
+      else if constexpr (kProducts.layout == BlockLayout::kTwoBitsK)
+        return Set::template kIntegers<typename Set::Q2>;
+      else if constexpr (kProducts.layout == BlockLayout::kTableK)
+        return Set::template kIntegers<typename Set::template TableK<kRow>>;
       else if constexpr (kProducts.layout == BlockLayout::kSymmetricK)
         return Set::template kIntegers<typename Set::Q6>;
       else

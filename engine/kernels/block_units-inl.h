@@ -161,32 +161,136 @@ struct Q6_K {
   }
 };
 
+struct Q2_K {
+  static constexpr bool kOf32 = false;
+  static constexpr bool kMins = true;
+  static constexpr int kBits = 2;
+  static constexpr int kGroup = 16, kUnitBytes = 84;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    QF_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      __m256i pairs = X86::Bytes32(at + 16 + 32 * half);
+      QF_UNROLL
+      for (int quarter = 0; quarter < 4; ++quarter, pairs = _mm256_srli_epi16(pairs, 2))
+        unit.codes[4 * half + quarter] = _mm256_and_si256(pairs, _mm256_set1_epi8(3));
+    }
+    const __m256 d = _mm256_set1_ps(X86::Half(at + 80)), dmin = _mm256_set1_ps(X86::Half(at + 82));
+    const uint64_t nibble = 0x0f0f0f0f0f0f0f0f;
+    QF_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const auto packed = Load<uint64_t>(at + 8 * i);
+      _mm256_store_ps(unit.scales + 8 * i, _mm256_mul_ps(EightBytes(packed & nibble), d));
+      _mm256_store_ps(unit.mins + 8 * i, _mm256_mul_ps(EightBytes(packed >> 4 & nibble), dmin));
+    }
+  }
+};
+
+// Codes up to kLargest of either sign, for products that take codes of eight bits signed or not.
+// From kZero up there is a min.
+template <int kLargest, bool kAsTheyAre>
+struct SignedCodes {
+  static constexpr int kZero = kAsTheyAre ? 0 : std::bit_ceil(static_cast<unsigned>(kLargest) + 1);
+  static constexpr bool kMins = !kAsTheyAre;
+  static constexpr int kBits = kAsTheyAre ? 8 : std::bit_width(2u * kZero - 1);
+  QF_INLINE __m256i FromZero(__m256i codes) {
+    return _mm256_add_epi8(codes, _mm256_set1_epi8(static_cast<char>(kZero)));
+  }
+  QF_INLINE void StoreScales(__m256 scales, int first, Unit& unit) {
+    _mm256_store_ps(unit.scales + first, scales);
+    _mm256_store_ps(unit.mins + first,
+                    _mm256_mul_ps(scales, _mm256_set1_ps(static_cast<float>(kZero))));
+  }
+};
+
+template <size_t kRow>  // of kDTypes
+inline constexpr int kLargestValue =
+    pipeline::LargestOf(*pipeline::kDTypes[kRow].integer_products->values);
+
+// Nibbles that stand for a table's values. Small values go from 0 up in any set: products of few
+// bits are faster than signed ones by more than the min takes.
+template <size_t kRow, bool kSigned>
+struct TableCodes : SignedCodes<kLargestValue<kRow>, kSigned && (kLargestValue<kRow> >= 32)> {
+  static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
+  static constexpr int kGroup = 32;
+  QF_INLINE __m256i Values() {
+    const auto* values = reinterpret_cast<const std::byte*>(kInfo.integer_products->values->data());
+    return TableCodes::FromZero(_mm256_broadcastsi128_si256(X86::Bytes16(values)));
+  }
+  QF_INLINE __m256i Get(const std::byte* at, __m256i values) {
+    const __m128i packed = X86::Bytes16(at);
+    const __m256i numbers =
+        _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
+    return _mm256_shuffle_epi8(values, numbers);
+  }
+};
+
+// Halves of eight powers of two that lie `stride` bytes apart (HalvedE8M0); those behind `count`
+// meet zeros.
+QF_INLINE __m256 HalvedPowers(const std::byte* at, int stride, int count) {
+  uint64_t bytes = 0;
+  for (int j = 0; j < count; ++j) bytes |= uint64_t{Load<uint8_t>(at + j * stride)} << 8 * j;
+  const __m256i e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
+  const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+  const __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+  return _mm256_castsi256_ps(
+      _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+
+// IQ4_NL and MXFP4: a scale, F16 or of one byte, then the nibbles.
+template <size_t kRow, bool kSigned>
+struct Table32 : TableCodes<kRow, kSigned> {
+  static constexpr bool kOf32 = true;
+  static constexpr int kBytes = Table32::kInfo.block_bytes, kHeader = kBytes - 16;
+  static constexpr int kUnitBytes = 8 * kBytes;
+  QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    const __m256i values = Table32::Values();
+    QF_UNROLL
+    for (int j = 0; j < kSubBlocks; ++j)
+      unit.codes[j] =
+          j < count ? Table32::Get(at + kBytes * j + kHeader, values) : _mm256_setzero_si256();
+    Table32::StoreScales(kHeader == 2 ? Halves(at, kBytes, count) : HalvedPowers(at, kBytes, count),
+                         0, unit);
+  }
+};
+
+// IQ4_XS: see pipeline/tensor/iq4_xs.cc for where the scales' bits lie.
+template <size_t kRow, bool kSigned>
+struct Table256 : TableCodes<kRow, kSigned> {
+  static constexpr bool kOf32 = false;
+  static constexpr int kUnitBytes = 136;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    const __m256i values = Table256::Values();
+    QF_UNROLL
+    for (int j = 0; j < kSubBlocks; ++j) unit.codes[j] = Table256::Get(at + 8 + 16 * j, values);
+    const __m128i packed = _mm_cvtsi32_si128(Load<int32_t>(at + 4));
+    const __m128i nibbles = _mm_unpacklo_epi8(packed, _mm_srli_epi16(packed, 4));
+    const __m256i low = _mm256_and_si256(_mm256_cvtepu8_epi32(nibbles), _mm256_set1_epi32(15));
+    const __m256i pairs = _mm256_srlv_epi32(_mm256_set1_epi32(Load<uint16_t>(at + 2)),
+                                            _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
+    const __m256i high = _mm256_slli_epi32(_mm256_and_si256(pairs, _mm256_set1_epi32(3)), 4);
+    const __m256i scales = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+    Table256::StoreScales(_mm256_mul_ps(_mm256_cvtepi32_ps(scales), _mm256_set1_ps(X86::Half(at))),
+                          0, unit);
+  }
+};
+
 // What the type's own codec unpacks: signed codes, a scale for each 16, no min. Its codes count
 // from 0 up where products do not take them signed.
 template <size_t kRow, bool kSigned>  // of kDTypes
-struct UnpackedUnit {
+struct UnpackedUnit : SignedCodes<pipeline::kDTypes[kRow].integer_products->largest_code, kSigned> {
   static constexpr bool kOf32 = false;
   static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
-  static constexpr int kZero =
-      kSigned ? 0 : std::bit_ceil(static_cast<unsigned>(kInfo.integer_products->largest_code) + 1);
-  static constexpr bool kMins = !kSigned;
-  static constexpr int kBits = kSigned ? 8 : std::bit_width(2u * kZero - 1);
   static constexpr int kGroup = 16, kUnitBytes = kInfo.block_bytes;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     pipeline::UnpackedBlock block;
     kInfo.codec->unpack(at, block);
     QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j)
-      unit.codes[j] =
-          _mm256_add_epi8(_mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes) + j),
-                          _mm256_set1_epi8(static_cast<char>(kZero)));
+      unit.codes[j] = UnpackedUnit::FromZero(
+          _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes) + j));
     QF_UNROLL
-    for (int i = 0; i < 16; i += 8) {
-      const __m256 scales = _mm256_loadu_ps(block.scales + i);
-      _mm256_store_ps(unit.scales + i, scales);
-      _mm256_store_ps(unit.mins + i,
-                      _mm256_mul_ps(scales, _mm256_set1_ps(static_cast<float>(kZero))));
-    }
+    for (int i = 0; i < 16; i += 8)
+      UnpackedUnit::StoreScales(_mm256_loadu_ps(block.scales + i), i, unit);
   }
 };
 

@@ -17,6 +17,7 @@
 #include "engine/kernels/matrix_ops.h"
 #include "engine/kernels/unroll.h"
 #include "pipeline/tensor/codec.h"
+#include "pipeline/tensor/mxfp4.h"
 #include "pipeline/tensor/unpacked.h"
 
 namespace quantfleet::engine {
@@ -26,7 +27,7 @@ constexpr int kSubBlocks = 8;  // of 32, in a unit
 
 struct Unit {
   int8x16_t codes[2 * kSubBlocks];
-  alignas(16) float scales[16], mins[kSubBlocks];  // 8 scales where groups are of 32
+  alignas(16) float scales[16], mins[16];  // 8 of them where groups are of 32
 };
 
 QF_INLINE uint8x16_t Bytes16(const std::byte* at) {
@@ -168,6 +169,80 @@ struct Q6_K {
   }
 };
 
+struct Q2_K {
+  static constexpr bool kMins = true;
+  static constexpr int kGroup = 16, kUnitBytes = 84;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    QF_UNROLL
+    for (int i = 0; i < 4; ++i) {  // half, and which 16 of 32
+      const int half = i / 2, part = i % 2;
+      uint8x16_t pairs = Bytes16(at + 16 + 32 * half + 16 * part);
+      QF_UNROLL
+      for (int quarter = 0; quarter < 4; ++quarter, pairs = vshrq_n_u8(pairs, 2))
+        unit.codes[8 * half + 2 * quarter + part] = Signed(vandq_u8(pairs, vdupq_n_u8(3)), 0);
+    }
+    const float d = Half(at + 80), dmin = Half(at + 82);
+    const uint64_t nibble = 0x0f0f0f0f0f0f0f0f;
+    QF_UNROLL
+    for (int i = 0; i < 16; i += 8) {
+      const auto packed = Load<uint64_t>(at + i);
+      StoreScaled(packed & nibble, d, unit.scales + i);
+      StoreScaled(packed >> 4 & nibble, dmin, unit.mins + i);
+    }
+  }
+};
+
+// Nibbles that stand for a table's values: of 16 bytes the low ones, then the high ones.
+QF_INLINE void TableCodes(const std::byte* at, int8x16_t values, int8x16_t* codes) {
+  const uint8x16_t packed = Bytes16(at);
+  codes[0] = vqtbl1q_s8(values, vandq_u8(packed, vdupq_n_u8(15)));
+  codes[1] = vqtbl1q_s8(values, vshrq_n_u8(packed, 4));
+}
+
+// IQ4_NL and MXFP4: a scale, F16 or of one byte, then the nibbles.
+template <size_t kRow>  // of kDTypes
+struct Table32 {
+  static constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
+  static constexpr bool kMins = false;
+  static constexpr int kBytes = kInfo.block_bytes, kHeader = kBytes - 16;
+  static constexpr int kGroup = 32, kUnitBytes = 8 * kBytes;
+  QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    const int8x16_t values = vld1q_s8(kInfo.integer_products->values->data());
+    for (int j = 0; j < kSubBlocks; ++j) {
+      unit.codes[2 * j] = unit.codes[2 * j + 1] = vdupq_n_s8(0);
+      if (j < count) TableCodes(at + kBytes * j + kHeader, values, unit.codes + 2 * j);
+    }
+    if constexpr (kHeader == 2) {
+      vst1q_f32(unit.scales, Halves(at, kBytes, count));
+      vst1q_f32(unit.scales + 4, Halves(at + 4 * kBytes, kBytes, count - 4));
+    } else {
+      for (int j = 0; j < kSubBlocks; ++j)
+        unit.scales[j] = j < count ? pipeline::HalvedE8M0(Load<uint8_t>(at + kBytes * j)) : 0.f;
+    }
+  }
+};
+
+// IQ4_XS: see pipeline/tensor/iq4_xs.cc for where the scales' bits lie.
+template <size_t kRow>
+struct Table256 {
+  static constexpr bool kMins = false;
+  static constexpr int kGroup = 32, kUnitBytes = 136;
+  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
+    const int8x16_t values = vld1q_s8(pipeline::kDTypes[kRow].integer_products->values->data());
+    for (int j = 0; j < kSubBlocks; ++j) TableCodes(at + 8 + 16 * j, values, unit.codes + 2 * j);
+    const uint8x8_t packed = vcreate_u8(Load<uint32_t>(at + 4));
+    const uint8x8_t low = vzip1_u8(vand_u8(packed, vdup_n_u8(15)), vshr_n_u8(packed, 4));
+    const int16x8_t shifts = {0, -2, -4, -6, -8, -10, -12, -14};
+    const uint16x8_t pairs =
+        vandq_u16(vshlq_u16(vdupq_n_u16(Load<uint16_t>(at + 2)), shifts), vdupq_n_u16(3));
+    const uint16x8_t six = vorrq_u16(vmovl_u8(low), vshlq_n_u16(pairs, 4));
+    const int16x8_t scales = vsubq_s16(vreinterpretq_s16_u16(six), vdupq_n_s16(32));
+    const float d = Half(at);
+    vst1q_f32(unit.scales, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(scales))), d));
+    vst1q_f32(unit.scales + 4, vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(scales)), d));
+  }
+};
+
 // What the type's own codec unpacks.
 template <size_t kRow>  // of kDTypes
 struct UnpackedUnit {
@@ -199,8 +274,10 @@ QF_INLINE void AddGroups(const Unit& unit, const ActivationRow& x, int64_t at, i
     by = vcombine_f32(vdup_lane_f32(two, 0), vdup_lane_f32(two, 1));
   }
   sum = vfmaq_f32(sum, vcvtq_f32_s32(dots), vmulq_f32(vld1q_f32(unit.scales + first), by));
-  if constexpr (B::kMins)
-    sum = vfmsq_f32(sum, vld1q_f32(unit.mins + first), vld1q_f32(x.sums + at / 32 + first));
+  if constexpr (B::kMins) {
+    const float* totals = B::kGroup == 32 ? x.sums + at / 32 : x.half_sums + at / 16;
+    sum = vfmsq_f32(sum, vld1q_f32(unit.mins + first), vld1q_f32(totals + first));
+  }
 }
 
 // sum, and the products of 16 codes with 16, spread over its lanes anyhow: the including file's
@@ -287,7 +364,12 @@ struct NeonSet {
   using Nibbles = Nibbles32<kMin, kFifthBit>;
   template <bool kFifthBit>
   using Affine = AffineK<kFifthBit>;
+  using Q2 = Q2_K;
   using Q6 = Q6_K;
+  template <size_t kRow>
+  using Table = Table32<kRow>;
+  template <size_t kRow>
+  using TableK = Table256<kRow>;
   template <size_t kRow>
   using Unpacked = UnpackedUnit<kRow>;
   template <class B>

@@ -290,7 +290,12 @@ struct PanelSet {
   using Nibbles = Nibbles32<kMin, kFifthBit>;
   template <bool kFifthBit>
   using Affine = AffineK<kFifthBit>;
+  using Q2 = Q2_K;
   using Q6 = Q6_K;
+  template <size_t kRow>
+  using Table = Table32<kRow, kSigned>;
+  template <size_t kRow>
+  using TableK = Table256<kRow, kSigned>;
   template <size_t kRow>
   using Unpacked = UnpackedUnit<kRow, kSigned>;
   template <class B>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/decode/likeliest.h"
 
@@ -19,21 +20,42 @@ double LogSumExp(Row logits) {
 
 // Sums over the positions seen so far.
 struct Sums {
-  double nll = 0, reference_nll = 0, kl = 0;
-  int64_t positions = 0, agreed = 0;
+  double nll = 0, reference_nll = 0;
+  int64_t agreed = 0;
+  std::vector<double> kl;  // of each position
 
   void Add(Row reference, Row candidate, int32_t next) {
     const double reference_total = LogSumExp(reference), total = LogSumExp(candidate);
     reference_nll += reference_total - reference[next];
     nll += total - candidate[next];
+    double& divergence = kl.emplace_back();
     for (size_t v = 0; v < reference.size(); ++v) {
       const double log_p = reference[v] - reference_total;
-      kl += std::exp(log_p) * (log_p - (candidate[v] - total));
+      divergence += std::exp(log_p) * (log_p - (candidate[v] - total));
     }
     agreed += Likeliest(reference) == Likeliest(candidate);
-    ++positions;
   }
 };
+
+double Mean(std::span<const double> values) {
+  return std::reduce(values.begin(), values.end()) / static_cast<double>(values.size());
+}
+
+// Of the mean of independent values.
+double StandardError(std::span<const double> values) {
+  if (values.size() < 2) return 0;
+  const double mean = Mean(values), n = static_cast<double>(values.size());
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / (n - 1) / n);
+}
+
+// The least value that at least 99 in 100 of them do not exceed.
+double Percentile99(std::vector<double> values) {
+  const auto at = values.begin() + static_cast<int64_t>((values.size() * 99 + 99) / 100) - 1;
+  std::ranges::nth_element(values, at);
+  return *at;
+}
 
 absl::Status Check(const Engine& reference, const Engine& candidate,
                    std::span<const int32_t> tokens, int64_t window) {
@@ -71,14 +93,16 @@ absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
       sums.Add(Row(wanted).subspan(t * width, width), Row(got).subspan(t * width, width),
                window[t + 1]);
   }
-  if (!std::isfinite(sums.nll) || !std::isfinite(sums.reference_nll) || !std::isfinite(sums.kl))
+  const double mean_kl = Mean(sums.kl), n = static_cast<double>(sums.kl.size());
+  if (!std::isfinite(sums.nll) || !std::isfinite(sums.reference_nll) || !std::isfinite(mean_kl))
     return DataLoss("a model produces NaN or infinite logits: its weights are damaged");
-  const auto n = static_cast<double>(sums.positions);
-  return Comparison{.tokens = sums.positions,
+  return Comparison{.tokens = static_cast<int64_t>(sums.kl.size()),
                     .mean_nll = sums.nll / n,
                     .reference_mean_nll = sums.reference_nll / n,
                     .top1_agreement = static_cast<double>(sums.agreed) / n,
-                    .mean_kl = sums.kl / n};
+                    .mean_kl = mean_kl,
+                    .kl_error = StandardError(sums.kl),
+                    .kl_p99 = Percentile99(sums.kl)};
 }
 
 }  // namespace quantfleet::engine

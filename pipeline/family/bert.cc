@@ -47,6 +47,7 @@ const Family& Bert() {
       .activation = Activation::kGeluErf,
       .hidden_act = kGeluErfNames,
       .unturned_every = 1,
+      .mlx_pools = Pooling::kMean,
   };
   return kFamily;
 }

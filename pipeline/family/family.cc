@@ -81,13 +81,15 @@ bool StacksExperts(const Family& family, Dialect dialect, Role role) {
 
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer,
                             int expert) {
-  const std::string_view own = In(dialect, name);
-  const size_t star = own.find('*');
-  const std::string of_expert =
-      star == std::string_view::npos
-          ? std::string(own)
-          : fmt::format("{}{}{}", own.substr(0, star), expert, own.substr(star + 1));
-  return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, of_expert);
+  std::string own(In(dialect, name));
+  if (const size_t star = own.find('*'); star != std::string::npos) {
+    if (expert < 0) {
+      own.erase(star, 2);  // "*."
+    } else {
+      own.replace(star, 1, fmt::format("{}", expert));
+    }
+  }
+  return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, own);
 }
 
 std::string TensorName(const Family& family, Dialect dialect, Role role, int layer, int expert) {

@@ -64,11 +64,13 @@ enum class Norm {
 // Of the gate where the family has one, otherwise of what the feed-forward part widens to.
 enum class Activation {
   kSilu,  // x * sigmoid(x)
-  // x * sigmoid(1.702 x), x no more than 7, and what it gates between -7 and 7, plus 1
+  // x * sigmoid(kSwigluSlope x), x no more than kSwigluLimit, and what it gates between that and
+  // its negative, plus 1
   kClampedSwiglu,
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
   kGeluErf,   // 0.5 x (1 + erf(x / sqrt(2)))
 };
+inline constexpr float kSwigluSlope = 1.702f, kSwigluLimit = 7;
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
 // "gelu" is what Gemma's early files call it.
 inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
@@ -119,7 +121,7 @@ enum class Window {
 // A class of Hugging Face's transformers whose models these are.
 struct HfClass {
   std::string_view name;        // "LlamaForCausalLM"
-  std::string_view model_type;  // "llama"; GenAI's type as well
+  std::string_view model_type;  // "llama"; mostly GenAI's type as well
   Window window = Window::kIgnored;
   // Its checkpoints have each product's weight as base_layer beside adapters, and encoders of
   // images and sound. Those are left out.
@@ -208,6 +210,10 @@ struct Family {
   bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   bool mlx_needs_factors = false;  // its model knows no rotary embedding but LongRoPE
   bool mlx_slides = true;          // or its model ignores windows
+  // How mlx-embeddings' model pools; nullopt: it has none that computes as ours does.
+  std::optional<Pooling> mlx_pools = std::nullopt;
+  // What ONNX Runtime GenAI calls it where that is not what transformers does.
+  std::string_view genai_type = {};
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;
@@ -245,7 +251,9 @@ bool TurnsLayer(const Family& family, int64_t layer);
 // Whether that dialect's files hold all experts of a layer in one tensor of the role.
 bool StacksExperts(const Family& family, Dialect dialect, Role role);
 
-// "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
+// "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight". Of an expert's tensor
+// without a number, the name of one that stacks all of the layer's:
+// "model.layers.3.mlp.experts.up_proj.weight".
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer,
                             int expert = -1);
 // The tensor of the role alone. `layer` is -1 for what is not of a layer, `expert` for what is not

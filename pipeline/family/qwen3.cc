@@ -22,6 +22,7 @@ const Family& Qwen3() {
       .tensors = kTensors,
       .config_members = kConfigMembers,
       .mlx_reads_head_dim = true,
+      .mlx_pools = Pooling::kLast,
   };
   return kFamily;
 }

@@ -41,6 +41,7 @@ const Family& Qwen3Moe() {
       .config_members = kConfigMembers,
       .mlx_reads_head_dim = true,
       .mlx_scales_rope = false,
+      .genai_type = "qwen3",
   };
   return kFamily;
 }

@@ -9,6 +9,7 @@
 #include "common/base/fail_point.h"
 #include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
+#include "pipeline/stage/plan_chunks.h"
 #include "pipeline/stage/slab_worker.h"
 
 namespace quantfleet::pipeline {
@@ -24,6 +25,7 @@ class Execution {
         options_(options),
         jobs_(std::move(jobs)),
         buffers_(BuffersFor(plan, jobs_)),
+        factors_(plan.rounding.moments.get()),
         records_(plan.slabs.size()) {
     progress_.slabs_total = plan.slabs.size();
     progress_.bytes_total = plan.source_bytes;
@@ -32,6 +34,7 @@ class Execution {
 
   absl::StatusOr<ExecutorResult> Run() {
     QF_ASSIGN_OR_RETURN(const int workers, Workers());
+    factors_.SetSlots(FactorSlots(workers));
     QF_RETURN_IF_ERROR(StoreFixed());
     {
       std::vector<std::jthread> threads;
@@ -50,15 +53,29 @@ class Execution {
 
  private:
   absl::StatusOr<int> Workers() const {
-    const uint64_t each = buffers_.total() + sink_.scratch_bytes() + source_.scratch_bytes();
-    const uint64_t fit = options_.memory_bytes / each;
-    if (fit == 0)
-      return InvalidArgument("a memory budget of {} is too small: this plan needs at least {}",
-                             HumanBytes(options_.memory_bytes), HumanBytes(each));
+    const uint64_t each = WorkerBytes(), shared = FactorBytes(jobs_);
+    if (options_.memory_bytes < each + shared)
+      return InvalidArgument("a memory budget of {} is too small: this plan needs at least {}{}",
+                             HumanBytes(options_.memory_bytes), HumanBytes(each + shared),
+                             shared == 0 ? "" : ", or another rounding than feedback");
+    const uint64_t fit = (options_.memory_bytes - shared) / each;
     const int wanted = options_.threads > 0 ? options_.threads
                                             : static_cast<int>(std::thread::hardware_concurrency());
     return static_cast<int>(std::min<uint64_t>({fit, static_cast<uint64_t>(std::max(wanted, 1)),
                                                 std::max<uint64_t>(plan_.slabs.size(), 1)}));
+  }
+
+  uint64_t WorkerBytes() const {
+    return buffers_.total() + sink_.scratch_bytes() + source_.scratch_bytes();
+  }
+
+  // Factors at a time: one for each worker, as far as memory goes, which is one at least.
+  size_t FactorSlots(int workers) const {
+    const uint64_t each = FactorBytes(jobs_),
+                   of_workers = WorkerBytes() * static_cast<uint64_t>(workers);
+    if (each == 0) return 0;
+    return static_cast<size_t>(std::clamp<uint64_t>((options_.memory_bytes - of_workers) / each, 1,
+                                                    static_cast<uint64_t>(workers)));
   }
 
   bool Stopped() const {
@@ -95,7 +112,8 @@ class Execution {
   // A thread's whole life; no exception leaves it.
   void Work() {
     try {
-      SlabWorker worker(source_, plan_, jobs_, buffers_, sink_, [this] { return Stopped(); });
+      SlabWorker worker(source_, plan_, jobs_, buffers_, factors_, sink_,
+                        [this] { return Stopped(); });
       for (size_t slab = next_++; slab < plan_.slabs.size(); slab = next_++) {
         if (options_.stop.stop_requested()) return Fail(slab, Cancelled("stopped"));
         if (failed_) return;
@@ -180,15 +198,39 @@ class Execution {
     failed_slab_ = slab;
   }
 
-  ExecutorResult Result() {
+  absl::StatusOr<ExecutorResult> Result() {
     Sha256 source;
     for (const SlabRecord& record : records_)
       for (const Digest& block : record.source_blocks) source.Update(block.span());
     const Digest source_digest = source.Finish();
-    ExecutorResult result{{}, progress_};
+    if (plan_.calibrated_source && *plan_.calibrated_source != source_digest)
+      return FailedPrecondition(
+          "the calibration is of another model: its source digest is {}, this model's {}; "
+          "calibrate this one",
+          plan_.calibrated_source->hex(), source_digest.hex());
+    ExecutorResult result{{}, source_digest, progress_, Notes()};
     for (size_t t = 0; t < plan_.targets.size(); ++t)
       result.manifests.push_back(ManifestOf(t, source_digest));
     return result;
+  }
+
+  std::vector<std::string> Notes() const {
+    std::vector<std::string> notes = factors_.Notes();
+    if (plan_.rounding.how != Rounding::kFeedback) return notes;
+    std::string names;
+    int count = 0;
+    for (const PieceJob& job : jobs_) {
+      if (job.input >= 0 || std::ranges::none_of(job.encodings, [](const PieceEncoding& encoding) {
+            return encoding.grid != nullptr;
+          }))
+        continue;
+      if (++count <= 3) names += fmt::format("{}'{}'", count == 1 ? "" : ", ", job.tensor->name);
+    }
+    if (count > 0)
+      notes.push_back(
+          fmt::format("without second moments, and so without feedback: {}{}", names,
+                      count > 3 ? fmt::format(" and {} more", count - 3) : std::string()));
+    return notes;
   }
 
   v1::Manifest ManifestOf(size_t index, const Digest& source_digest) const {
@@ -205,6 +247,10 @@ class Execution {
       manifest.mutable_target()->add_changes(std::move(clause));
     if (plan_.importance)
       manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
+    if (plan_.rounding.how != Rounding::kNearest)
+      manifest.mutable_target()->add_changes(fmt::format("rounding={}", Name(plan_.rounding.how)));
+    if (plan_.rounding.moments)
+      manifest.mutable_target()->set_second_moments_digest(plan_.rounding.moments->digest().raw());
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);
@@ -227,6 +273,7 @@ class Execution {
   const ExecutorOptions& options_;
   const std::vector<PieceJob> jobs_;
   const WorkerBuffers buffers_;
+  ColumnFactors factors_;
 
   std::vector<SlabRecord> records_;  // each written by the worker that took the slab
   std::atomic<size_t> next_{0};
@@ -244,6 +291,19 @@ absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& pl
                                        const ExecutorOptions& options) {
   QF_ASSIGN_OR_RETURN(std::vector<PieceJob> jobs, JobsOf(source.description(), plan));
   return Execution(source, plan, sink, options, std::move(jobs)).Run();
+}
+
+absl::StatusOr<Digest> SourceDigestOf(const ModelSource& source, const ExecutorOptions& options) {
+  class NoSink final : public ChunkSink {
+   public:
+    absl::Status Store(size_t, const PlannedChunk&, const Digest&, ByteSpan, int) override {
+      return Internal("a chunk of no target");
+    }
+    uint64_t scratch_bytes() const override { return 0; }
+  } sink;
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanFromLayouts(source.description(), {}));
+  QF_ASSIGN_OR_RETURN(const ExecutorResult result, Execute(source, plan, sink, options));
+  return result.source_digest;
 }
 
 }  // namespace quantfleet::pipeline

@@ -58,13 +58,20 @@ struct ExecutorOptions {
 
 struct ExecutorResult {
   std::vector<v1::Manifest> manifests;  // one per target
+  Digest source_digest;                 // as they name it
   Progress progress;
+  std::vector<std::string> notes;  // tensors that were not rounded as was asked: for people
 };
 
-// Errors name the tensor. On error nothing that was stored is undone: chunks are content-addressed,
-// and the caller decides.
+// Errors name the tensor. FAILED_PRECONDITION: the source is not the plan's calibrated_source,
+// which is known only when all of it was read. On error nothing that was stored is undone: chunks
+// are content-addressed, and the caller decides.
 absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
                                        const ExecutorOptions& options);
+
+// The digest that manifests of this source name it by, when nothing is made of it: all its weights
+// are read. Of `options` neither a journal nor anything about chunks counts.
+absl::StatusOr<Digest> SourceDigestOf(const ModelSource& source, const ExecutorOptions& options);
 
 // A printable, comparable digest of everything that fixes the plan (resume checks it).
 Digest PlanDigest(const Plan& plan);

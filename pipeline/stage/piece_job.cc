@@ -11,6 +11,13 @@ namespace {
 // A strip of F32 values stays in a core's second-level cache beside its encoded forms.
 constexpr int64_t kStripElements = 64 << 10;
 
+constexpr int64_t kFeedbackRows = 128;
+
+bool Rounds(const PieceJob& job) {
+  return std::ranges::any_of(job.encodings,
+                             [](const PieceEncoding& e) { return e.grid != nullptr; });
+}
+
 PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob& job) {
   const float added = job.piece->lacks - placed.lacks;
   const auto it = std::ranges::find_if(job.encodings, [&](const PieceEncoding& encoding) {
@@ -18,11 +25,18 @@ PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob
   });
   if (it != job.encodings.end()) return *it;
   const float* importance = plan.importance ? plan.importance->Of(placed.piece) : nullptr;
+  const BlockGrid* grid =
+      plan.rounding.how == Rounding::kNearest ? nullptr : FindBlockGrid(placed.dtype);
+  // Codes that stay as they are need no rounding.
+  if (placed.dtype == job.tensor->dtype && added == 0) grid = nullptr;
+  if (grid != nullptr && plan.rounding.moments)
+    job.input = plan.rounding.moments->InputOf(placed.piece);
   job.encodings.push_back({placed.dtype,
                            added,
                            FindCodec(placed.dtype),
                            RowBytes(placed.dtype, job.cols),
                            importance,
+                           grid,
                            {}});
   return job.encodings.back();
 }
@@ -74,11 +88,18 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
     jobs.push_back(std::move(job));
   }
   for (uint32_t t = 0; t < plan.targets.size(); ++t) QF_RETURN_IF_ERROR(AddOutputs(plan, t, jobs));
+  // The rounder's lanes are rows, and a factor goes through the cache once for each strip.
+  for (PieceJob& job : jobs) {
+    const int64_t least = job.input >= 0 ? kFeedbackRows : Rounds(job) ? kRowStep : 1;
+    job.strip_rows =
+        std::max(job.strip_rows, (least + job.head_rows - 1) / job.head_rows * job.head_rows);
+  }
   return jobs;
 }
 
 uint64_t WorkerBuffers::total() const {
-  uint64_t sum = read_bytes + among_bytes + strip_elements * sizeof(float) + encoded_bytes;
+  uint64_t sum =
+      read_bytes + among_bytes + strip_elements * sizeof(float) + encoded_bytes + rounding_bytes;
   for (const uint64_t bytes : chunk_bytes) sum += bytes;
   return sum;
 }
@@ -117,6 +138,9 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
           encoding.dtype != DType::kF32)
         buffers.encoded_bytes =
             std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
+      if (encoding.grid != nullptr)
+        buffers.rounding_bytes =
+            std::max(buffers.rounding_bytes, Rounder::Bytes(*encoding.grid, strip, job.cols));
       for (const PieceOutput& output : encoding.outputs) {
         uint64_t& bytes = buffers.chunk_bytes[filling++];
         bytes = std::max(bytes, LargestChunk(plan, output));
@@ -124,6 +148,13 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     }
   }
   return buffers;
+}
+
+uint64_t FactorBytes(const std::vector<PieceJob>& jobs) {
+  uint64_t most = 0;
+  for (const PieceJob& job : jobs)
+    if (job.input >= 0) most = std::max(most, ColumnFactor::Bytes(job.cols));
+  return most;
 }
 
 int ElementBytes(const PlacedPiece& placed) {

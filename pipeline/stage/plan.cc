@@ -25,10 +25,10 @@ absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) {
   return spec.own ? *spec.own : FindRecipe(spec.recipe);
 }
 
-std::string FormatsThat(bool TargetFormat::* which) {
+std::string FormatsAsTheyAre() {
   std::string names;
   for (const TargetFormat* format : Formats())
-    if (format->*which) names += fmt::format("{}{}", names.empty() ? "" : ", ", format->name);
+    if (format->as_is) names += fmt::format("{}{}", names.empty() ? "" : ", ", format->name);
   return names;
 }
 
@@ -39,9 +39,6 @@ absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec&
   if (format == nullptr)
     return InvalidArgument("target format '{}' does not exist; the formats are {}", spec.format,
                            ListTargets());
-  if (source.description().embedding && !format->embeds)
-    return Unimplemented("{}:{}: embedding models are supported only as {}", spec.format,
-                         spec.recipe, FormatsThat(&TargetFormat::embeds));
   return format->plan(source, recipe, has_importance);
 }
 
@@ -110,8 +107,7 @@ std::string ListTargets() {
          fmt::format(
              "; {} (only {}): the source's own bytes; in all formats{}, int8 and int4 also with "
              "{}, such as {}:int4-g128-asym",
-             kAsIsRecipe, FormatsThat(&TargetFormat::as_is), without_options, kRecipeOptions,
-             example);
+             kAsIsRecipe, FormatsAsTheyAre(), without_options, kRecipeOptions, example);
 }
 
 bool IsTargetFormat(std::string_view format) { return FindFormat(format) != nullptr; }
@@ -133,7 +129,8 @@ std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
-                              std::shared_ptr<const Importance> importance) {
+                              std::shared_ptr<const Importance> importance,
+                              RoundingChoice rounding) {
   if (targets.empty()) return InvalidArgument("give at least one target: {}", ListTargets());
   std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
   for (const TargetSpec& spec : targets) {
@@ -144,6 +141,7 @@ absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<Targe
   }
   QF_ASSIGN_OR_RETURN(Plan plan, PlanFromLayouts(source.description(), std::move(layouts)));
   plan.importance = std::move(importance);
+  plan.rounding = std::move(rounding);
   return plan;
 }
 
@@ -158,6 +156,8 @@ Digest PlanDigest(const Plan& plan) {
       hash.Number(n);
   hash.Number(plan.source_bytes);
   if (plan.importance) hash.Text(plan.importance->digest.raw());
+  if (plan.rounding.how != Rounding::kNearest) hash.Text(Name(plan.rounding.how));
+  if (plan.rounding.moments) hash.Text(plan.rounding.moments->digest().raw());
   return hash.Finish();
 }
 

@@ -11,8 +11,10 @@
 
 #include "pipeline/format/target_layout.h"
 #include "pipeline/model/importance.h"
+#include "pipeline/model/second_moments.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
+#include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::pipeline {
 
@@ -59,16 +61,26 @@ struct Slab {
   int64_t first_row, rows;
 };
 
+// How codes are chosen, of every tensor of which enough is known.
+struct RoundingChoice {
+  Rounding how = Rounding::kNearest;
+  std::shared_ptr<const SecondMoments> moments = {};  // what kFeedback needs; else null
+};
+
 struct Plan {
   std::vector<TargetPlan> targets;
   std::vector<Slab> slabs;
   uint64_t source_bytes = 0;
   std::shared_ptr<const Importance> importance = {};  // null: every column alike
+  RoundingChoice rounding = {};
+  // What the source's digest has to turn out to be, where importance and moments are of one model.
+  std::optional<Digest> calibrated_source = {};
 };
 
 // Every piece of the model has slabs, whether a target uses it or not: the source digest covers all
-// of them. `importance` is of this source's model.
+// of them. `importance` and the choice's moments are of this source's model.
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
-                              std::shared_ptr<const Importance> importance = nullptr);
+                              std::shared_ptr<const Importance> importance = nullptr,
+                              RoundingChoice rounding = {});
 
 }  // namespace quantfleet::pipeline

@@ -21,10 +21,11 @@ std::string PlaceName(const PieceJob& job, int64_t row, int64_t col) {
 
 SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan,
                        const std::vector<PieceJob>& jobs, const WorkerBuffers& buffers,
-                       ChunkSink& sink, std::function<bool()> stopped)
+                       ColumnFactors& factors, ChunkSink& sink, std::function<bool()> stopped)
     : source_(source),
       plan_(plan),
       jobs_(jobs),
+      factors_(factors),
       sink_(sink),
       stopped_(std::move(stopped)),
       raw_(buffers.read_bytes),
@@ -38,6 +39,10 @@ SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan,
 absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
   const PieceJob& job = jobs_[slab.piece];
   SlabRecord record;
+  factor_ = {};
+  if (job.input >= 0) {
+    QF_ASSIGN_OR_RETURN(factor_, factors_.Take(job.input, job.cols));
+  }
   for (size_t i = 0; i < job.outputs; ++i) fillings_[i].next_row = slab.first_row;
   const int64_t end = slab.first_row + slab.rows;
   for (int64_t row = slab.first_row; row < end; row += job.read_rows) {
@@ -59,6 +64,7 @@ absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
       }
     }
   }
+  factor_ = {};
   return record;
 }
 
@@ -116,13 +122,23 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
   }
   if (encoding.dtype == DType::kF32)
     return std::as_bytes(std::span(*values)).first(static_cast<size_t>(rows * encoding.row_bytes));
-  encoding.codec->encode(values->data(), rows, job.cols, encoding.importance, encoded_.data());
+  Encode(job, encoding, values->data(), rows);
   values_encoded_ += static_cast<uint64_t>(rows * job.cols);
   const ByteSpan encoded = ByteSpan(encoded_).first(static_cast<size_t>(rows * encoding.row_bytes));
   const int64_t bad = FindHalfOverflow(encoding.dtype, encoded);
   if (bad < 0) return encoded;
   return TooLarge(job, encoding.dtype, encoding.outputs.front(), row + bad / job.cols,
                   bad % job.cols);
+}
+
+void SlabWorker::Encode(const PieceJob& job, const PieceEncoding& encoding, const float* values,
+                        int64_t rows) {
+  if (encoding.grid != nullptr && encoding.importance != nullptr)
+    rounder_.Search(*encoding.grid, values, rows, job.cols, encoding.importance, encoded_.data());
+  else
+    encoding.codec->encode(values, rows, job.cols, encoding.importance, encoded_.data());
+  if (encoding.grid != nullptr && factor_.factor() != nullptr)
+    rounder_.FeedBack(*encoding.grid, *factor_.factor(), values, rows, job.cols, encoded_.data());
 }
 
 absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output,

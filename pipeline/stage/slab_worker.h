@@ -8,6 +8,7 @@
 
 #include "common/base/digest.h"
 #include "pipeline/model/source.h"
+#include "pipeline/stage/column_factors.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/tensor/codec.h"
 
@@ -30,6 +31,7 @@ struct PieceEncoding {
   const Codec* codec;
   int64_t row_bytes;
   const float* importance;           // of the piece's columns, or null
+  const BlockGrid* grid;             // what the rounder rounds to; null: the codec does
   std::vector<PieceOutput> outputs;  // never empty
 };
 
@@ -45,6 +47,7 @@ struct PieceJob {
   int64_t strip_rows;  // decoded at once: stays in cache, whole heads
   std::vector<PieceEncoding> encodings;
   size_t outputs = 0;  // of all encodings
+  int64_t input = -1;  // whose second moments some encoding's feedback needs; -1: none does
 };
 
 // The plan seen from its pieces. `plan` and `model` must outlive the result.
@@ -53,15 +56,19 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
 // Sizes of the buffers that suffice for every slab.
 struct WorkerBuffers {
   uint64_t read_bytes = 0, among_bytes = 0, strip_elements = 0, encoded_bytes = 0;
+  uint64_t rounding_bytes = 0;
   std::vector<uint64_t> chunk_bytes;  // one per simultaneous output, encoding by encoding
   uint64_t total() const;
 };
 WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs);
+// The largest factor that feedback needs; 0: none.
+uint64_t FactorBytes(const std::vector<PieceJob>& jobs);
 
 class SlabWorker {
  public:
   SlabWorker(const ModelSource& source, const Plan& plan, const std::vector<PieceJob>& jobs,
-             const WorkerBuffers& buffers, ChunkSink& sink, std::function<bool()> stopped);
+             const WorkerBuffers& buffers, ColumnFactors& factors, ChunkSink& sink,
+             std::function<bool()> stopped);
   SlabWorker(const SlabWorker&) = delete;
   SlabWorker& operator=(const SlabWorker&) = delete;
 
@@ -78,6 +85,8 @@ class SlabWorker {
 
   absl::Status ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record);
   absl::Status DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows);
+  void Encode(const PieceJob& job, const PieceEncoding& encoding, const float* values,
+              int64_t rows);
   absl::StatusOr<ByteSpan> EncodeStrip(const PieceJob& job, const PieceEncoding& encoding,
                                        ByteSpan raw, int64_t row, int64_t rows);
   absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling,
@@ -92,6 +101,7 @@ class SlabWorker {
   const ModelSource& source_;
   const Plan& plan_;
   const std::vector<PieceJob>& jobs_;
+  ColumnFactors& factors_;
   ChunkSink& sink_;
   const std::function<bool()> stopped_;
   Bytes raw_;
@@ -99,6 +109,8 @@ class SlabWorker {
   std::vector<float> strip_;
   std::vector<float> moved_;  // a strip of a norm, for files that leave out something else
   Bytes encoded_;
+  Rounder rounder_;
+  ColumnFactors::Lease factor_;  // of the slab's piece, or none
   uint64_t values_encoded_ = 0;
   std::vector<Filling> fillings_;
 };

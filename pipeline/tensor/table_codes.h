@@ -18,6 +18,15 @@ inline constexpr CodeTable kIq4Values = {-127, -104, -83, -65, -49, -35, -22, -1
 // Twice what FP4 (E2M1: a sign, two bits of exponent, one of fraction) has; -0 is 0.
 inline constexpr CodeTable kFp4Values = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
+// The largest magnitude there is in a table.
+constexpr int LargestOf(const CodeTable& table) {
+  int largest = 0;
+  for (const int value : table)
+    largest =
+        value < 0 ? (-value > largest ? -value : largest) : (value > largest ? value : largest);
+  return largest;
+}
+
 template <int kElements>
 void DecodeTableCodes(const CodeTable& table, float scale, const std::byte* packed, float* x) {
   uint8_t bytes[kElements / 2];

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string_view>
 
+#include "pipeline/tensor/table_codes.h"
+
 namespace quantfleet::pipeline {
 
 enum class DType : uint32_t {
@@ -111,15 +113,19 @@ struct GroupCodes {
 enum class BlockLayout : uint8_t {
   kBytes32,     // of 32: a scale, codes of eight bits
   kNibbles32,   // of 32: a scale, a minimum where there is one, the fifth bits, nibbles
+  kTable32,     // of 32: a scale (F16 or one byte of E8M0), nibbles that stand for `values`
   kAffineK,     // of 256: scales and minimums of six bits (affine_k.h), the fifth bits, nibbles
+  kTwoBitsK,    // of 256: scales and minimums of four bits, codes of two (q2_k.cc)
+  kTableK,      // of 256: scales of six bits (iq4_xs.cc), nibbles that stand for `values`
   kSymmetricK,  // of 256: codes of six bits, scales of eight (symmetric_k.h)
   kUnpacked,    // of 256: however they lie, the codec unpacks them (unpacked.h)
 };
 struct IntegerProducts {
   BlockLayout layout;
-  bool min = false;        // kNibbles32: it has a minimum
-  bool fifth_bit = false;  // kNibbles32, kAffineK: codes have five bits
-  int largest_code = 0;    // kUnpacked: of either sign, below 128
+  bool min = false;                   // kNibbles32: it has a minimum
+  bool fifth_bit = false;             // kNibbles32, kAffineK: codes have five bits
+  int largest_code = 0;               // kUnpacked: of either sign, below 128
+  const CodeTable* values = nullptr;  // kTable32, kTableK
 };
 
 // Where a block's half-precision numbers stand, in bytes: F16 itself, scales and minimums.
@@ -182,10 +188,11 @@ constexpr DTypeInfo Group(DType type, std::string_view name, const GroupScheme& 
           .expected_error = expected_error};
 }
 
-// A type of ggml's that is read and never made; largest_code where its codec unpacks it.
+// A type of ggml's that is read and never made.
 constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily family,
                              int64_t elements, int64_t bytes, const Codec& codec,
-                             const GgmlNumbers& ggml, int largest_code = 0) {
+                             const GgmlNumbers& ggml,
+                             std::optional<IntegerProducts> products = std::nullopt) {
   return {.type = type,
           .name = name,
           .family = family,
@@ -193,11 +200,16 @@ constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily fam
           .block_bytes = bytes,
           .codec = &codec,
           .made = false,
-          .integer_products = largest_code == 0
-                                  ? std::nullopt
-                                  : std::optional(IntegerProducts{.layout = BlockLayout::kUnpacked,
-                                                                  .largest_code = largest_code}),
+          .integer_products = products,
           .ggml = ggml};
+}
+
+constexpr IntegerProducts Unpacked(int largest_code) {
+  return {.layout = BlockLayout::kUnpacked, .largest_code = largest_code};
+}
+
+constexpr IntegerProducts Table(BlockLayout layout, const CodeTable& values) {
+  return {.layout = layout, .values = &values};
 }
 
 }  // namespace tables
@@ -332,33 +344,34 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),
-    tables::ReadOnly(DType::kQ2_K, "q2_k", SchemeFamily::kSuperBlock, 256, 84, kQ2_KCodec,
-                     {10, 10}),
+    tables::ReadOnly(DType::kQ2_K, "q2_k", SchemeFamily::kSuperBlock, 256, 84, kQ2_KCodec, {10, 10},
+                     IntegerProducts{.layout = BlockLayout::kTwoBitsK}),
     tables::ReadOnly(DType::kQ3_K, "q3_k", SchemeFamily::kSuperBlock, 256, 110, kQ3_KCodec,
-                     {11, 12, 11}, 4),
+                     {11, 12, 11}, tables::Unpacked(4)),
     tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
-                     {19, 24}, 9),
+                     {19, 24}, tables::Unpacked(9)),
     tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,
-                     {29, 31}, 9),
+                     {29, 31}, tables::Unpacked(9)),
     tables::ReadOnly(DType::kIQ2_XXS, "iq2_xxs", SchemeFamily::kSuperBlock, 256, 66, kIQ2_XXSCodec,
-                     {16, 19}, 43),
+                     {16, 19}, tables::Unpacked(43)),
     tables::ReadOnly(DType::kIQ2_XS, "iq2_xs", SchemeFamily::kSuperBlock, 256, 74, kIQ2_XSCodec,
-                     {17, 20}, 43),
+                     {17, 20}, tables::Unpacked(43)),
     tables::ReadOnly(DType::kIQ2_S, "iq2_s", SchemeFamily::kSuperBlock, 256, 82, kIQ2_SCodec,
-                     {22, 29}, 43),
+                     {22, 29}, tables::Unpacked(43)),
     tables::ReadOnly(DType::kIQ3_XXS, "iq3_xxs", SchemeFamily::kSuperBlock, 256, 98, kIQ3_XXSCodec,
-                     {18, 23}, 62),
+                     {18, 23}, tables::Unpacked(62)),
     tables::ReadOnly(DType::kIQ3_S, "iq3_s", SchemeFamily::kSuperBlock, 256, 110, kIQ3_SCodec,
-                     {21, 26}, 15),
-    tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec,
-                     {20, 25}),
+                     {21, 26}, tables::Unpacked(15)),
+    tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec, {20, 25},
+                     tables::Table(BlockLayout::kTable32, kIq4Values)),
     tables::ReadOnly(DType::kIQ4_XS, "iq4_xs", SchemeFamily::kSuperBlock, 256, 136, kIQ4_XSCodec,
-                     {23, 30}, 127),
+                     {23, 30}, tables::Table(BlockLayout::kTableK, kIq4Values)),
     tables::ReadOnly(DType::kTQ1_0, "tq1_0", SchemeFamily::kBlock, 256, 54, kTQ1_0Codec, {34, 36},
-                     1),
+                     tables::Unpacked(1)),
     tables::ReadOnly(DType::kTQ2_0, "tq2_0", SchemeFamily::kBlock, 256, 66, kTQ2_0Codec, {35, 37},
-                     2),
-    tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38}),
+                     tables::Unpacked(2)),
+    tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38},
+                     tables::Table(BlockLayout::kTable32, kFp4Values)),
     tables::ReadOnly(DType::kNVFP4, "nvfp4", SchemeFamily::kBlock, 64, 36, kNVFP4Codec, {40, 39}),
     tables::ReadOnly(DType::kQ1_0, "q1_0", SchemeFamily::kBlock, 128, 18, kQ1_0Codec, {41, 40}),
     tables::ReadOnly(DType::kQ2_0, "q2_0", SchemeFamily::kBlock, 64, 18, kQ2_0Codec, {42, 41}),

@@ -1,5 +1,6 @@
 """HTTP/2 as somebody speaks it who means no good: frames by hand, over TLS, from an address of one's own choice. It knows as
 much of the protocol as an attack needs."""
+import contextlib
 import socket
 import ssl
 import struct
@@ -38,12 +39,17 @@ class Stranger:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
+        # OpenSSL's connections serve one thread at a time, and Python 3.11's sockets do not see to that.
+        self.using_tls = threading.Lock()
+        self.came, self.goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.came, self.goes)
         self.raw = connect(address, source, timeout)
         try:
-            self.socket = context.wrap_socket(self.raw)
+            self.shake_hands()
         except OSError:
             self.raw.close()
             raise
+        self.raw.settimeout(None)
         self.windows = {0: 65535}
         self.first = 65535  # window of a new stream
         self.news = threading.Condition()
@@ -57,24 +63,52 @@ class Stranger:
         return self
 
     def __exit__(self, *_):
-        try:
-            self.raw.close()
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            self.raw.shutdown(socket.SHUT_RDWR)
         self.reader.join()
-        self.socket.close()
+        self.raw.close()
+
+    def shake_hands(self):
+        done = False
+        while not done:
+            try:
+                self.tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            self.raw.sendall(self.goes.read())
+            if not done:
+                more = self.raw.recv(1 << 16)
+                if not more:
+                    raise ConnectionAbortedError
+                self.came.write(more)
 
     def send(self, data):
         """False once the server has ended it."""
         try:
-            self.socket.settimeout(None)
             with self.sending:
-                self.socket.sendall(data)
+                with self.using_tls:
+                    self.tls.write(data)  # whole, however much: what goes out waits in memory
+                    ciphertext = self.goes.read()
+                self.raw.sendall(ciphertext)
             return not self.over
         except OSError:
             self.end()
             return False
+
+    def receive(self):
+        """Some bytes; none at the end."""
+        while True:
+            with self.using_tls:
+                try:
+                    return self.tls.read(1 << 16)
+                except ssl.SSLWantReadError:
+                    pass
+            more = self.raw.recv(1 << 16)
+            if not more:
+                return b""
+            with self.using_tls:
+                self.came.write(more)
 
     def end(self):
         with self.news:
@@ -86,7 +120,7 @@ class Stranger:
         try:
             while True:
                 while len(got) < 9 or len(got) < 9 + int.from_bytes(got[:3], "big"):
-                    more = self.socket.recv(1 << 16)
+                    more = self.receive()
                     if not more:
                         return
                     got += more

@@ -6,10 +6,11 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import ROOT, SLOW
+from harness import BIN, ROOT, SLOW
 
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
+LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"  # its libraries
 RUNTIMES = JUDGES / "runtimes"
 HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
 MOST_SECONDS = 200  # for one answer
@@ -57,10 +58,24 @@ class Judge:
 
 
 llama_cpp = Judge(NODE, "llama_cpp.mjs")
+
+
+def llama_nll(gguf, *args):
+    """How likely llama.cpp finds a text, as the head of tests/judges/llama_nll.cc describes it."""
+    made = subprocess.run([BIN / "llama_nll", LLAMA_CPP, gguf, *map(str, args)], capture_output=True, text=True,
+                          timeout=MOST_SECONDS * SLOW, stdin=subprocess.DEVNULL)
+    if made.returncode != 0:
+        raise AssertionError(made.stderr)
+    return json.loads(made.stdout)
+
+
 onnx_runtime = Judge(NODE, "onnx_runtime.mjs")
 # The runtimes for which we make folders, each asked by runtimes/runtime.py, once install_runtimes was called.
 runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
             for name in ("onnx", "openvino", "mlx")}
+# The same, of embedding models.
+embedders = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
+             for name in ("onnx", "openvino", "mlx")}
 
 
 def install_runtimes(download):

@@ -96,6 +96,7 @@ elementwise("Subtract", lambda x, y: x - y)
 elementwise("Multiply", lambda x, y: x * y)
 elementwise("Divide", None)
 elementwise("Power", None)
+elementwise("Maximum", None)
 
 
 def comparison(name, booleans, opset="opset1"):
@@ -108,7 +109,9 @@ def comparison(name, booleans, opset="opset1"):
 
 comparison("LessEqual", False)
 comparison("Greater", False)
+comparison("Equal", False)
 comparison("LogicalAnd", True)
+comparison("LogicalOr", True)
 comparison("BitwiseAnd", True, "opset13")  # of booleans alone
 
 
@@ -119,7 +122,7 @@ def of_floats(name, opset):
         return [Value(ins[0].kind, ins[0].shape)]
 
 
-for operation in ("Sqrt", "Cos", "Sin", "Tanh"):
+for operation in ("Sqrt", "Cos", "Sin", "Tanh", "Abs", "Exp"):
     of_floats(operation, "opset1")
 of_floats("Swish", "opset4")
 
@@ -141,11 +144,44 @@ def select(layer, ins, _):
 
 @op("ReduceMax", "opset1", 2)
 @op("ReduceMean", "opset1", 2)
+@op("ReduceSum", "opset1", 2)
 def reduced(layer, ins, _):
     keep = layer.attribute("keep_dims", "true", "false") == "true"
     axes = axes_of(layer, ins[1], len(ins[0].shape))
     shape = [1 if i in axes else d for i, d in enumerate(ins[0].shape) if keep or i not in axes]
     return [Value(ins[0].kind, shape)]
+
+
+@op("TopK", "opset11", 2)
+def top_k(layer, ins, _):
+    rank = len(ins[0].shape)
+    axis = int(layer.attribute("axis")) % rank
+    layer.attribute("mode", "max", "min"), layer.attribute("sort", "value", "index", "none")
+    layer.attribute("stable", "true", "false")
+    need(ins[0].kind in FLOATS and ins[1].shape == [], layer, "takes", ins[0].kind, ins[1].shape)
+    count, = known(layer, ins[1])
+    need(0 < count <= ins[0].shape[axis], layer, "chooses", count, "of", ins[0].shape[axis])
+    shape = ins[0].shape[:axis] + [count] + ins[0].shape[axis + 1:]
+    return [Value(ins[0].kind, shape), Value(layer.attribute("index_element_type", "i64", "i32"), shape)]
+
+
+@op("ScatterElementsUpdate", "opset3", 4)
+def scatter_elements(layer, ins, _):
+    data, indices, updates, at = ins
+    need(data.kind == updates.kind and indices.kind in ("i64", "i32"), layer, "mixes", [v.kind for v in ins])
+    need(indices.shape == updates.shape and len(indices.shape) == len(data.shape), layer, "puts", updates.shape, "at",
+         indices.shape, "of", data.shape)
+    axis, = axes_of(layer, at, len(data.shape))
+    need(all(a <= b for i, (a, b) in enumerate(zip(indices.shape, data.shape)) if i != axis), layer, "puts", updates.shape,
+         "into", data.shape)
+    return [Value(data.kind, data.shape)]
+
+
+@op("Tile", "opset1", 2)
+def tile(layer, ins, _):
+    repeats = known(layer, ins[1])
+    need(len(repeats) == len(ins[0].shape) and min(repeats) > 0, layer, "repeats", ins[0].shape, repeats, "times")
+    return [Value(ins[0].kind, [d * n for d, n in zip(ins[0].shape, repeats)])]
 
 
 @op("Softmax", "opset8", 1)

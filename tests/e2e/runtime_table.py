@@ -1,8 +1,8 @@
-"""The section of docs/formats/models.md that test_runtimes.py writes: family by format, as each runtime found it."""
+"""The sections of docs/formats/models.md that tests write: families and embedding models by format, as runtimes found them."""
 from harness import ROOT
 
 PAGE = ROOT / "docs/formats/models.md"
-BEGIN = "<!-- Written by tests/e2e/test_runtimes.py with QUANTFLEET_MATRIX=write. -->\n"
+BEGIN = "<!-- Written by tests/e2e/{} with QUANTFLEET_MATRIX=write. -->\n"
 END = "<!-- The end of what it writes. -->\n"
 DIGITS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
@@ -20,13 +20,13 @@ def table(heading, columns, rows):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def sections():
-    """The page before, within and after the marks."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    within, after = rest.split(END)
+def sections(test):
+    """The page before, within and after the marks of that test."""
+    before, rest = PAGE.read_text().split(BEGIN.format(test))
+    within, after = rest.split(END, 1)
     return before, within, after
 
 
-def rewrite(text):
-    before, _, after = sections()
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def rewrite(test, text):
+    before, _, after = sections(test)
+    PAGE.write_text(f"{before}{BEGIN.format(test)}\n{text}\n{END}{after}")

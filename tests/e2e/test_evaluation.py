@@ -63,6 +63,7 @@ class Evaluation(Measured):
             self.assertEqual(evaluation["weights"], "AS_SEALED")
             self.assertEqual(len(evaluation["golden"]), 3)
             self.assertLess(evaluation["mean_nll"], 2.0, "the model was trained on such texts")
+            self.assertTrue(0 < evaluation["kl_error"] < evaluation["mean_kl"] < evaluation["kl_p99"], evaluation)
         self.assertLess(found["f16"]["mean_kl"], found["q8_0"]["mean_kl"])
         self.assertLess(found["q8_0"]["mean_kl"], found["q4_0"]["mean_kl"])
         self.assertGreater(found["q4_0"]["mean_nll"], found["q4_0"]["reference_mean_nll"])

@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 from harness import BIN, DEMO, HELD_OUT, ROOT, SHARED, run, run_json
-from judge import JUDGES, NODE, llama_cpp
+from judge import JUDGES, NODE, llama_cpp, llama_nll
 
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"]
@@ -56,7 +56,7 @@ class LlamaCpp(unittest.TestCase):
             with self.subTest(recipe):
                 ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", 512,
                                 "--json")
-                theirs = llama_cpp(self.model(recipe), "nll", "--text-file", HELD_OUT, "--max-tokens", 512)
+                theirs = llama_nll(self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", 512)
                 self.assertEqual(ours["tokens"], theirs["tokens"])
                 difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
                 print(f"mean NLL {recipe}: ours {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
@@ -87,7 +87,7 @@ class LlamaCpp(unittest.TestCase):
             text.write_text(golden[:400])
             a = run_json("quantfleet-agent", "eval", out / f"gguf-{recipe}/model.gguf", "--kv-type", "f32", "--text-file", text,
                          "--json")
-            b = llama_cpp(out / f"gguf-{recipe}/model.gguf", "nll", "--text-file", text)
+            b = llama_nll(out / f"gguf-{recipe}/model.gguf", "--text-file", text)
             self.assertLess(abs(a["mean_nll"] / b["mean_nll"] - 1), 0.005, recipe)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import (BIN, ROOT, SHARED, THOROUGH, EndToEnd, Process, Watch, memory_said, read_safetensors, run, run_json,
                      write_safetensors)
-from judge import JUDGES, NODE, llama_cpp
+from judge import JUDGES, NODE, llama_cpp, llama_nll
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import byte_bpe  # noqa: E402
@@ -85,7 +85,7 @@ class ModelTest(unittest.TestCase):
     def judged(self, gguf, ids, *options):
         path = self.dir / "judged.json"
         path.write_text(json.dumps(ids))
-        return llama_cpp(gguf, "nll", "--tokens-file", path, *options)["mean_nll"]
+        return llama_nll(gguf, "--tokens-file", path, *options)["mean_nll"]
 
 
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")

@@ -16,6 +16,8 @@ import families  # noqa: E402
 SAME = (("fp32", "f32", "f32"), ("int8-exact", "q8_0", "q8_0"), ("int8", "q8_0", "q8_0"),
         ("int4-exact", "q4_0", "q8_0"), ("int4", "q4_0", "q8_0"))
 LARGE = ("gemma3-vision",) if THOROUGH else ()
+# Their int4 has an attribute of QMoE that this ONNX Runtime does not know: test_runtimes.py has it.
+MIXTURES = ("qwen3moe", "phimoe-mini", "phi35-moe")
 # The same numbers go the same way: far below what one wrong scale would do. F16 activations are rounded at every step;
 # for int8 and int4 ONNX Runtime rounds each group of 32 activations to 8 bits, which changes them by 0.5 % of their size
 # (as Q8_0 does weights, docs/guides/quantize.md), and a likelihood by no more than that.
@@ -51,7 +53,7 @@ class Judged(OnnxTest):
 
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied", "qwen3",
-                       "qwen3-tied", "phi15", "phi2", "granite", "granite-untied",
+                       "qwen3-tied", *MIXTURES, "phi15", "phi2", "granite", "granite-untied",
                        "smollm3", "gemma", "gemma-mha", "gemma2", "gemma3", *LARGE):
             source = self.dir / family
             # ONNX Runtime rotates multiples of 16 dimensions, as the real Phi-4-mini has them.
@@ -59,6 +61,8 @@ class Judged(OnnxTest):
             made = families.write(family, source, **(partial if family == "phi4-mini" else {}))
             ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(120)]
             for onnx, gguf, head in SAME:
+                if family in MIXTURES and onnx == "int4":
+                    continue
                 with self.subTest(family, onnx=onnx):
                     _, folder, gguf_file = self.quantize(source, self.dir / f"{family}-{onnx}", onnx, gguf, head)
                     self.check(f"{family} {onnx}", folder, gguf_file, ids, LIMITS[onnx])

@@ -39,11 +39,11 @@ class Groups(OnnxTest):
         folder = self.dir / "-".join([name, *map(str, sizes.values())])
         return folder, families.write(name, folder, sizes=sizes)
 
-    def judge(self, name, source, recipe, ids, tied):
+    def judge(self, name, source, recipe, ids, tied, others=None):
         body, head, _ = RECIPES[recipe]
         targets = [word for ending in LIMITS for word in ("--target", f"onnx:{recipe}{ending}")]
         run("quantfleet", "quantize", source, *targets, "--out", self.dir / name)
-        decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied)
+        decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied, others)
         run("quantfleet", "quantize", decoded, "--target", "gguf:f32", "--out", self.dir / name)
         for ending, limit in LIMITS.items():
             self.check(name.replace("/", " ") + ending, self.dir / name / f"onnx-{recipe}{ending}",
@@ -57,6 +57,12 @@ class Groups(OnnxTest):
                 source, made = self.sized(family, **RECIPES[recipe][2])
                 ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
                 self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
+
+    @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
+    def test_onnx_runtime_reads_the_smaller_groups_of_rows_that_do_not_divide(self):
+        source, made = self.sized("llama2", hidden=128, intermediate=192)
+        ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
+        self.judge("llama2 of 192", source, "int4-g128-asym", ids, made.tied, {"down_proj.weight": "u4_g64"})
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_half_precision_around_a_group(self):

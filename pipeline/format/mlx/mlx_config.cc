@@ -63,9 +63,9 @@ json::object QuantizationJson(const MlxGroups& common, const std::vector<MlxModu
 
 }  // namespace
 
-absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type,
-                                      const std::optional<MlxGroups>& common,
-                                      const std::vector<MlxModule>& modules) {
+absl::StatusOr<json::object> MlxConfig(const ModelDescription& model, std::string_view float_type,
+                                       const std::optional<MlxGroups>& common,
+                                       const std::vector<MlxModule>& modules) {
   const Hyperparameters& h = model.hyper;
   const Family& family = *model.family;
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
@@ -85,7 +85,7 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
     config["quantization"] = QuantizationJson(*common, modules);
     config["quantization_config"] = config["quantization"];
   }
-  return json::serialize(config) + "\n";
+  return config;
 }
 
 }  // namespace quantfleet::pipeline

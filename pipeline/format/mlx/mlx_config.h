@@ -1,6 +1,7 @@
 // config.json of an MLX folder. Pure.
 #pragma once
 
+#include <boost/json.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,8 +28,9 @@ struct MlxModule {
 // `float_type` is of what is not quantized: "float16", "bfloat16". `common` is how the modules lie
 // that no override names; nullopt where none is quantized. UNIMPLEMENTED names a setting of the
 // model that MLX's model of this architecture does not have.
-absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type,
-                                      const std::optional<MlxGroups>& common,
-                                      const std::vector<MlxModule>& modules);
+absl::StatusOr<boost::json::object> MlxConfig(const ModelDescription& model,
+                                              std::string_view float_type,
+                                              const std::optional<MlxGroups>& common,
+                                              const std::vector<MlxModule>& modules);
 
 }  // namespace quantfleet::pipeline

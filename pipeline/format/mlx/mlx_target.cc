@@ -6,6 +6,7 @@
 
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/embedding_files.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/mlx/mlx_stored.h"
@@ -24,7 +25,7 @@ struct ShardTensor {
   std::vector<int64_t> shape;
   Part part;
   DType dtype;
-  const OutputTensor* of;
+  const OutputTensor* of;  // null: zeros
   uint64_t bytes;
 };
 
@@ -65,6 +66,7 @@ class MlxPlanner {
 
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
+    QF_RETURN_IF_ERROR(CheckPooling());
     tensors_ = FusePieces(model_, [this](Role role, int layer) {
       return HoldingTensorName(*model_.family, Dialect::kMlx, role, layer);
     });
@@ -76,13 +78,13 @@ class MlxPlanner {
     if (!modules_.empty())
       common =
           HasPart(recipe_.body, Part::kBiases) ? GroupsOf(recipe_.body) : modules_.front().groups;
+    if (model_.family->encoder) bundles_.push_back(Pooler());
     QF_ASSIGN_OR_RETURN(
-        std::string config,
+        json::object config,
         MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
-    QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
-    QF_RETURN_IF_ERROR(AddGenerationConfig(model_, small));
-    small.push_back({"config.json", std::move(config)});
-    std::ranges::copy(source_.attachments(), std::back_inserter(small));
+    QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
+                        model_.embedding ? EmbeddingFiles(source_, "MLX", std::move(config))
+                                         : DecoderFiles(config));
     std::vector<PlannedFile> shards = Shards();
     v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType(),
                                       /*window_only=*/model_.family->mlx_slides);
@@ -90,12 +92,36 @@ class MlxPlanner {
   }
 
  private:
+  absl::Status CheckPooling() const {
+    if (!model_.embedding) return absl::OkStatus();
+    if (model_.hyper.rope_scaling.kind != RopeScaling::Kind::kNone)
+      return Unimplemented(
+          "mlx-embeddings, which runs MLX's embedding models, does not scale rotary embeddings: "
+          "use a gguf, an onnx or an openvino target");
+    if (model_.embedding->pooling == model_.family->mlx_pools) return absl::OkStatus();
+    return Unimplemented(
+        "mlx-embeddings, which runs MLX's embedding models, has no {} model that pools by '{}': "
+        "use a gguf, an onnx or an openvino target",
+        model_.family->name, Name(model_.embedding->pooling));
+  }
+
+  absl::StatusOr<std::vector<Attachment>> DecoderFiles(const json::object& config) const {
+    QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
+    QF_RETURN_IF_ERROR(AddGenerationConfig(model_, small));
+    small.push_back({"config.json", json::serialize(config) + "\n"});
+    std::ranges::copy(source_.attachments(), std::back_inserter(small));
+    return small;
+  }
+
   // Of everything that is not quantized. BF16 cannot hold the scales, so beside them all floats are
   // F16.
   DType FloatType() const { return recipe_.body == DType::kBF16 ? DType::kBF16 : DType::kF16; }
 
   absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) {
-    if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return FloatType();
+    const TargetTensor seen = tensor.Seen();
+    if (tensor.dims == 1 || seen.Has(Role::kFfnRouter) || seen.Has(Role::kPositionEmbedding) ||
+        seen.Has(Role::kTokenTypes))
+      return FloatType();
     const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
     if (!HasPart(asked, Part::kBiases))
@@ -123,6 +149,24 @@ class MlxPlanner {
     return {stored(tensor.name, "U32", tensor.cols * groups.bits / 32, Part::kCodes),
             stored(module + ".scales", "F16", tensor.cols / groups.size, Part::kScales),
             stored(module + ".biases", "F16", tensor.cols / groups.size, Part::kBiases)};
+  }
+
+  // What mlx-embeddings' BERT demands, though no vector comes of it: the product that a classifier
+  // has behind the first token's state. It is of zeros.
+  Bundle Pooler() const {
+    const int64_t hidden = model_.hyper.hidden;
+    const std::string_view type = FloatType() == DType::kBF16 ? "BF16" : "F16";
+    const auto zeros = [&](const char* name, std::vector<int64_t> shape, int64_t count) {
+      return ShardTensor{name,
+                         type,
+                         std::move(shape),
+                         Part::kBlocks,
+                         FloatType(),
+                         nullptr,
+                         static_cast<uint64_t>(2 * count)};
+    };
+    return {zeros("pooler.dense.weight", {hidden, hidden}, hidden * hidden),
+            zeros("pooler.dense.bias", {hidden}, hidden)};
   }
 
   std::vector<PlannedFile> Shards() const {
@@ -182,7 +226,14 @@ class MlxPlanner {
     PlannedFile out{{std::move(path), fixed.size() + at, {}}, {}};
     at = fixed.size();
     out.file.fixed.push_back({0, std::move(fixed)});
-    for (const ShardTensor* t : order) Place(*t, at, out.pieces);
+    for (const ShardTensor* t : order) {
+      if (t->of != nullptr) {
+        Place(*t, at, out.pieces);
+      } else {
+        out.file.fixed.push_back({at, std::string(t->bytes, '\0')});
+        at += t->bytes;
+      }
+    }
     return out;
   }
 

@@ -42,7 +42,8 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
   about["context_length"] = h.context;
   about["decoder"] = std::move(decoder);
-  about["type"] = model.family->classes.front().model_type;
+  const Family& family = *model.family;
+  about["type"] = family.genai_type.empty() ? family.classes.front().model_type : family.genai_type;
   about["vocab_size"] = h.vocab;
   // Where the model's publisher says nothing: the likeliest token, or, of a model that is to
   // sample, what transformers takes.

@@ -4,16 +4,12 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// MatMulNBits' accuracy_level. At 4 ONNX Runtime quantizes each group of activations to 8 bits and
-// multiplies integers, as llama.cpp does; at 0, on a CPU, it decodes all weights for each product.
-constexpr int64_t kUnset = 0, kInt8 = 4;
-
 class Microsoft final : public OnnxOperators {
  public:
   explicit Microsoft(const OnnxSite& site)
       : h_(site.hyper),
         float_(site.float_type),
-        accuracy_level_(site.exact ? kUnset : kInt8),
+        accuracy_level_(AccuracyLevel(site.exact)),
         graph_(site.graph),
         data_(site.data) {}
 

@@ -40,7 +40,7 @@ void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dim
     e.set_key(key);
     e.set_value(std::move(value));
   };
-  entry("location", std::string(kOnnxDataFile));
+  entry("location", location_);
   entry("offset", fmt::format("{}", region.offset));
   entry("length", fmt::format("{}", region.size));
 }

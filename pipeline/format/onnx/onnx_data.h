@@ -1,5 +1,5 @@
-// The weights of an ONNX model: what lies where in model.onnx.data, and the initializers that point
-// there. Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
+// The weights of an ONNX model: what lies where in the file beside it, and the initializers that
+// point there. Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
 #pragma once
 
 #include <string>
@@ -9,8 +9,6 @@
 
 namespace quantfleet::pipeline {
 
-inline constexpr std::string_view kOnnxDataFile = "model.onnx.data";
-
 struct OnnxTensor {
   OutputTensor is;
   DType dtype;  // F32, F16, or one with signed codes or zero points
@@ -18,9 +16,10 @@ struct OnnxTensor {
 
 class OnnxData {
  public:
-  // Initializers go into `graph`, which has to outlive this; `model` too.
-  OnnxData(const ModelDescription& model, onnx::GraphProto& graph)
-      : graph_(graph), file_(model, kOnnxDataFile, kPage) {}
+  // Initializers go into `graph`, which has to outlive this; `model` too. `path` is the file's in
+  // the artifact, beside the graph's.
+  OnnxData(const ModelDescription& model, onnx::GraphProto& graph, std::string_view path)
+      : graph_(graph), location_(path.substr(path.rfind('/') + 1)), file_(model, path, kPage) {}
 
   // A part of a weight under the name and shape that the graph knows it by.
   void AddPart(std::string name, const OnnxTensor& tensor, Part part, std::vector<int64_t> dims);
@@ -41,6 +40,7 @@ class OnnxData {
   static constexpr uint64_t kPage = 4096;
 
   onnx::GraphProto& graph_;
+  const std::string location_;  // as the graph names the file
   DataFile file_;
 };
 

@@ -1,11 +1,12 @@
 #include "pipeline/format/onnx/onnx_decoder.h"
 
 #include <cmath>
-#include <unordered_map>
+#include <optional>
 
-#include "pipeline/family/family.h"
 #include "pipeline/format/layout/attention_window.h"
-#include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/format/onnx/embedding_graph.h"
+#include "pipeline/format/onnx/onnx_experts.h"
+#include "pipeline/format/onnx/standard_attention.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -43,20 +44,13 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
   return tables;
 }
 
-class Decoder {
+class Decoder : OnnxLayers {
  public:
-  Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
-          OnnxFlavour flavour, bool exact, onnx::GraphProto& graph, OnnxData& data)
-      : family_(*model.family),
-        h_(model.hyper),
-        float_(float_type),
-        float_number_(OnnxType(float_type, Part::kBlocks)),
-        graph_(graph),
-        data_(data) {
-    const OnnxSite site{h_, float_, exact, graph_, data_};
-    operators_ =
-        flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
-    for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
+  Decoder(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData& data)
+      : OnnxLayers(parts, graph, data), embedding_(parts.model.embedding) {
+    if (embedding_) attention_.emplace(h_, graph_, data_, StandardAttention::Kind{.type = float_});
+    if (family_.experts)
+      experts_.emplace(family_, OnnxSite{h_, float_, parts.exact, graph_, data_}, parts.flavour);
   }
 
   absl::Status Run() {
@@ -65,23 +59,24 @@ class Decoder {
           "a context of {} tokens needs more than {} for its rotary tables: lower "
           "max_position_embeddings in config.json, or use a gguf target",
           h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
-    Inputs();
-    Rotary(operators_->Lengths());
+    embedding_ ? EmbeddingInputs() : Inputs();
+    Rotary(attention_ ? attention_->Lengths() : operators_->Lengths());
     if (h_.sliding_rope_theta != 0)
       AddTables(kSliding, AsSlidingLayersTurn(h_), h_.context, {}, 1, 1);
     std::string x = Embedding();
     std::string skip;
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) Layer(layer, x, skip);
     const std::string normed = Normalize(Role::kOutputNorm, -1, x, skip, nullptr);
-    Head(normed);
+    if (embedding_) {
+      AddVectors(embedding_->pooling, normed, float_, h_.hidden, graph_);
+    } else {
+      Head(normed);
+    }
     return absl::OkStatus();
   }
 
  private:
-  const OnnxTensor* Tensor(Role role, int layer) const {
-    const auto it = tensors_.find(OnnxName(family_, role, layer));
-    return it == tensors_.end() ? nullptr : it->second;
-  }
+  void EmbeddingInputs() { AddEmbeddingInputs({"input_ids", "attention_mask"}, graph_); }
 
   void Inputs() {
     graph_.Input("input_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
@@ -137,75 +132,8 @@ class Decoder {
                 {"sin_cache"});
   }
 
-  // A float weight as it is stored.
-  std::string Stored(const OnnxTensor& t) {
-    if (!data_.Has(t.is.name))
-      data_.AddPart(t.is.name, t, Part::kBlocks,
-                    t.is.dims == 1 ? std::vector{t.is.cols} : std::vector{t.is.rows, t.is.cols});
-    return t.is.name;
-  }
-
-  std::string ToFloat(const OnnxTensor& t, std::string name, std::string value) {
-    if (t.dtype == float_) return value;
-    return graph_.Node("Cast", std::move(name), {std::move(value)},
-                       {{"to", int64_t{float_number_}}});
-  }
-
-  // x times the number, where that is not 1.
-  std::string Scaled(const std::string& name, const std::string& x, float scale) {
-    if (scale == 1) return x;
-    const std::string factor = fmt::format("{}/factor", name);
-    data_.AddValues(factor, {1}, float_, {scale});
-    return graph_.Node("Mul", name, {x, factor});
-  }
-
   std::string Embedding() {
     return Scaled("embedding/scaled", Looked(), EmbeddingScale(family_, h_));
-  }
-
-  // What the embedding has of input_ids.
-  std::string Looked() {
-    const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
-    if (!IsFloat(t.dtype)) return operators_->Lookup(t);
-    std::string rows =
-        graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
-    return ToFloat(t, "embedding", std::move(rows));
-  }
-
-  std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) {
-    if (!IsFloat(t.dtype)) return operators_->Multiply(t, name, x);
-    const std::string weight = ToFloat(t, name + "/weight", Stored(t));
-    const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
-    return graph_.Node("MatMul", name, {x, turned});
-  }
-
-  // What is added to the role's product or norm; null where the family has nothing there.
-  const OnnxTensor* Bias(Role role, int layer) const {
-    const std::optional<Role> bias = Info(role).bias;
-    return bias ? Tensor(*bias, layer) : nullptr;
-  }
-
-  std::string Product(Role role, int layer, const std::string& x) {
-    const OnnxTensor& t = *Tensor(role, layer);
-    const std::string product = Multiply(t, t.is.name + "/product", x);
-    const OnnxTensor* bias = Bias(role, layer);
-    if (bias == nullptr) return product;
-    return graph_.Node("Add", bias->is.name + "/added", {product, Stored(*bias)});
-  }
-
-  // The norm of x + skip; `sum` gets their sum where it is wanted. Without skip the norm of x.
-  std::string Normalize(Role role, int layer, const std::string& x, const std::string& skip,
-                        std::string* sum) {
-    const OnnxTensor& t = *Tensor(role, layer);
-    if (family_.norm == Norm::kRms)
-      return operators_->Normalize(t.is.name, x, skip, Stored(t), sum);
-    // Both flavours have the standard's operator; ONNX Runtime itself joins it with the sum.
-    const std::string all = skip.empty() ? x : graph_.Node("Add", t.is.name + "/sum", {x, skip});
-    if (sum) *sum = all;
-    std::vector<std::string> inputs{all, Stored(t)};
-    if (const OnnxTensor* bias = Bias(role, layer)) inputs.push_back(Stored(*bias));
-    return graph_.Node("LayerNormalization", t.is.name + "/normed", std::move(inputs),
-                       {{"epsilon", h_.norm_epsilon}, {"axis", int64_t{-1}}});
   }
 
   // x + skip is the residual stream on entry and exit.
@@ -214,8 +142,8 @@ class Decoder {
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     const std::string qkv = Product(Role::kAttnQ, layer, normed);
-    const std::string attended = operators_->Attend(
-        {layer, TablesOf(layer), AttentionWindow(h_, layer)}, NormalizeHeads(layer, qkv));
+    const std::string attended =
+        Attend({layer, TablesOf(layer), AttentionWindow(h_, layer)}, NormalizeHeads(layer, qkv));
     const auto part = [&](const char* name, Role norm, std::string added) {
       if (Tensor(norm, layer)) added = Normalize(norm, layer, added, "", nullptr);
       return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,
@@ -233,6 +161,10 @@ class Decoder {
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
     skip = part("mlp", Role::kFfnPostNorm, FeedForward(layer, normed));
+  }
+
+  std::string Attend(const OnnxAttention& how, const std::string& qkv) {
+    return attention_ ? attention_->Attend(how, qkv) : operators_->Attend(how, qkv);
   }
 
   // OnnxAttention::tables of the layer.
@@ -264,12 +196,20 @@ class Decoder {
     return graph_.Node("Concat", name("qkv"), parts, {{"axis", int64_t{-1}}});
   }
 
-  // Constants, each once.
-  std::string Integers(std::string name, const std::vector<int64_t>& values) {
-    return data_.Has(name) ? name : graph_.Vector(std::move(name), values);
+  std::string Experts(int layer, const std::string& x) {
+    const auto bias = [&](Role role) { return Bias(role, layer); };
+    const OnnxMixture mixture{*Tensor(Role::kFfnGateExpert, layer),
+                              *Tensor(Role::kFfnUpExpert, layer),
+                              *Tensor(Role::kFfnDownExpert, layer),
+                              bias(Role::kFfnGateExpert),
+                              bias(Role::kFfnUpExpert),
+                              bias(Role::kFfnDownExpert)};
+    return experts_->Run(fmt::format("model.layers.{}.mlp", layer), mixture, x,
+                         Product(Role::kFfnRouter, layer, x));
   }
 
   std::string FeedForward(int layer, const std::string& x) {
+    if (experts_) return Experts(layer, x);
     if (Tensor(Role::kFfnGate, layer) == nullptr)
       return Product(Role::kFfnDown, layer, Activate(layer, Product(Role::kFfnUp, layer, x)));
     const std::string gate = Product(Role::kFfnGate, layer, x),
@@ -306,37 +246,15 @@ class Decoder {
     graph_.Node("Mul", "logits", {graph_.Node("Tanh", "logits/bent", {narrowed}), "logits/cap"});
   }
 
-  const Family& family_;
-  const Hyperparameters& h_;
-  const DType float_;
-  const int float_number_;
-  OnnxGraph graph_;
-  OnnxData& data_;
-  std::unordered_map<std::string_view, const OnnxTensor*> tensors_;
-  std::unique_ptr<OnnxOperators> operators_;
+  const std::optional<EmbeddingUse> embedding_;
+  std::optional<StandardAttention> attention_;  // of an embedding model, which has no cache
+  std::optional<OnnxExperts> experts_;
 };
 
 }  // namespace
 
-std::string OnnxName(const Family& family, Role role, int layer) {
-  switch (role) {
-    case Role::kAttnQ:
-    case Role::kAttnK:
-    case Role::kAttnV:
-      return fmt::format("model.layers.{}.self_attn.qkv_proj.weight", layer);
-    case Role::kAttnQBias:
-    case Role::kAttnKBias:
-    case Role::kAttnVBias:
-      return fmt::format("model.layers.{}.self_attn.qkv_proj.bias", layer);
-    default:
-      return TensorName(family, Dialect::kHf, role, layer);
-  }
-}
-
-absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
-                          DType float_type, OnnxFlavour flavour, bool exact,
-                          onnx::GraphProto& graph, OnnxData& data) {
-  return Decoder(model, tensors, float_type, flavour, exact, graph, data).Run();
+absl::Status BuildDecoder(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData& data) {
+  return Decoder(parts, graph, data).Run();
 }
 
 }  // namespace quantfleet::pipeline

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "pipeline/tensor/half.h"
+
 namespace quantfleet::pipeline {
 namespace {
 
@@ -93,8 +95,12 @@ std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
   return Constant(std::move(name), type, {}, std::move(bytes));
 }
 
-std::string OnnxGraph::Number(std::string name, float value) {
+std::string OnnxGraph::Number(std::string name, float value, DType type) {
   std::string bytes;
+  if (type == DType::kF16) {
+    Append(FloatToHalf(value), bytes);
+    return Constant(std::move(name), onnx::TensorProto::FLOAT16, {}, std::move(bytes));
+  }
   Append(value, bytes);
   return Constant(std::move(name), onnx::TensorProto::FLOAT, {}, std::move(bytes));
 }

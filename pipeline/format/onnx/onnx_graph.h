@@ -8,10 +8,12 @@
 
 #include "common/base/status.h"
 #include "onnx/onnx.pb.h"
+#include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::pipeline {
 
 inline constexpr const char* kMicrosoft = "com.microsoft";
+inline constexpr int64_t kFirstAxis = 0, kLastAxis = -1;
 
 struct OnnxAttribute {
   const char* name;
@@ -34,7 +36,8 @@ class OnnxGraph {
   // A constant inside the model: a scalar, or of one dimension.
   std::string Scalar(std::string name, int type, int64_t value);
   std::string Vector(std::string name, const std::vector<int64_t>& values);  // int64
-  std::string Number(std::string name, float value);                         // a scalar
+  // A scalar, F32 or F16 as `type` says.
+  std::string Number(std::string name, float value, DType type = DType::kF32);
 
   // A dimension is a number, or a name for one that is found out at run time.
   using Dimension = std::variant<int64_t, const char*>;

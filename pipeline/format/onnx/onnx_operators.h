@@ -10,6 +10,11 @@
 
 namespace quantfleet::pipeline {
 
+// The accuracy_level of products with codes. At 4 ONNX Runtime quantizes each group of activations
+// to 8 bits and multiplies integers, as llama.cpp does; at 0, on a CPU, it decodes all weights for
+// each product.
+constexpr int64_t AccuracyLevel(bool exact) { return exact ? 0 : 4; }
+
 enum class OnnxFlavour {
   kMicrosoft,  // ONNX Runtime's own operators beside the standard's
   kStandard,   // the standard's alone, of opset 21

@@ -1,10 +1,16 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
+#include <algorithm>
+#include <boost/json.hpp>
+
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/config_json.h"
+#include "pipeline/format/layout/embedding_files.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
+#include "pipeline/format/onnx/onnx_encoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
 #include "pipeline/format/onnx/onnx_stored.h"
 #include "pipeline/model/memory_terms.h"
@@ -17,7 +23,7 @@ constexpr int64_t kIrVersion = 10, kOpset = 21;
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, DType float_type,
                              const OutputTensor& tensor, std::vector<TypeFallback>& fallbacks) {
-  if (tensor.dims == 1) return float_type;
+  if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return float_type;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
@@ -42,7 +48,7 @@ absl::Status CheckRotary(const Hyperparameters& h) {
       h.head_dim, h.rope_dims);
 }
 
-onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
+onnx::ModelProto EmptyModel(OnnxFlavour flavour, const char* name) {
   onnx::ModelProto model;
   model.set_ir_version(kIrVersion);
   model.set_producer_name("quantfleet");
@@ -54,8 +60,28 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
     microsoft.set_domain(kMicrosoft);
     microsoft.set_version(1);
   }
-  model.mutable_graph()->set_name("decoder");
+  model.mutable_graph()->set_name(name);
   return model;
+}
+
+absl::StatusOr<std::vector<Attachment>> GenaiFolder(const ModelSource& source,
+                                                    OnnxFlavour flavour) {
+  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small,
+                      TokenizerFilesFor(source, "ONNX Runtime GenAI"));
+  QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
+  small.push_back(
+      {"genai_config.json", GenaiConfig(source.description(), flavour == OnnxFlavour::kMicrosoft)});
+  std::ranges::copy(source.attachments(), std::back_inserter(small));
+  return small;
+}
+
+// Of a folder that sentence-transformers, optimum and transformers.js open; the latter looks for
+// files by their precision, unless it is told, and asks for weights beside a model only where the
+// configuration has them.
+absl::StatusOr<std::vector<Attachment>> EmbeddingFolder(const ModelSource& source) {
+  boost::json::object config = ConfigJson(source.description(), "float32");
+  config["transformers.js_config"] = {{"dtype", "fp32"}, {"use_external_data_format", true}};
+  return EmbeddingFiles(source, "ONNX Runtime", std::move(config));
 }
 
 }  // namespace
@@ -63,10 +89,11 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseExperts("onnx", model));
+  QF_RETURN_IF_ERROR(RefuseSinks("onnx", model));
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
-  if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
+  const bool embeds = model.embedding.has_value();
+  if (flavour == OnnxFlavour::kMicrosoft && !embeds) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
   const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
   const auto name = [&](Role role, int layer) { return OnnxName(*model.family, role, layer); };
   std::vector<OnnxTensor> tensors;
@@ -75,21 +102,23 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
   }
-  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small,
-                      TokenizerFilesFor(source, "ONNX Runtime GenAI"));
-  QF_RETURN_IF_ERROR(AddGenerationConfig(model, small));
-  small.push_back({"genai_config.json", GenaiConfig(model, flavour == OnnxFlavour::kMicrosoft)});
-  for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
+  QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
+                      embeds ? EmbeddingFolder(source) : GenaiFolder(source, flavour));
+  const std::string path = embeds ? "onnx/model.onnx" : "model.onnx";
 
-  onnx::ModelProto proto = EmptyModel(flavour);
-  OnnxData data(model, *proto.mutable_graph());
+  onnx::ModelProto proto = EmptyModel(flavour, model.family->encoder ? "encoder" : "decoder");
+  OnnxData data(model, *proto.mutable_graph(), path + (embeds ? "_data" : ".data"));
   // Who asks for floats and quantizes single tensors wants no other rounding than theirs.
   const bool exact = recipe.exact || IsFloat(recipe.body);
-  QF_RETURN_IF_ERROR(
-      BuildDecoder(model, tensors, float_type, flavour, exact, *proto.mutable_graph(), data));
+  const OnnxParts parts{model, tensors, float_type, flavour, exact};
+  if (model.family->encoder) {
+    BuildEncoder(parts, *proto.mutable_graph(), data);
+  } else {
+    QF_RETURN_IF_ERROR(BuildDecoder(parts, *proto.mutable_graph(), data));
+  }
   std::vector<PlannedFile> files;
   files.push_back(data.TakeFile());
-  files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));
+  files.push_back(WholeFile(path, proto.SerializeAsString()));
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), float_type);
   return Assemble(std::move(memory), std::move(files), small, std::move(fallbacks));
 }

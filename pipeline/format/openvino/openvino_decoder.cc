@@ -1,44 +1,43 @@
 #include "pipeline/format/openvino/openvino_decoder.h"
 
 #include <cmath>
-#include <limits>
 #include <map>
 
-#include "pipeline/family/family.h"
 #include "pipeline/format/layout/attention_window.h"
-#include "pipeline/format/openvino/ir_operations.h"
-#include "pipeline/format/openvino/openvino_weights.h"
+#include "pipeline/format/openvino/openvino_experts.h"
+#include "pipeline/format/openvino/openvino_layers.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-class Decoder : IrOperations {
+class Decoder : OpenVinoLayers {
  public:
   // All have to outlive this.
   Decoder(const ModelDescription& model, IrGraph& graph, OpenVinoWeights& weights,
           IrConstants& constants)
-      : IrOperations(graph, constants),
-        family_(*model.family),
-        h_(model.hyper),
-        weights_(weights) {}
+      : OpenVinoLayers(model, graph, weights, constants),
+        embeds_(model.embedding.has_value()),
+        experts_(model, graph, weights, constants) {}
 
   void Run() {
     ids_ = graph_.Parameter("input_ids", IrType::kI64, {kAnySize, kAnySize});
     attention_mask_ = graph_.Parameter("attention_mask", IrType::kI64, {kAnySize, kAnySize});
-    positions_ = graph_.Parameter("position_ids", IrType::kI64, {kAnySize, kAnySize});
-    beams_ = graph_.Parameter("beam_idx", IrType::kI32, {kAnySize});
+    if (embeds_) {
+      positions_ = PlacesOf(attention_mask_);
+    } else {
+      positions_ = graph_.Parameter("position_ids", IrType::kI64, {kAnySize, kAnySize});
+      beams_ = graph_.Parameter("beam_idx", IrType::kI32, {kAnySize});
+    }
     Lengths();
     Masks();
     angles_ = Rotary("rotary", h_);
     if (h_.sliding_rope_theta != 0) sliding_angles_ = Rotary("sliding", AsSlidingLayersTurn(h_));
-    IrValue x = graph_.Add(
-        kGather, "embedding",
-        {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
-        {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
+    IrValue x = Rows("embedding", Role::kTokenEmbedding, ids_);
     x = Scaled("embedding/scaled", x, EmbeddingScale(family_, h_));
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
-    graph_.Result("logits", Head(Normalize(Role::kOutputNorm, -1, x)));
+    x = Normalize(Role::kOutputNorm, -1, x);
+    embeds_ ? graph_.Result(kHiddenStates, x) : graph_.Result("logits", Head(x));
   }
 
  private:
@@ -49,6 +48,7 @@ class Decoder : IrOperations {
         graph_.Add(kShapeOf, "lengths/mask", {attention_mask_}, type, IrType::kI64, {2});
     total_ = SizeOf("lengths/total", mask, 1);
     past_ = graph_.Elementwise(kSubtract, "lengths/past", total_, SizeOf("lengths/now", ids, 1));
+    if (embeds_) return;  // there is no cache, and nothing is past
     const IrValue batch =
         graph_.Add(kGather, "lengths/batch", {ids, constants_.Vector({0}), constants_.Integer(0)},
                    {{"batch_dims", "0"}}, IrType::kI64, {1});
@@ -61,10 +61,7 @@ class Decoder : IrOperations {
     const IrValue keys = Range("mask/keys", constants_.Integer(0), total_);
     const IrValue queries = Unsqueeze("mask/queries", Range("mask/now", past_, total_), {1});
     const IrValue causal = Compare(kLessEqual, "mask/causal", keys, queries);
-    const IrValue real =
-        graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
-                   IrType::kBoolean, {kAnySize, kAnySize});
-    const IrValue real_keys = Unsqueeze("mask/real_keys", real, {1, 2});
+    const IrValue real_keys = RealKeys(attention_mask_);
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) {
       const int64_t window = AttentionWindow(h_, layer);
       if (masks_.contains(window)) continue;
@@ -75,13 +72,6 @@ class Decoder : IrOperations {
         masks_[window] = Whole("window", Mask("window/mask", allowed));
       }
     }
-  }
-
-  // 0 where a token may look, the lowest number elsewhere: [batch, 1, now, total].
-  IrValue Mask(std::string name, IrValue allowed) {
-    const IrValue open = constants_.Float(0, 0);
-    return Select(std::move(name), allowed, open,
-                  constants_.Float(std::numeric_limits<float>::lowest(), 0));
   }
 
   // What is allowed within a window of so many tokens, the query's own among them. OpenVINO's
@@ -186,28 +176,6 @@ class Decoder : IrOperations {
     return parts.size() == 1 ? parts[0] : Concat(name + "/whole", parts, 3);
   }
 
-  IrValue Product(std::string name, Role role, int layer, IrValue x) {
-    const IrValue weight = weights_.Widened(role, layer, constants_);
-    return MatMul(std::move(name), x, weight, true,
-                  {kAnySize, kAnySize, graph_.ShapeOf(weight)[0]});
-  }
-
-  IrValue Product(Role role, int layer, IrValue x) {
-    const IrValue product = Product(weights_.NameOf(role, layer) + "/product", role, layer, x);
-    if (!HasBias(role, layer)) return product;
-    return AddBias(weights_.NameOf(*Info(role).bias, layer) + "/added", role, layer, product);
-  }
-
-  // Whether something is added to the role's product or norm.
-  bool HasBias(Role role, int layer) const {
-    const std::optional<Role> bias = Info(role).bias;
-    return bias && weights_.Has(*bias, layer);
-  }
-  IrValue AddBias(std::string name, Role role, int layer, IrValue x) {
-    return graph_.Elementwise(kAdd, std::move(name), x,
-                              weights_.Widened(*Info(role).bias, layer, constants_));
-  }
-
   // What comes last is called "logits".
   IrValue Head(IrValue x) {
     const Role weight = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
@@ -218,34 +186,6 @@ class Decoder : IrOperations {
       x = AddBias(divided || capped ? "logits/added" : "logits", Role::kOutputHead, -1, x);
     x = Scaled(capped ? "logits/divided" : "logits", x, 1 / h_.logit_divisor);
     return Capped("logits", x, h_.logit_cap);
-  }
-
-  // x / sqrt(mean(x^2) + epsilon) * weight, along the last axis; of a LayerNorm, x is first taken
-  // from its mean.
-  IrValue Normalize(Role role, int layer, IrValue x) {
-    const auto name = [&](const char* what) {
-      return fmt::format("{}/{}", weights_.NameOf(role, layer), what);
-    };
-    if (family_.norm == Norm::kLayer)
-      x = graph_.Elementwise(kSubtract, name("centered"), x, MeanOfLast(name("center"), x));
-    const IrValue squares = graph_.Elementwise(kPower, name("squares"), x, constants_.Float(2, 3));
-    const IrValue mean = MeanOfLast(name("mean"), squares);
-    const IrValue sum =
-        graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.norm_epsilon, 3));
-    const IrValue root =
-        graph_.Add({"Sqrt", "opset1"}, name("root"), {sum}, {}, IrType::kF32, graph_.ShapeOf(sum));
-    const IrValue inverse = graph_.Add(kDivide, name("inverse"), {constants_.Float(1, 3), root},
-                                       {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}},
-                                       IrType::kF32, graph_.ShapeOf(root));
-    const IrValue scaled = graph_.Elementwise(kMultiply, name("scaled"), x, inverse);
-    const IrValue normed = graph_.Elementwise(kMultiply, name("normed"), scaled,
-                                              weights_.Widened(role, layer, constants_));
-    return HasBias(role, layer) ? AddBias(name("moved"), role, layer, normed) : normed;
-  }
-
-  // One of q, k, v as [batch, heads, now, head].
-  IrValue Heads(const std::string& name, IrValue x, int64_t heads) {
-    return SwapMiddle(name + "/heads", Reshape(name + "/apart", x, {0, 0, heads, h_.head_dim}));
   }
 
   // The same of each head, before it turns, where the model has such norms.
@@ -264,6 +204,7 @@ class Decoder : IrOperations {
   // What the state has, in the order of the beams, and `now` behind it: [batch, kv heads, total,
   // head].
   IrValue Remember(int layer, const char* what, IrValue now) {
+    if (embeds_) return now;
     const std::string name = fmt::format("model.layers.{}.cache.{}", layer, what);
     const std::string id = fmt::format("past_key_values.{0}.{1}present.{0}.{1}", layer, what);
     const IrShape shape{kAnySize, h_.kv_heads, kAnySize, h_.head_dim};
@@ -346,6 +287,7 @@ class Decoder : IrOperations {
 
   IrValue FeedForward(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.mlp", layer);
+    if (family_.experts) return experts_.Run(layer, name, x, Product(Role::kFfnRouter, layer, x));
     if (!weights_.Has(Role::kFfnGate, layer))
       return Product(Role::kFfnDown, layer, Activate(name, Product(Role::kFfnUp, layer, x)));
     std::vector<IrValue> parts;
@@ -377,9 +319,8 @@ class Decoder : IrOperations {
         part("mlp", Role::kFfnPostNorm, FeedForward(layer, Normalize(Role::kFfnNorm, layer, x))));
   }
 
-  const Family& family_;
-  const Hyperparameters& h_;
-  OpenVinoWeights& weights_;
+  const bool embeds_;  // its hidden states are the result, and there is no cache
+  OpenVinoExperts experts_;
   IrValue ids_, attention_mask_, positions_, beams_;
   IrValue total_, past_, empty_cache_;
   std::map<int64_t, IrValue> masks_;  // by window; 0: without one
@@ -388,14 +329,9 @@ class Decoder : IrOperations {
 
 }  // namespace
 
-std::string BuildOpenVinoDecoder(const ModelDescription& model,
-                                 const std::vector<OpenVinoTensor>& tensors, DataFile& data) {
-  IrGraph graph;
-  OpenVinoWeights weights(model, tensors, graph, data);
-  IrConstants constants(graph, data.size());  // behind the weights
+void BuildOpenVinoDecoder(const ModelDescription& model, IrGraph& graph, OpenVinoWeights& weights,
+                          IrConstants& constants) {
   Decoder(model, graph, weights, constants).Run();
-  data.AddBytes(constants.TakeBytes());
-  return graph.Xml("decoder");
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,22 +1,13 @@
-// The graph of a decoder in OpenVINO's operations, with the KV cache as state
-// (docs/formats/openvino.md). Pure.
+// The graph of a decoder in OpenVINO's operations: of one that generates text, with the KV cache as
+// state, or of one whose hidden states become vectors (docs/formats/openvino.md). Pure.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "pipeline/format/layout/data_file.h"
+#include "pipeline/format/openvino/openvino_weights.h"
 
 namespace quantfleet::pipeline {
 
-struct OpenVinoTensor {
-  OutputTensor is;
-  DType dtype;  // F32, F16, Q8_0, Q4_0
-};
-
-// `tensors` are the model's by their Hugging Face names (Dialect::kHf). Weights, then small
-// constants, go into `data`; returns the XML that points there.
-std::string BuildOpenVinoDecoder(const ModelDescription& model,
-                                 const std::vector<OpenVinoTensor>& tensors, DataFile& data);
+// Adds it to `graph`; all have to outlive the call.
+void BuildOpenVinoDecoder(const ModelDescription& model, IrGraph& graph, OpenVinoWeights& weights,
+                          IrConstants& constants);
 
 }  // namespace quantfleet::pipeline

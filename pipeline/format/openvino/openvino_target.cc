@@ -8,8 +8,10 @@
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/config_json.h"
 #include "pipeline/format/layout/data_file.h"
+#include "pipeline/format/layout/embedding_files.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
+#include "pipeline/format/openvino/openvino_encoder.h"
 #include "pipeline/format/openvino/openvino_stored.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -31,7 +33,7 @@ bool PacksZeroPoints(const OutputTensor& tensor, DType dtype) {
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
                              const OutputTensor& tensor, std::vector<TypeFallback>& fallbacks) {
-  if (tensor.dims == 1) return DType::kF32;
+  if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
@@ -67,15 +69,36 @@ absl::Status NameTokensByText(Attachment& config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
+absl::StatusOr<std::vector<Attachment>> DecoderFiles(const ModelSource& source,
+                                                     const json::object& config) {
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "OpenVINO"));
-  for (Attachment& file : small)
-    if (file.name == "tokenizer_config.json") QF_RETURN_IF_ERROR(NameTokensByText(file));
-  small.push_back(
-      {"config.json", json::serialize(ConfigJson(source.description(), "float32")) + "\n"});
+  small.push_back({"config.json", json::serialize(config) + "\n"});
   QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
   std::ranges::copy(source.attachments(), std::back_inserter(small));
   return small;
+}
+
+absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
+  json::object config = ConfigJson(source.description(), "float32");
+  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small,
+                      source.description().embedding
+                          ? EmbeddingFiles(source, "OpenVINO", std::move(config))
+                          : DecoderFiles(source, config));
+  for (Attachment& file : small)
+    if (file.name == "tokenizer_config.json") QF_RETURN_IF_ERROR(NameTokensByText(file));
+  return small;
+}
+
+// Weights, then small constants, go into `data`; returns the XML that points there.
+std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
+                       DataFile& data) {
+  IrGraph graph;
+  OpenVinoWeights weights(model, tensors, graph, data);
+  IrConstants constants(graph, data.size());  // behind the weights
+  const bool encodes = model.family->encoder;
+  (encodes ? BuildOpenVinoEncoder : BuildOpenVinoDecoder)(model, graph, weights, constants);
+  data.AddBytes(constants.TakeBytes());
+  return graph.Xml(encodes ? "encoder" : "decoder");
 }
 
 }  // namespace
@@ -83,7 +106,7 @@ absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
 absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseExperts("openvino", model));
+  QF_RETURN_IF_ERROR(RefuseSinks("openvino", model));
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
   // time.
@@ -99,7 +122,7 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   }
   QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small, SmallFiles(source));
   DataFile data(model, "openvino_model.bin", kAlignment);
-  std::string xml = BuildOpenVinoDecoder(model, tensors, data);
+  std::string xml = BuildGraph(model, tensors, data);
   std::vector<PlannedFile> files;
   files.push_back(data.Take());
   files.push_back(WholeFile("openvino_model.xml", std::move(xml)));

@@ -3,6 +3,16 @@
 #include "pipeline/family/family.h"
 
 namespace quantfleet::pipeline {
+namespace {
+
+// As OpenVinoWeights::Widened has it.
+IrShape ShapeOf(const OutputTensor& tensor) {
+  if (tensor.dims == 1) return {tensor.matrices, 1, tensor.cols / tensor.matrices};
+  return tensor.shape();
+}
+
+}  // namespace
+
 OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
                                  DataFile& data)
@@ -42,8 +52,8 @@ IrValue OpenVinoWeights::Constant(std::string name, IrType type, const IrShape& 
   return graph_.Constant(std::move(name), type, shape, region.offset, region.size);
 }
 
-// Codes, less their zero points where they have them, times scales, all in F16: [rows, groups,
-// elements of a group].
+// Codes, less their zero points where they have them, times scales, all in F16: as ShapeOf, but
+// with groups and the elements of a group in place of columns.
 IrValue OpenVinoWeights::Decoded(const Stored& stored) {
   const OutputTensor& is = stored.tensor->is;
   const DType dtype = stored.tensor->dtype;
@@ -51,8 +61,11 @@ IrValue OpenVinoWeights::Decoded(const Stored& stored) {
   const bool has_points = HasPart(dtype, Part::kZeroPoints);
   const IrType type = CodeBits(dtype) == 4 ? (has_points ? IrType::kU4 : IrType::kI4)
                                            : (has_points ? IrType::kU8 : IrType::kI8);
-  const IrShape each{is.rows, groups, 1};
-  const IrValue codes = Constant(is.name, type, {is.rows, groups, elements}, stored.codes);
+  IrShape each = ShapeOf(is), grouped = each;
+  each.back() = grouped.back() = groups;
+  each.push_back(1);
+  grouped.push_back(elements);
+  const IrValue codes = Constant(is.name, type, grouped, stored.codes);
   const IrValue scales = Constant(is.name + "/scale", IrType::kF16, each, stored.scales);
   IrValue steps = Convert(is.name + "/codes", codes, IrType::kF16);
   if (has_points) {
@@ -66,7 +79,7 @@ IrValue OpenVinoWeights::Decoded(const Stored& stored) {
 IrValue OpenVinoWeights::Widen(const Stored& stored, IrConstants& constants) {
   const OutputTensor& is = stored.tensor->is;
   const DType dtype = stored.tensor->dtype;
-  const IrShape whole = is.dims == 1 ? IrShape{1, 1, is.cols} : IrShape{is.rows, is.cols};
+  const IrShape whole = ShapeOf(is);
   if (dtype == DType::kF32) return Constant(is.name, IrType::kF32, whole, stored.codes);
 
   IrValue narrow;

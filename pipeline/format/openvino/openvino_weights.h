@@ -1,4 +1,4 @@
-// The weights of a decoder: where each lies in the .bin, and the layers that widen it to F32. Not
+// The weights of a model: where each lies in the .bin, and the layers that widen it to F32. Not
 // thread-safe.
 #pragma once
 
@@ -7,21 +7,28 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/openvino/ir_constants.h"
-#include "pipeline/format/openvino/openvino_decoder.h"
 
 namespace quantfleet::pipeline {
 
+struct OpenVinoTensor {
+  OutputTensor is;
+  DType dtype;  // F32, F16, Q8_0, Q4_0
+};
+
 class OpenVinoWeights {
  public:
-  // Gives every tensor its place in `data`. All have to outlive this.
+  // Gives every tensor its place in `data`. `tensors` are the model's by their Hugging Face names
+  // (Dialect::kHf). All have to outlive this.
   OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
                   IrGraph& graph, DataFile& data);
 
   bool Has(Role role, int layer) const { return stored_.contains(NameOf(role, layer)); }
   // The weight's name: "model.norm.weight".
   std::string NameOf(Role role, int layer) const;
-  // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension. Its layers are added once.
+  // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension; of experts [experts, rows,
+  // cols] and [experts, 1, cols]. Its layers are added once.
   IrValue Widened(Role role, int layer, IrConstants& constants);
 
  private:

@@ -12,6 +12,10 @@
 namespace quantfleet::pipeline {
 
 inline constexpr std::string_view kModulesFile = "modules.json";
+// What only sentence-transformers reads: what a model wants in front of a text, and how long a text
+// may be.
+inline constexpr std::string_view kPromptsFile = "config_sentence_transformers.json",
+                                  kLengthFile = "sentence_bert_config.json";
 
 // The folder of the pooling stage: "1_Pooling". UNIMPLEMENTED names a stage that is not supported.
 absl::StatusOr<std::string> PoolingFolder(std::string_view modules, std::string_view file);

@@ -126,6 +126,12 @@ class HfOpener {
     QF_ASSIGN_OR_RETURN(const std::string text, ReadText(name, kMaxConfigBytes));
     QF_ASSIGN_OR_RETURN(const Pooling pooling,
                         ParseHfPooling(text, config.hyper.hidden, (folder_ / name).string()));
+    // Not for us, but for sentence-transformers, which reads the folders of other formats, too.
+    for (const std::string_view file : {kPromptsFile, kLengthFile}) {
+      if (!model_.Has(file)) continue;
+      QF_ASSIGN_OR_RETURN(std::string content, ReadText(std::string(file), kMaxConfigBytes));
+      source_->tokenizer_files_.push_back({std::string(file), std::move(content)});
+    }
     config.embeds = true;
     source_->description_.embedding = {pooling, config.dimensions, config.any_dimensions};
     return absl::OkStatus();

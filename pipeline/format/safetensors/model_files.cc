@@ -29,6 +29,7 @@ constexpr struct {
     {"tokenizer.json", Part::kTokenizer},     {"tokenizer_config.json", Part::kTokenizer},
     {"added_tokens.json", Part::kTokenizer},  {"special_tokens_map.json", Part::kTokenizer},
     {"chat_template.json", Part::kTokenizer}, {"chat_template.jinja", Part::kTokenizer},
+    {kPromptsFile, Part::kPooling},           {kLengthFile, Part::kPooling},
 };
 
 bool IsAttachment(std::string_view name) {

@@ -264,9 +264,16 @@ inline void AddTo(std::vector<double>& x, const std::vector<double>& y) {
   for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
 }
 
+// Told of what the weights of a layer are multiplied with, by tests that set it; `expert` is -1 for
+// what is not of one.
+inline std::function<void(const ReferenceWeights& l, Role weight, int expert,
+                          const std::vector<double>& x)>
+    on_reference_product = {};
+
 // y = w x + b; no bias adds nothing.
 inline std::vector<double> Linear(const ReferenceWeights& l, Role weight, Role bias,
                                   const std::vector<double>& x) {
+  if (on_reference_product) on_reference_product(l, weight, -1, x);
   std::vector<double> y = Times(l[weight], x);
   AddTo(y, l.vector(bias));
   return y;
@@ -345,6 +352,7 @@ inline std::vector<double> Experts(const Family& family, const ReferenceWeights&
   };
   // What the expert's rows make of v, with its part of the bias.
   const auto made = [&](Role role, size_t e, int64_t rows, const std::vector<double>& v) {
+    if (on_reference_product) on_reference_product(l, role, static_cast<int>(e), v);
     std::vector<double> y = Times(of(role, e, rows), v);
     const std::vector<double>& bias = l.vector(*Info(role).bias);
     for (size_t i = 0; i < y.size() && !bias.empty(); ++i) y[i] += bias[e * y.size() + i];

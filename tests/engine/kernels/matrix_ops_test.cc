@@ -125,11 +125,12 @@ TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
                      DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,    DType::kQ4_K,  DType::kQ5_K,
                      DType::kQ6_K,   DType::kQ3_K,  DType::kIQ1_S,   DType::kIQ1_M, DType::kIQ2_XXS,
                      DType::kIQ2_XS, DType::kIQ2_S, DType::kIQ3_XXS, DType::kIQ3_S, DType::kIQ4_XS,
-                     DType::kTQ1_0,  DType::kTQ2_0}) {
+                     DType::kTQ1_0,  DType::kTQ2_0, DType::kIQ4_NL,  DType::kMXFP4, DType::kQ2_K}) {
     const int64_t block = Info(type).block_elements;
     for (int64_t cols : {1, 2, 9, 24}) {
       for (int64_t rows : {1, 16, 37}) {
-        if (!Info(type).made && cols != 2) continue;  // they differ in what their codec unpacks
+        if (Info(type).codec->unpack != nullptr && cols != 2)
+          continue;  // they differ in what their codec unpacks
         const EncodedMatrix matrix(type, rows, cols * (block == 1 ? 67 : block));
         for (const MatrixOps* ops : AllMatrixOps()) {
           if (ops->multiply(type) == nullptr) {
@@ -156,7 +157,7 @@ TEST(MatrixOps, EverySetHasEveryTypeOfIntegers) {
       EXPECT_NE(ops->multiply_apart(info.type), nullptr) << ops->name << " " << info.name;
     }
   }
-  EXPECT_EQ(types, 18);
+  EXPECT_EQ(types, 21);
 }
 
 #if defined(__aarch64__)
@@ -166,7 +167,8 @@ TEST(MatrixOps, SetsOfNeonGiveEachOthersBits) {
   constexpr int64_t kRows = 37, kTokens = 7;
   for (DType type :
        {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ5_K,
-        DType::kQ6_K, DType::kQ3_K, DType::kIQ1_M, DType::kIQ2_S, DType::kIQ3_XXS, DType::kTQ2_0}) {
+        DType::kQ6_K, DType::kQ2_K, DType::kQ3_K, DType::kIQ1_M, DType::kIQ2_S, DType::kIQ3_XXS,
+        DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kTQ2_0}) {
     for (int64_t blocks : {1, 9, 24}) {
       const EncodedMatrix m(type, kRows, blocks * Info(type).block_elements);
       const Batch x(NeonMatrixOps(), kTokens, m.cols, true);
@@ -225,7 +227,7 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
   constexpr int64_t kRows = 17, kCols = 512;
   const auto one = [](std::byte* at) { at[0] = std::byte{0x00}, at[1] = std::byte{0x3c}; };
   for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K,
-                     DType::kQ5_K, DType::kQ6_K}) {
+                     DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4}) {
     const pipeline::DTypeInfo& info = Info(type);
     const int64_t blocks = kRows * kCols / info.block_elements, row_bytes = RowBytes(type, kCols);
     for (const int code : {255, 128, 127, 0}) {
@@ -233,7 +235,10 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
                                      static_cast<std::byte>(code));
       for (int64_t b = 0; b < blocks; ++b) {
         std::byte* block = weights.data() + b * info.block_bytes;
-        one(type == DType::kQ6_K ? block + 208 : block);
+        if (type == DType::kMXFP4)
+          block[0] = std::byte{128};
+        else
+          one(type == DType::kQ6_K ? block + 208 : block);
         if (type == DType::kQ4_1 || type == DType::kQ4_K || type == DType::kQ5_K)
           block[2] = block[3] = std::byte{0};
       }

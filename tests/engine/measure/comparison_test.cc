@@ -83,7 +83,10 @@ TEST(Compare, FiguresAreThoseOfTheDefinition) {
   EXPECT_NEAR(result->reference_mean_nll, (std::log(4) + std::log(4) + std::log(4)) / 3, 1e-6);
   EXPECT_NEAR(result->mean_nll, (std::log(2) + std::log(4) + std::log(4)) / 3, 1e-6);
   EXPECT_NEAR(result->top1_agreement, 2.0 / 3, 1e-12);
-  EXPECT_NEAR(result->mean_kl, (0.5 * std::log(2) + 0.25 * std::log(0.5)) / 3, 1e-6);
+  const double kl = 0.5 * std::log(2) + 0.25 * std::log(0.5);  // at one position of three
+  EXPECT_NEAR(result->mean_kl, kl / 3, 1e-6);
+  EXPECT_NEAR(result->kl_error, kl / 3, 1e-6);  // sqrt((4/9 + 1/9 + 1/9) / 2 / 3) = 1/3
+  EXPECT_NEAR(result->kl_p99, kl, 1e-6);
 }
 
 TEST(Compare, AModelAgreesWithItself) {
@@ -92,7 +95,20 @@ TEST(Compare, AModelAgreesWithItself) {
   ASSERT_OK(result);
   EXPECT_EQ(result->top1_agreement, 1);
   EXPECT_EQ(result->mean_kl, 0);
+  EXPECT_EQ(result->kl_error, 0);
+  EXPECT_EQ(result->kl_p99, 0);
   EXPECT_EQ(result->mean_nll, result->reference_mean_nll);
+}
+
+TEST(Compare, TheWorstPositionInAHundredIsLeftOutOfThePercentile) {
+  TableEngine a({Row({0.5, 0.5}), Row({0.5, 0.5})}), b({Row({0.999, 0.001}), Row({0.9, 0.1})});
+  const double usual = 0.5 * (std::log(0.5 / 0.9) + std::log(0.5 / 0.1));
+  std::vector<int32_t> tokens(200, 1);
+  tokens[50] = 0;  // half a percent of the positions
+  const auto result = Compare(a, b, tokens, {.window = 100});
+  ASSERT_OK(result);
+  EXPECT_NEAR(result->kl_p99, usual, 1e-6);
+  EXPECT_GT(result->mean_kl, usual);
 }
 
 TEST(Compare, WindowsBoundWhatIsReadAtOnceAndTheLastMayBeOneToken) {

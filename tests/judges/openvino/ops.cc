@@ -4,31 +4,13 @@
 #include <functional>
 #include <numeric>
 
+#include "tests/judges/openvino/choice_ops.h"
 #include "tests/judges/openvino/graph.h"
 
 namespace openvino_ir {
 namespace {
 
 using In = std::vector<const Tensor*>;
-
-[[noreturn]] void Fail(const std::string& what) { throw std::runtime_error(what); }
-
-Tensor Made(const std::string& type, Shape shape) {
-  Tensor out{type, std::move(shape), {}, {}};
-  const auto n = static_cast<size_t>(Count(out.shape));
-  if (out.is_float()) {
-    out.floats.resize(n);
-  } else {
-    out.integers.resize(n);
-  }
-  return out;
-}
-
-void Set(Tensor& out, int64_t i, float value) {
-  out.floats[static_cast<size_t>(i)] = out.type == "f16" ? RoundToHalf(value) : value;
-}
-float F(const Tensor& t, int64_t i) { return t.floats.at(static_cast<size_t>(i)); }
-int64_t I(const Tensor& t, int64_t i) { return t.integers.at(static_cast<size_t>(i)); }
 
 Shape Broadcasted(const Shape& a, const Shape& b) {
   Shape out(std::max(a.size(), b.size()), 1);
@@ -63,12 +45,6 @@ std::vector<int64_t> Places(const Shape& shape, const Shape& target) {
     }
   }
   return places;
-}
-
-int64_t Axis(int64_t axis, size_t rank) {
-  const auto n = static_cast<int64_t>(rank);
-  if (axis < -n || axis >= n) Fail("an axis is out of range");
-  return axis < 0 ? axis + n : axis;
 }
 
 // Elements before, along and behind an axis.
@@ -127,12 +103,14 @@ Tensor Calculate(const Tensor& a, const Tensor& b, const std::function<float(flo
   return out;
 }
 
-Tensor Compare(const Tensor& a, const Tensor& b,
-               const std::function<bool(int64_t, int64_t)>& test) {
-  if (a.is_float() || a.type != b.type) Fail("compares " + a.type + " with " + b.type);
+Tensor Compare(const Tensor& a, const Tensor& b, const std::function<bool(float, float)>& floats,
+               const std::function<bool(int64_t, int64_t)>& integers) {
+  if (a.type != b.type) Fail("compares " + a.type + " with " + b.type);
   Tensor out = Made("boolean", Broadcasted(a.shape, b.shape));
   const std::vector<int64_t> pa = Places(a.shape, out.shape), pb = Places(b.shape, out.shape);
-  for (size_t i = 0; i < pa.size(); ++i) out.integers[i] = test(I(a, pa[i]), I(b, pb[i]));
+  for (size_t i = 0; i < pa.size(); ++i)
+    out.integers[i] =
+        a.is_float() ? floats(F(a, pa[i]), F(b, pb[i])) : integers(I(a, pa[i]), I(b, pb[i]));
   return out;
 }
 
@@ -234,18 +212,6 @@ Tensor Reshape(const Layer& layer, const Tensor& in, const Tensor& pattern) {
   }
   std::ranges::replace(shape, int64_t{-1}, rest);
   return Reshaped(in, shape);
-}
-
-Tensor Transpose(const Tensor& in, const Tensor& order) {
-  if (order.integers != Shape{0, 2, 1, 3} || in.shape.size() != 4)
-    Fail("only the middle axes are swapped");
-  const Shape& s = in.shape;
-  Tensor out = Made(in.type, {s[0], s[2], s[1], s[3]});
-  for (int64_t b = 0; b < s[0]; ++b)
-    for (int64_t i = 0; i < s[1]; ++i)
-      for (int64_t j = 0; j < s[2]; ++j)
-        Copy(in, ((b * s[1] + i) * s[2] + j) * s[3], s[3], out, ((b * s[2] + j) * s[1] + i) * s[3]);
-  return out;
 }
 
 Tensor Unsqueeze(const Tensor& in, const Tensor& axes) {
@@ -378,15 +344,23 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Subtract") return numbers(std::minus<float>(), std::minus<int64_t>());
   if (op == "Multiply") return numbers(std::multiplies<float>(), std::multiplies<int64_t>());
   if (op == "Divide") return numbers(std::divides<float>(), none);
+  if (op == "Maximum") return numbers([](float a, float b) { return std::max(a, b); }, none);
   if (op == "Power") return numbers([](float a, float b) { return std::pow(a, b); }, none);
-  if (op == "LessEqual") return {Compare(arg(0), arg(1), std::less_equal<int64_t>())};
-  if (op == "Greater") return {Compare(arg(0), arg(1), std::greater<int64_t>())};
+  const auto test = [&](const auto& floats, const auto& integers) {
+    return std::vector{Compare(arg(0), arg(1), floats, integers)};
+  };
+  const auto never = [](float, float) -> bool { Fail("is for integers"); };
+  if (op == "LessEqual") return test(std::less_equal<float>(), std::less_equal<int64_t>());
+  if (op == "Greater") return test(std::greater<float>(), std::greater<int64_t>());
+  if (op == "Equal") return test(never, std::equal_to<int64_t>());
+  if (op == "LogicalOr") return test(never, std::logical_or<int64_t>());
   // Of booleans alone, where both are the same.
-  if (op == "LogicalAnd" || op == "BitwiseAnd")
-    return {Compare(arg(0), arg(1), std::logical_and<int64_t>())};
+  if (op == "LogicalAnd" || op == "BitwiseAnd") return test(never, std::logical_and<int64_t>());
   if (op == "Select") return {Select(arg(0), arg(1), arg(2))};
   if (op == "Convert") return {Convert(layer, arg(0))};
   if (op == "Sqrt") return {Map(arg(0), [](double x) { return std::sqrt(x); })};
+  if (op == "Abs") return {Map(arg(0), [](double x) { return std::abs(x); })};
+  if (op == "Exp") return {Map(arg(0), [](double x) { return std::exp(x); })};
   if (op == "Cos") return {Map(arg(0), [](double x) { return std::cos(x); })};
   if (op == "Sin") return {Map(arg(0), [](double x) { return std::sin(x); })};
   if (op == "Tanh") return {Map(arg(0), [](double x) { return std::tanh(x); })};
@@ -399,6 +373,10 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
     })};
   }
   if (op == "ReduceMean") return {MeanOfLast(layer, arg(0), arg(1))};
+  if (op == "ReduceSum") return {ReduceSum(arg(0), arg(1), layer.Attribute("keep_dims") == "true")};
+  if (op == "TopK") return TopK(layer, arg(0), I(arg(1), 0));
+  if (op == "ScatterElementsUpdate") return {ScatterElements(arg(0), arg(1), arg(2), arg(3))};
+  if (op == "Tile") return {Tile(arg(0), arg(1))};
   if (op == "ReduceMax") return {MaxOfAll(layer, arg(0), arg(1))};
   if (op == "MatMul") return {MatMul(layer, arg(0), arg(1))};
   if (op == "Reshape") return {Reshape(layer, arg(0), arg(1))};

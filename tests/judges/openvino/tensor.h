@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace openvino_ir {
@@ -41,6 +42,32 @@ inline float RoundToHalf(float value) {
   const int exponent = std::max(std::ilogb(value), -14);
   const float step = std::ldexp(1.f, exponent - 10), rounded = std::nearbyint(value / step) * step;
   return std::abs(rounded) > 65504.f ? std::copysign(INFINITY, value) : rounded;
+}
+
+[[noreturn]] inline void Fail(const std::string& what) { throw std::runtime_error(what); }
+
+inline Tensor Made(const std::string& type, Shape shape) {
+  Tensor out{type, std::move(shape), {}, {}};
+  const auto n = static_cast<size_t>(Count(out.shape));
+  if (out.is_float()) {
+    out.floats.resize(n);
+  } else {
+    out.integers.resize(n);
+  }
+  return out;
+}
+
+inline void Set(Tensor& out, int64_t i, float value) {
+  out.floats[static_cast<size_t>(i)] = out.type == "f16" ? RoundToHalf(value) : value;
+}
+inline float F(const Tensor& t, int64_t i) { return t.floats.at(static_cast<size_t>(i)); }
+inline int64_t I(const Tensor& t, int64_t i) { return t.integers.at(static_cast<size_t>(i)); }
+
+// Of one that may count from behind.
+inline int64_t Axis(int64_t axis, size_t rank) {
+  const auto n = static_cast<int64_t>(rank);
+  if (axis < -n || axis >= n) Fail("an axis is out of range");
+  return axis < 0 ? axis + n : axis;
 }
 
 }  // namespace openvino_ir

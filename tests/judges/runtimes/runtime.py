@@ -3,6 +3,7 @@
   runtime.py onnx|openvino|mlx        (answers what its input asks: each line is a question, a JSON array of words)
     [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
     [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
+    [FOLDER, "layers"]                      {KIND: how many of them OpenVINO runs}
     ["", "versions"]                        {PACKAGE: VERSION}
 
 For the Python that install.sh makes. LOGITS is what bin/logits writes: F32, a row of the vocabulary's size for each id. The ids
@@ -14,6 +15,7 @@ generate adds at most N tokens, greedily; the end is among them if the runtime g
 (PagedAttention, its default; null for a model that cannot have it, with which it falls back to SDPA); "sampling" is what it took
 from the folder. Answers are lines {"said": ...} or {"error": ...}.
 """
+import collections
 import contextlib
 import importlib.metadata
 import json
@@ -88,6 +90,11 @@ class OpenVino:
             rows.append(numpy.array(result["logits"], numpy.float32)[0])
             past = total
         return numpy.concatenate(rows)
+
+    def layers(self, folder):
+        import openvino
+        model = openvino.Core().compile_model(f"{folder}/openvino_model.xml", "CPU", self.exact).get_runtime_model()
+        return collections.Counter(str(layer.get_rt_info()["layerType"].astype(str)) for layer in model.get_ops())
 
     def generate(self, folder, prompt, most):
         import openvino
@@ -171,6 +178,8 @@ def compare(runtime, folder, ids, logits):
 def answer(runtime, folder, command, ids=None, argument=None):
     if command == "versions":
         return {package: importlib.metadata.version(package) for package in runtime.packages}
+    if command == "layers":
+        return runtime.layers(folder)
     ids = json.loads(Path(ids).read_text())
     return runtime.generate(folder, ids, int(argument)) if command == "generate" else compare(runtime, folder, ids, argument)
 

@@ -9,6 +9,7 @@
 
 #include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/stage/exact_copy.h"
 #include "pipeline/stage/slab_worker.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/split_gguf.h"
@@ -153,6 +154,27 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
 
 // The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes
 // them again.
+TEST_P(TinyTest, ASourceHasItsDigestWithoutTargets) {
+  const auto result = RunPlan(plan_);
+  ASSERT_OK(result);
+  const auto digest = SourceDigestOf(*source_, {.threads = 2});
+  ASSERT_OK(digest);
+  EXPECT_EQ(digest->raw(), result->manifests[0].source().digest());
+}
+
+TEST_P(TinyTest, AnExactCopyHasTheSourcesValuesAndItsDigest) {
+  TempDir out;
+  const auto copy = WriteExactCopy(RealFileSystem(), *source_, out.path(), {});
+  ASSERT_OK(copy);
+  EXPECT_EQ(copy->source_digest, *SourceDigestOf(*source_, {}));
+  const auto copied = OpenModel(RealFileSystem(), copy->file);
+  ASSERT_OK(copied);
+  // A router, norms and biases are F32.
+  for (const SourceTensor& tensor : (*copied)->description().tensors)
+    EXPECT_TRUE(tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32) << tensor.name;
+  EXPECT_EQ(copy->file.parent_path().filename(), "gguf-bf16");
+}
+
 TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
   ASSERT_OK(RunPlan(plan_));
   const fs::path file = dir_ / "f32.gguf";

@@ -4,25 +4,13 @@
 #include <map>
 
 #include "pipeline/family/family.h"
+#include "pipeline/format/gguf/read/file_digest.h"
 #include "pipeline/format/gguf/read/gguf_file.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 constexpr std::string_view kSums = ".in_sum2", kCounts = ".counts";
-
-absl::StatusOr<Digest> FileDigest(const File& file) {
-  QF_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
-  Sha256 sha;
-  Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
-  for (uint64_t at = 0; at < size; at += buffer.size()) {
-    const MutableBytes part =
-        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
-    QF_RETURN_IF_ERROR(file.ReadAt(at, part));
-    sha.Update(part);
-  }
-  return sha.Finish();
-}
 
 class ImportanceReader {
  public:
@@ -115,7 +103,7 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
   QF_RETURN_IF_ERROR(reader.CheckPairs());
 
   Importance importance;
-  QF_ASSIGN_OR_RETURN(importance.digest, FileDigest(*data));
+  QF_ASSIGN_OR_RETURN(importance.digest, DigestOf(*data));
   bool any = false;
   for (const Piece& piece : model.pieces) {
     std::vector<float>& columns = importance.columns.emplace_back();

@@ -144,7 +144,6 @@ const TargetFormat kGgufFormat = {
     .group_options = false,  // its types are ggml's own, with names of their own
     .exact_option = false,
     .as_is = true,
-    .embeds = true,
     .plan =
         [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
           if (recipe.as_is) return PlanAsIs(source, recipe, has_importance);

@@ -1,0 +1,60 @@
+// The transformer a layer at a time: sequences' states are the caller's, so that many of them can
+// go through one layer before the next one's weights are read.
+#include <algorithm>
+
+#include "engine/decode/transformer.h"
+
+namespace quantfleet::engine {
+namespace {
+
+// Points to a value as long as it lives.
+template <typename T>
+class Lent {
+ public:
+  Lent(const T*& place, const T& value) : place_(place) { place_ = &value; }
+  ~Lent() { place_ = nullptr; }
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+
+ private:
+  const T*& place_;
+};
+
+}  // namespace
+
+absl::Status Transformer::Embed(std::span<const int32_t> tokens, std::span<float> states) const {
+  QF_RETURN_IF_ERROR(CheckTokens(tokens));
+  const auto width = static_cast<size_t>(hyper_.hidden);
+  if (states.size() != tokens.size() * width)
+    return Internal("{} values for the states of {} tokens", states.size(), tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) EmbedToken(tokens[i], states.data() + i * width);
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
+                                          OnInput on_input) {
+  const auto width = static_cast<size_t>(hyper_.hidden);
+  const auto count = static_cast<int64_t>(states.size() / width);
+  if (family_.encoder) return InvalidArgument("an encoder does not run layer by layer");
+  if (layer < 0 || layer >= hyper_.layers)
+    return InvalidArgument("the model has layers 0 to {}, not {}", hyper_.layers - 1, layer);
+  cache.Reset();
+  if (count > cache.capacity())
+    return InvalidArgument("{} tokens do not fit into the context of {}", count, cache.capacity());
+  apart_ = false;
+  const Lent lent(on_input_, on_input);
+  for (int64_t first = 0; first < count; first += kBatch) {
+    const int64_t batch = std::min(kBatch, count - first);
+    const std::span<float> some =
+        states.subspan(static_cast<size_t>(first) * width, static_cast<size_t>(batch) * width);
+    cache.MakeRoom(batch);
+    for (int64_t row = 0; row < batch; ++row) SetPlace(row, cache, first + row);
+    std::ranges::copy(some, x_.begin());
+    RunLayer(layer, batch);
+    std::copy_n(x_.begin(), some.size(), some.begin());
+    cache.Grow(batch);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::engine

@@ -1,0 +1,37 @@
+// A calibration folder, as `quantfleet calibrate` makes it (docs/quality.md): importance.gguf,
+// llama.cpp's importance matrix; second_moments.gguf where it was asked for: general.type
+// "second_moments" and, per input of the model's matrices, NAME.in_xx, the lower triangle by rows
+// of the sum of x_i * x_j, called by the first tensor that has the input; quantfleet.shared_inputs
+// lists the others as OTHER=NAME; calibration.json, which says what it was made from. The files are
+// untrusted: errors name them.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "common/base/file.h"
+#include "pipeline/model/description.h"
+#include "pipeline/model/importance.h"
+#include "pipeline/model/second_moments.h"
+
+namespace quantfleet::pipeline {
+
+struct Calibration {
+  std::shared_ptr<const Importance> importance;
+  std::shared_ptr<const SecondMoments> moments;  // null: not asked for
+  // Of the model that was calibrated: the source digest of its manifests
+  // (docs/formats/artifact.md); nullopt: the folder has no calibration.json.
+  std::optional<Digest> source;
+};
+
+// `model` is what the folder should have been made from. INVALID_ARGUMENT where its tensors have
+// other shapes, or where the folder is not complete or lacks the second moments that are asked for.
+// `files` must outlive the result.
+absl::StatusOr<Calibration> OpenCalibration(FileSystem& files, const fs::path& folder,
+                                            const ModelDescription& model, bool with_moments);
+
+// second_moments.gguf alone.
+absl::StatusOr<std::shared_ptr<const SecondMoments>> OpenSecondMoments(
+    FileSystem& files, const fs::path& path, const ModelDescription& model);
+
+}  // namespace quantfleet::pipeline

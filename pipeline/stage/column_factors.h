@@ -1,0 +1,73 @@
+// The factors by which errors are fed back, shared by the workers: each is built once by the worker
+// that needs it first, while others wait for it or work on other tensors, and thrown away when its
+// slot is wanted. A worker holds one at a time, so that one slot is enough. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "pipeline/model/second_moments.h"
+#include "pipeline/tensor/rounding/column_factor.h"
+
+namespace quantfleet::pipeline {
+
+class ColumnFactors {
+  struct Slot;
+
+ public:
+  // The right to use a factor, until it ends.
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&& other) noexcept { *this = std::move(other); }
+    Lease& operator=(Lease&& other) noexcept;
+    ~Lease() { End(); }
+
+    // Null: of no input, or of one whose moments do not allow feedback.
+    const ColumnFactor* factor() const;
+
+   private:
+    friend class ColumnFactors;
+    Lease(ColumnFactors* of, Slot* slot) : of_(of), slot_(slot) {}
+    void End();
+
+    ColumnFactors* of_ = nullptr;
+    Slot* slot_ = nullptr;
+  };
+
+  // `moments` may be null where no lease is taken.
+  explicit ColumnFactors(const SecondMoments* moments) : moments_(moments) {}
+  // Before the first lease.
+  void SetSlots(size_t slots) { slots_.resize(slots); }
+
+  // Waits for the factor, or builds it. Errors name the input.
+  absl::StatusOr<Lease> Take(int64_t input, int64_t columns);
+  // What had to be done otherwise, by input: sentences for people.
+  std::vector<std::string> Notes() const;
+
+ private:
+  struct Slot {
+    int64_t input = -1;  // -1: empty
+    bool built = false;
+    int holders = 0;
+    uint64_t last_use = 0;
+    std::unique_ptr<const ColumnFactor> factor = {};
+  };
+
+  Slot* FindOrMakeRoom(int64_t input);
+  absl::StatusOr<std::unique_ptr<const ColumnFactor>> Build(int64_t input, int64_t columns);
+  void Release(Slot& slot);
+
+  const SecondMoments* moments_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Slot> slots_;
+  uint64_t uses_ = 0;
+  std::map<int64_t, std::string> notes_;
+};
+
+}  // namespace quantfleet::pipeline

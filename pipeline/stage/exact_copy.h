@@ -1,0 +1,24 @@
+// A source as one GGUF file of the same values, for the embedded engine to run: what artifacts are
+// measured against, and what a calibration reads.
+#pragma once
+
+#include <string_view>
+
+#include "common/base/file.h"
+#include "pipeline/stage/executor.h"
+#include "pipeline/stage/folder_sink.h"
+
+namespace quantfleet::pipeline {
+
+// The recipe of the engine's format that holds every value of the source exactly.
+std::string_view ExactRecipe(const ModelDescription& model);
+
+struct ExactCopy {
+  fs::path file;
+  Digest source_digest;
+};
+// Written below `folder`, as FolderSink writes artifacts; errors are its own and Execute's.
+absl::StatusOr<ExactCopy> WriteExactCopy(FileSystem& files, const ModelSource& source,
+                                         const fs::path& folder, const ExecutorOptions& options);
+
+}  // namespace quantfleet::pipeline

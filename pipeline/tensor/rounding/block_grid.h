@@ -1,0 +1,43 @@
+// What the codes of a block can stand for once its scales are known, type by type: all that
+// rounding needs of a type to choose codes otherwise than its codec does. Pure and thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/bytes.h"
+#include "pipeline/tensor/table_codes.h"
+#include "pipeline/tensor/traits.h"
+
+namespace quantfleet::pipeline {
+
+// The value of a code is scale * code + offset, or scale * table[code] + offset.
+struct CodeGrid {
+  float scale, offset;
+};
+
+// How the scale of a group and its zero are found, and where the block has them.
+enum class GridSearch : uint8_t {
+  kCodec,   // as the type's codec finds them; a super-block's scales are packed
+  kMiddle,  // an F16 at its beginning; codes around 0
+  kTable,   // the same, codes are places in the table
+  kPoint,   // the F16, then a byte: the code of 0
+  kBias,    // two F16: x = scale * code + bias
+};
+
+struct BlockGrid {
+  DType type;
+  int64_t elements;  // of a block
+  int64_t group;     // those that share a CodeGrid; divides `elements`
+  int low, high;     // of the codes that CodeGrid speaks of
+  GridSearch search;
+  const CodeTable* table = nullptr;  // rising values; codes are 0 .. 15
+  // The grids of a block's groups: elements / group of them.
+  void (*grids)(const std::byte* block, CodeGrid* out);
+  // Replaces a block's codes, given less `low`; its scales stay.
+  void (*write)(const uint8_t* codes, std::byte* block);
+};
+
+// Null: floats, and types that are never made.
+const BlockGrid* FindBlockGrid(DType type);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,202 @@
+// Rounding by search and by feedback on its way through a plan.
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <map>
+
+#include "pipeline/format/registry/open_model.h"
+#include "pipeline/stage/column_factors.h"
+#include "tests/pipeline/stage/stage_fixture.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using ::quantfleet::testing::TempDir;
+using ::quantfleet::testing::WriteTinyModel;
+
+// Neighbouring columns of every input go together.
+class FakeMoments final : public SecondMoments {
+ public:
+  explicit FakeMoments(const ModelDescription& model) {
+    for (const Piece& piece : model.pieces) {
+      const bool shared = piece.role == Role::kAttnK || piece.role == Role::kAttnV;
+      const std::string name =
+          fmt::format("{}.{}", Name(shared ? Role::kAttnQ : piece.role), piece.layer);
+      const bool left_out = piece.dims == 1 || piece.layer < 0;
+      const auto number = static_cast<int64_t>(names_.size());
+      const auto [it, is_new] = numbers_.emplace(name, number);
+      if (is_new) names_.push_back(name);
+      inputs_.push_back(left_out ? -1 : it->second);
+    }
+  }
+  const Digest& digest() const override { return digest_; }
+  int64_t InputOf(size_t piece) const override { return inputs_[piece]; }
+  const std::string& NameOf(int64_t input) const override {
+    return names_[static_cast<size_t>(input)];
+  }
+  absl::Status Read(int64_t input, uint64_t first, std::span<float> out) const override {
+    ++reads;
+    uint64_t row = 0;
+    while ((row + 1) * (row + 2) / 2 <= first) ++row;
+    for (uint64_t i = 0; i < out.size(); ++i) {
+      uint64_t column = first + i - row * (row + 1) / 2;
+      if (column > row) ++row, column = 0;
+      const uint64_t apart = row - column;
+      out[i] = apart == 0 ? 10.f + static_cast<float>((row * 7 + static_cast<uint64_t>(input)) % 5)
+               : apart == 1 ? beside_diagonal
+                            : 0.f;
+    }
+    return absl::OkStatus();
+  }
+  float beside_diagonal = 4.f;
+  mutable std::atomic<int> reads{0};
+
+ private:
+  const Digest digest_ = HashText("moments");
+  std::map<std::string, int64_t> numbers_;
+  std::vector<std::string> names_;
+  std::vector<int64_t> inputs_;
+};
+
+class RoundingTest : public ::testing::Test {
+ protected:
+  RoundingTest() {
+    WriteTinyModel(dir_.path(), "llama", {.hidden = 128, .intermediate = 256, .layers = 2});
+    source_ = std::move(*OpenModel(RealFileSystem(), dir_.path()));
+    moments_ = std::make_shared<FakeMoments>(source_->description());
+    Importance importance{.digest = HashText("importance"), .columns = {}};
+    for (const Piece& piece : source_->description().pieces) {
+      std::vector<float>& columns = importance.columns.emplace_back();
+      if (piece.dims == 1 || piece.layer < 0) continue;
+      for (int64_t c = 0; c < piece.cols; ++c)
+        columns.push_back(static_cast<float>(1 + c * 37 % 11));
+    }
+    importance_ = std::make_shared<const Importance>(std::move(importance));
+  }
+  Plan PlanOf(Rounding how, const std::vector<TargetSpec>& specs) const {
+    return *MakePlan(*source_, specs, importance_,
+                     {how, how == Rounding::kFeedback ? moments_ : nullptr});
+  }
+  absl::StatusOr<ExecutorResult> RunPlan(const Plan& plan, ExecutorOptions options = {}) {
+    sink_ = std::make_unique<MemorySink>(plan);
+    return Execute(*source_, plan, *sink_, options);
+  }
+  static std::vector<std::string> Digests(const ExecutorResult& result) {
+    std::vector<std::string> digests;
+    for (const v1::Manifest& m : result.manifests) digests.push_back(ManifestDigest(m).hex());
+    return digests;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<ModelSource> source_;
+  std::shared_ptr<FakeMoments> moments_;
+  std::shared_ptr<const Importance> importance_;
+  std::unique_ptr<MemorySink> sink_;
+};
+
+const std::vector<TargetSpec> kTargets = {{"gguf", "q4_0"},
+                                          {"gguf", "q4_k_m"},
+                                          {"onnx", "int4-g64-asym"},
+                                          {"mlx", "int4-g64-asym"},
+                                          {"openvino", "int4-g128"}};
+
+TEST_F(RoundingTest, ThreadsAndMemoryChangeNothing) {
+  for (const Rounding how : {Rounding::kSearch, Rounding::kFeedback}) {
+    const Plan plan = PlanOf(how, kTargets);
+    const auto first = RunPlan(plan, {.threads = 1});
+    ASSERT_OK(first);
+    for (const int threads : {2, 7}) {
+      const auto again = RunPlan(plan, {.threads = threads, .memory_bytes = uint64_t{24} << 20});
+      ASSERT_OK(again);
+      EXPECT_EQ(Digests(*again), Digests(*first));
+      EXPECT_EQ(again->notes, first->notes);
+    }
+  }
+}
+
+TEST_F(RoundingTest, EachWayHasItsOwnBytesAndSaysSo) {
+  std::map<std::string, Rounding> seen;
+  for (const Rounding how : {Rounding::kNearest, Rounding::kSearch, Rounding::kFeedback}) {
+    const Plan plan = PlanOf(how, {{"gguf", "q4_0"}});
+    const auto result = RunPlan(plan);
+    ASSERT_OK(result);
+    EXPECT_TRUE(
+        seen.emplace(HashBytes(sink_->File(0, plan.targets[0].layout.pieces[0].file)).hex(), how)
+            .second);
+    const v1::Target& target = result->manifests[0].target();
+    EXPECT_OK(ParseManifest(SerializeManifest(result->manifests[0])));
+    EXPECT_EQ(target.second_moments_digest(),
+              how == Rounding::kFeedback ? moments_->digest().raw() : "");
+    if (how == Rounding::kNearest)
+      EXPECT_EQ(target.changes_size(), 0);
+    else
+      EXPECT_EQ(target.changes(0), fmt::format("rounding={}", Name(how)));
+  }
+  EXPECT_NE(PlanDigest(PlanOf(Rounding::kSearch, kTargets)),
+            PlanDigest(PlanOf(Rounding::kNearest, kTargets)));
+  EXPECT_NE(PlanDigest(PlanOf(Rounding::kSearch, kTargets)),
+            PlanDigest(PlanOf(Rounding::kFeedback, kTargets)));
+}
+
+// q4_0 in four formats is encoded once.
+TEST_F(RoundingTest, OneSetOfCodesFeedsAllFormats) {
+  const std::vector<TargetSpec> four = {
+      {"gguf", "q4_0"}, {"onnx", "int4"}, {"mlx", "int4"}, {"openvino", "int4"}};
+  const auto together = RunPlan(PlanOf(Rounding::kFeedback, four));
+  ASSERT_OK(together);
+  const std::vector<std::string> digests = Digests(*together);
+  for (size_t t = 0; t < four.size(); ++t) {
+    const auto alone = RunPlan(PlanOf(Rounding::kFeedback, {four[t]}));
+    ASSERT_OK(alone);
+    EXPECT_EQ(Digests(*alone)[0], digests[t]);
+  }
+}
+
+TEST_F(RoundingTest, WhatCannotBeFedBackIsSearchedAndNamed) {
+  moments_->beside_diagonal = 400.f;
+  const auto result = RunPlan(PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}}), {.threads = 2});
+  ASSERT_OK(result);
+  ASSERT_FALSE(result->notes.empty());
+  EXPECT_THAT(result->notes.front(), testing::Names("attn_q.0"));
+  const Bytes fed_back = sink_->File(0, 0);
+  ASSERT_OK(RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}})));
+  EXPECT_EQ(sink_->File(0, 0), fed_back);
+}
+
+TEST_F(RoundingTest, MomentsThatAreNoNumbersAreRefused) {
+  moments_->beside_diagonal = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_ERROR(RunPlan(PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}}), {.threads = 3}),
+               kInvalidArgument, "nan");
+}
+
+TEST_F(RoundingTest, AFactorCountsAgainstTheMemory) {
+  const Plan plan = PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}});
+  EXPECT_ERROR(RunPlan(plan, {.memory_bytes = 1000}), kInvalidArgument, "at least", "feedback");
+}
+
+TEST(ColumnFactorsTest, OneSlotServesWorkersOneAfterTheOther) {
+  TempDir dir;
+  WriteTinyModel(dir.path(), "llama", {});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const FakeMoments moments((*source)->description());
+  ColumnFactors factors(&moments);
+  factors.SetSlots(1);
+  const int reads = [&] {
+    const auto lease = factors.Take(1, 64);
+    EXPECT_OK(lease);
+    EXPECT_NE(lease->factor(), nullptr);
+    const auto again = factors.Take(1, 64);
+    EXPECT_EQ(again->factor(), lease->factor());
+    return moments.reads.load();
+  }();
+  ASSERT_OK(factors.Take(1, 64));
+  EXPECT_EQ(moments.reads, reads) << "it was kept";
+  ASSERT_OK(factors.Take(2, 64));
+  EXPECT_GT(moments.reads, reads);
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline

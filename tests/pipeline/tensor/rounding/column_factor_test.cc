@@ -1,0 +1,71 @@
+#include "pipeline/tensor/rounding/column_factor.h"
+
+#include <limits>
+
+#include "tests/pipeline/tensor/rounding/rounding_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// L_ba of the factor, from its tiles.
+double Entry(const ColumnFactor& factor, int64_t b, int64_t a) {
+  return factor.tile(b / kTile, a / kTile)[a % kTile * kTile + b % kTile];
+}
+
+TEST(ColumnFactorTest, FactorTimesItselfIsWhatWasGivenAndDamped) {
+  for (const int64_t n : {32, 64, 150}) {
+    const Moments moments = MakeMoments(n, 4 * n, 3);
+    const auto factor = FactorOf(n, moments.Triangle());
+    ASSERT_OK(factor);
+    EXPECT_EQ(factor->damping(), ColumnFactor::kDamping);
+    double mean = 0;
+    for (int64_t i = 0; i < n; ++i) mean += moments.at(i, i) / static_cast<double>(n);
+    const std::vector<int32_t>& order = factor->order();
+    for (int64_t i = 1; i < n; ++i)
+      EXPECT_LE(moments.at(order[i - 1], order[i - 1]), moments.at(order[i], order[i]));
+    for (int64_t b = 0; b < n; ++b)
+      for (int64_t a = 0; a <= b; ++a) {
+        double sum = 0;
+        for (int64_t x = 0; x <= a; ++x) sum += Entry(*factor, b, x) * Entry(*factor, a, x);
+        const double wanted =
+            moments.at(order[b], order[a]) / mean + (a == b ? ColumnFactor::kDamping : 0);
+        ASSERT_NEAR(sum, wanted, 2e-4 * (1 + std::fabs(wanted))) << b << ", " << a;
+      }
+    for (int64_t a = 0; a < n; ++a)
+      EXPECT_NEAR(factor->inverse_diagonal(a / kTile)[a % kTile] * Entry(*factor, a, a), 1, 1e-6);
+  }
+}
+
+// Fewer inputs than columns: the damping is what makes it definite.
+TEST(ColumnFactorTest, FewInputsAreEnough) {
+  const auto factor = FactorOf(96, MakeMoments(96, 5, 11).Triangle());
+  ASSERT_OK(factor);
+  EXPECT_EQ(factor->damping(), ColumnFactor::kDamping);
+}
+
+TEST(ColumnFactorTest, WhatIsNotPositiveDefiniteIsDampedMore) {
+  // 1.05 beside ones: an eigenvalue of -.05.
+  const auto factor = FactorOf(2, {1.f, 1.05f, 1.f});
+  ASSERT_OK(factor);
+  EXPECT_GT(factor->damping(), ColumnFactor::kDamping);
+  EXPECT_ERROR(FactorOf(2, {1.f, 40.f, 1.f}), kFailedPrecondition, "positive definite");
+}
+
+TEST(ColumnFactorTest, WhatIsNoMomentIsRefused) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_ERROR(FactorOf(2, {1.f, nan, 1.f}), kInvalidArgument, "columns 1 and 0", "nan");
+  EXPECT_ERROR(FactorOf(2, {1.f, 0.f, nan}), kInvalidArgument, "column 1", "nan");
+  EXPECT_ERROR(FactorOf(2, {1.f, 0.f, -1.f}), kInvalidArgument, "column 1", "-1");
+  // As an expert has that was never chosen.
+  EXPECT_ERROR(FactorOf(2, {0.f, 0.f, 0.f}), kFailedPrecondition, "zero");
+}
+
+TEST(ColumnFactorTest, AnErrorOfReadingIsHandedOn) {
+  const auto factor =
+      ColumnFactor::Build(4, [](uint64_t, std::span<float>) { return DataLoss("cut off"); });
+  EXPECT_ERROR(factor, kDataLoss, "cut off");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
