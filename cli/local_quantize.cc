@@ -84,6 +84,8 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
                    {"chat", ChatJson(model.tokenizer)},
                    {"targets", targets}};
   if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
+  out["rounding"] = Name(plan.rounding.how);
+  if (plan.rounding.moments) out["second_moments_digest"] = plan.rounding.moments->digest().hex();
   return out;
 }
 

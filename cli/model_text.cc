@@ -249,8 +249,6 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
         json::array(manifest.target().changes().begin(), manifest.target().changes().end());
   if (!manifest.target().importance_digest().empty())
     out["importance_digest"] = ToHex(AsBytes(manifest.target().importance_digest()));
-  if (!manifest.target().second_moments_digest().empty())
-    out["second_moments_digest"] = ToHex(AsBytes(manifest.target().second_moments_digest()));
   return out;
 }
 

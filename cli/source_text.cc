@@ -67,7 +67,8 @@ void PrintFiles(const ModelFiles& model) {
 
 void WarnOf(const pipeline::ModelDescription& model) {
   for (const std::string& warning : pipeline::WarningsOf(model)) Warn(Printable(warning));
-  if (model.tokenizer.kind != text::TokenizerData::Kind::kNone)
+  // Nobody chats with an embedding model.
+  if (!model.embedding && model.tokenizer.kind != text::TokenizerData::Kind::kNone)
     Warn(ChatTemplateOf(model.tokenizer).Warning());
 }
 

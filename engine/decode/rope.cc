@@ -1,8 +1,8 @@
 #include "engine/decode/rope.h"
 
-#include <algorithm>
 #include <cmath>
-#include <numbers>
+
+#include "pipeline/model/rope.h"
 
 namespace quantfleet::engine {
 namespace {
@@ -25,26 +25,6 @@ const std::vector<float>* Factors(const pipeline::Hyperparameters& hyper, int64_
   return nullptr;
 }
 
-// What the frequency of pair i is divided by: nothing where it turns beta_fast times or more within
-// the original context, the whole factor where it turns beta_slow times or less, and between them
-// the frequencies' mean by a ramp over the pairs. The ramp's ends are not rounded to whole pairs,
-// as gpt-oss was trained.
-double YarnFactor(const pipeline::Hyperparameters& hyper, int64_t i) {
-  const RopeScaling& yarn = hyper.rope_scaling;
-  if (yarn.factor <= 1) return 1;
-  const auto dims = static_cast<double>(hyper.rope_dims);
-  const auto pair_of = [&](double turns) {
-    return dims *
-           std::log(static_cast<double>(hyper.original_context) / (turns * 2 * std::numbers::pi)) /
-           (2 * std::log(static_cast<double>(hyper.rope_theta)));
-  };
-  const double low = std::max(pair_of(yarn.beta_fast), 0.0),
-               high = std::min(pair_of(yarn.beta_slow), dims - 1);
-  const double ramp =
-      std::clamp((static_cast<double>(i) - low) / std::max(high - low, 0.001), 0.0, 1.0);
-  return 1 / (ramp / yarn.factor + (1 - ramp));
-}
-
 }  // namespace
 
 absl::StatusOr<Rope> Rope::Create(const pipeline::Hyperparameters& hyper, int64_t context,
@@ -64,11 +44,13 @@ absl::StatusOr<Rope> Rope::Create(const pipeline::Hyperparameters& hyper, int64_
     rope.magnitude_ = hyper.rope_scaling.attention_factor.value_or(1.f);
   const double linear =
       hyper.rope_scaling.kind == RopeScaling::Kind::kLinear ? hyper.rope_scaling.factor : 1.0;
-  const bool yarn = hyper.rope_scaling.kind == RopeScaling::Kind::kYarn;
-  if (yarn) rope.magnitude_ = static_cast<float>(0.1 * std::log(hyper.rope_scaling.factor) + 1);
+  const std::vector<double> yarn = pipeline::YarnFrequencyFactors(hyper);
+  if (!yarn.empty()) rope.magnitude_ = pipeline::YarnMagnitude(hyper);
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(hyper.rope_dims);
-    const double factor = factors != nullptr ? (*factors)[i] : yarn ? YarnFactor(hyper, i) : linear;
+    const double factor = factors != nullptr ? (*factors)[i]
+                          : !yarn.empty()    ? yarn[static_cast<size_t>(i)]
+                                             : linear;
     rope.frequencies_.push_back(std::pow(static_cast<double>(hyper.rope_theta), exponent) / factor);
   }
   return rope;

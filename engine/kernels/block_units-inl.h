@@ -228,7 +228,9 @@ struct TableCodes : SignedCodes<kLargestValue<kRow>, kSigned && (kLargestValue<k
 // meet zeros.
 QF_INLINE __m256 HalvedPowers(const std::byte* at, int stride, int count) {
   uint64_t bytes = 0;
-  for (int j = 0; j < count; ++j) bytes |= uint64_t{Load<uint8_t>(at + j * stride)} << 8 * j;
+  QF_UNROLL
+  for (int j = 0; j < kSubBlocks; ++j)
+    if (j < count) bytes |= uint64_t{Load<uint8_t>(at + j * stride)} << 8 * j;
   const __m256i e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
   const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
   const __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
@@ -253,7 +255,7 @@ struct Table32 : TableCodes<kRow, kSigned> {
   }
 };
 
-// IQ4_XS: see pipeline/tensor/iq4_xs.cc for where the scales' bits lie.
+// IQ4_XS: see pipeline/tensor/iq4.h for where the scales' bits lie.
 template <size_t kRow, bool kSigned>
 struct Table256 : TableCodes<kRow, kSigned> {
   static constexpr bool kOf32 = false;

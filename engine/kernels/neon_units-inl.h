@@ -222,7 +222,7 @@ struct Table32 {
   }
 };
 
-// IQ4_XS: see pipeline/tensor/iq4_xs.cc for where the scales' bits lie.
+// IQ4_XS: see pipeline/tensor/iq4.h for where the scales' bits lie.
 template <size_t kRow>
 struct Table256 {
   static constexpr bool kMins = false;

@@ -55,9 +55,6 @@ absl::Status CheckTarget(const v1::Target& target) {
     if (change.empty() || change.size() > kMaxChangeBytes)
       return InvalidArgument("a recipe change in the manifest has {} bytes; it must have 1 to {}",
                              change.size(), kMaxChangeBytes);
-  if (!target.second_moments_digest().empty())
-    QF_RETURN_IF_ERROR(
-        CheckDigest(target.second_moments_digest(), "the manifest's second moments"));
   return target.importance_digest().empty()
              ? absl::OkStatus()
              : CheckDigest(target.importance_digest(), "the manifest's importance");

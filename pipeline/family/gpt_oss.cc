@@ -56,6 +56,7 @@ const Family& GptOss() {
       .default_window = 128,
       .config_members = kConfigMembers,
       .mlx_reads_head_dim = true,
+      .genai_type = "gptoss",
   };
   return kFamily;
 }

@@ -175,12 +175,22 @@ std::string Formulas(const ModelDescription& model, size_t tensor) {
   return text;
 }
 
-// Each tensor is covered exactly once: pieces of one tensor stand in canonical order, each where
-// the last one ended.
+// In canonical order, but for what a tensor has of one expert, which stands together there.
+std::vector<const Piece*> AsTensorsHaveThem(const ModelDescription& model) {
+  std::vector<const Piece*> pieces;
+  for (const Piece& piece : model.pieces) pieces.push_back(&piece);
+  std::ranges::stable_sort(pieces, {}, [](const Piece* piece) {
+    return std::pair(piece->tensor, std::max(piece->expert, 0));
+  });
+  return pieces;
+}
+
+// Each tensor is covered exactly once: each piece begins where the last one ended.
 absl::Status ValidateCoverage(const ModelDescription& model) {
   std::vector<int64_t> covered(model.tensors.size(), 0);
   std::vector<bool> vectors(model.tensors.size(), false);
-  for (const Piece& piece : model.pieces) {
+  for (const Piece* const each : AsTensorsHaveThem(model)) {
+    const Piece& piece = *each;
     if (piece.step == 1 && piece.first_row != covered[piece.tensor])
       return InvalidArgument(
           "tensor '{}': {} begins at row {}, but the piece before it ends at row {}",

@@ -1,5 +1,6 @@
 #include "pipeline/model/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -27,6 +28,31 @@ std::vector<float> Llama3FrequencyFactors(const Hyperparameters& hyper) {
     factors.push_back(static_cast<float>(factor));
   }
   return factors;
+}
+
+std::vector<double> YarnFrequencyFactors(const Hyperparameters& hyper) {
+  const RopeScaling& yarn = hyper.rope_scaling;
+  if (yarn.kind != RopeScaling::Kind::kYarn) return {};
+  const auto dims = static_cast<double>(hyper.rope_dims);
+  const auto pair_of = [&](double turns) {
+    return dims *
+           std::log(static_cast<double>(hyper.original_context) / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(static_cast<double>(hyper.rope_theta)));
+  };
+  const double low = std::max(pair_of(yarn.beta_fast), 0.0),
+               high = std::min(pair_of(yarn.beta_slow), dims - 1);
+  std::vector<double> factors;
+  for (int64_t i = 0; i < hyper.rope_dims / 2; ++i) {
+    const double ramp =
+        std::clamp((static_cast<double>(i) - low) / std::max(high - low, 0.001), 0.0, 1.0);
+    factors.push_back(yarn.factor <= 1 ? 1 : 1 / (ramp / yarn.factor + (1 - ramp)));
+  }
+  return factors;
+}
+
+float YarnMagnitude(const Hyperparameters& hyper) {
+  if (hyper.rope_scaling.kind != RopeScaling::Kind::kYarn) return 1;
+  return static_cast<float>(0.1 * std::log(hyper.rope_scaling.factor) + 1);
 }
 
 float LongRopeAttentionFactor(int64_t context, int64_t original) {

@@ -12,6 +12,13 @@ namespace quantfleet::pipeline {
 // Empty for any other scaling.
 std::vector<float> Llama3FrequencyFactors(const Hyperparameters& hyper);
 
+// The same under YaRN, and its scale of cos and sin (1 under any other scaling). Nothing where the
+// pair turns beta_fast times or more within the original context, the whole factor where it turns
+// beta_slow times or less, and between them the frequencies' mean by a ramp over the pairs. The
+// ramp's ends are not rounded to whole pairs, as gpt-oss was trained.
+std::vector<double> YarnFrequencyFactors(const Hyperparameters& hyper);
+float YarnMagnitude(const Hyperparameters& hyper);
+
 // LongRoPE's scale of cos and sin: sqrt(1 + ln(f)/ln(original)), f = context/original; 1 where f <=
 // 1. `original` has to be above 1.
 float LongRopeAttentionFactor(int64_t context, int64_t original);

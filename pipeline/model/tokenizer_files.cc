@@ -52,6 +52,37 @@ json::object TokenizerConfig(const text::TokenizerData& t) {
   return config;
 }
 
+// What a text begins and ends with, as a stage: GGUF's keys say it apart, and generating runtimes
+// learn of it from tokenizer_config.json, but whoever makes vectors goes by tokenizer.json alone.
+void AddEnds(const text::TokenizerData& t, text::TokenizerDescription& description) {
+  const text::Token *first = t.add_bos ? At(t, t.bos) : nullptr,
+                    *last = t.add_eos ? At(t, t.eos) : nullptr;
+  if (first == nullptr && last == nullptr) return;
+  json::array single, pair;
+  json::object tokens;
+  const auto add = [&](const text::Token* token, const std::optional<int32_t>& id, int type) {
+    if (token == nullptr) return;
+    const json::object piece{{"SpecialToken", {{"id", token->text}, {"type_id", type}}}};
+    if (type == 0) single.push_back(piece);
+    pair.push_back(piece);
+    tokens[token->text] = {
+        {"id", token->text}, {"ids", json::array{*id}}, {"tokens", json::array{token->text}}};
+  };
+  for (const int type : {0, 1}) {
+    const json::object text{{"Sequence", {{"id", type == 0 ? "A" : "B"}, {"type_id", type}}}};
+    add(first, t.bos, type);
+    if (type == 0) single.push_back(text);
+    pair.push_back(text);
+    add(last, t.eos, type);
+  }
+  json::object stages = json::parse(description.stages).as_object();
+  stages["post_processor"] = {{"type", "TemplateProcessing"},
+                              {"single", std::move(single)},
+                              {"pair", std::move(pair)},
+                              {"special_tokens", std::move(tokens)}};
+  description.stages = json::serialize(stages);
+}
+
 }  // namespace
 
 const std::vector<Attachment>& ModelSource::tokenizer_files() const {
@@ -79,6 +110,7 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
     absl::Status loads = keys.status();
     if (keys.ok()) {
       described.description = *std::move(keys);
+      if (source.description().embedding) AddEnds(tokenizer, *described.description);
       // What no program could load is not written.
       loads = text::MakeTokenizer(described, "").status();
     }
@@ -94,7 +126,9 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
                     fmt::format("{} needs a tokenizer.json (use a gguf target)", runtime));
   files.push_back({"tokenizer.json", *std::move(written)});
   if (!has("tokenizer_config.json"))
-    files.push_back({"tokenizer_config.json", json::serialize(TokenizerConfig(tokenizer))});
+    files.push_back(
+        {"tokenizer_config.json",
+         json::serialize(TokenizerConfig(source.description().embedding ? described : tokenizer))});
   return files;
 }
 

@@ -24,31 +24,64 @@ bool SharesVWidely(const ModelDescription& model) {
          (kind == SeventyB::kAll || (kind == SeventyB::kSharedKv && h.heads != h.kv_heads));
 }
 
+bool IsIq4(DType type) { return type == DType::kIQ4_NL || type == DType::kIQ4_XS; }
+
+// Of recipes of two and three bits, in which most types are lifted: nullopt is the body's.
+std::optional<DType> LiftedFew(const Recipe& recipe, DType of_q2, DType of_q3_m, DType of_q3_l) {
+  if (recipe.body == DType::kQ2_K && recipe.mix == Mix::kMedium) return of_q2;
+  if (recipe.body == DType::kQ3_K && recipe.mix == Mix::kMedium) return of_q3_m;
+  if (recipe.body == DType::kQ3_K && recipe.mix == Mix::kLarge) return of_q3_l;
+  return std::nullopt;
+}
+
+// More bits in some layers: of recipes of four and five bits.
+bool IsMediumMix(const Recipe& recipe) {
+  return recipe.mix == Mix::kMedium && (recipe.body == DType::kQ4_K || recipe.body == DType::kQ5_K);
+}
+
 DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer) {
+  const Hyperparameters& h = model.hyper;
+  // Where at least so many heads share a v, it is small.
+  const bool small = h.kv_heads > 0 && h.heads / h.kv_heads >= 4;
   DType type = recipe.body;
-  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) type = DType::kQ6_K;
+  if (IsMediumMix(recipe) && MoreBits(layer, h.layers)) type = DType::kQ6_K;
   if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && layer < 4) type = DType::kQ5_K;
-  return type == DType::kQ4_K && SharesVWidely(model) ? DType::kQ5_K : type;
+  if (IsIq4(recipe.body) && small) type = DType::kQ5_K;
+  type = LiftedFew(recipe, small ? DType::kQ4_K : DType::kQ3_K,
+                   layer < 2 ? DType::kQ5_K : DType::kQ4_K, DType::kQ5_K)
+             .value_or(type);
+  const bool few = type == DType::kQ4_K || type == DType::kQ3_K;
+  return few && SharesVWidely(model) ? DType::kQ5_K : type;
 }
 
 DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t layer,
                  bool has_importance) {
   const bool early = layer < model.hyper.layers / 8;
-  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
+  if (IsMediumMix(recipe) && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
   if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && early) return DType::kQ5_K;
+  if (!has_importance && early && IsIq4(recipe.body)) return DType::kQ5_K;
   // With importance a scale without a minimum goes astray in the first layers.
   if (has_importance && early && recipe.body == DType::kQ4_0) return DType::kQ4_1;
   if (has_importance && early && recipe.body == DType::kQ5_0) return DType::kQ5_1;
-  return recipe.body;
+  const bool earliest = layer < model.hyper.layers / 16;
+  return LiftedFew(recipe, DType::kQ3_K, earliest ? DType::kQ5_K : DType::kQ4_K, DType::kQ5_K)
+      .value_or(recipe.body);
 }
 
 // Beside so many experts llama-quantize gives k and v, which are small there, more bits.
 constexpr int64_t kFewExperts = 8;
 std::optional<DType> TypeBesideExperts(const Recipe& recipe, const TargetTensor& tensor) {
   if (tensor.Has(Role::kAttnV) || tensor.Has(Role::kAttnK)) return DType::kQ8_0;
+  if (!tensor.Has(Role::kAttnOutput)) return std::nullopt;
+  const bool few = recipe.body == DType::kQ2_K || recipe.body == DType::kQ3_K;
   const bool mixed = recipe.body == DType::kQ4_K && recipe.mix != Mix::kUniform;
-  if (tensor.Has(Role::kAttnOutput) && mixed) return DType::kQ5_K;
-  return std::nullopt;
+  if (IsIq4(recipe.body) || mixed || (few && recipe.mix != Mix::kLarge)) return DType::kQ5_K;
+  return recipe.body;
+}
+
+bool IsExperts(const TargetTensor& tensor) {
+  return tensor.Has(Role::kFfnGateExpert) || tensor.Has(Role::kFfnUpExpert) ||
+         tensor.Has(Role::kFfnDownExpert);
 }
 
 // Takes the option from where `rest` begins, if it stands there.
@@ -123,7 +156,7 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
   // Few values, which every text adds: llama.cpp's converter and quantizer keep them, too.
   if (tensor.Has(Role::kPositionEmbedding) || tensor.Has(Role::kTokenTypes)) return DType::kF32;
   if (changes.pure) return body;
-  if (is_head) return head;
+  if (is_head || (mix == Mix::kExpertsAlone && !IsExperts(tensor))) return head;
   if (is_embedding && embedding) return *embedding;
   if (as_llama_cpp && model.hyper.experts == kFewExperts && !IsFloat(body))
     if (const std::optional<DType> type = TypeBesideExperts(*this, tensor)) return *type;
@@ -131,6 +164,8 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
   if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
   if (tensor.Has(Role::kFfnDown) || tensor.Has(Role::kFfnDownExpert))
     return TypeOfDown(model, *this, tensor.layer, has_importance);
+  if (tensor.Has(Role::kAttnOutput))
+    return LiftedFew(*this, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K).value_or(body);
   return body;
 }
 
@@ -150,6 +185,13 @@ const std::vector<Recipe>& Recipes() {
         {"q4_k_s", DType::kQ4_K, DType::kQ6_K, Mix::kSmall},
         {"q4_1", DType::kQ4_1, DType::kQ6_K},
         {"q4_0", DType::kQ4_0, DType::kQ6_K},
+        {"iq4_nl", DType::kIQ4_NL, DType::kQ6_K},
+        {"iq4_xs", DType::kIQ4_XS, DType::kQ6_K},
+        {"q3_k_l", DType::kQ3_K, DType::kQ6_K, Mix::kLarge},
+        {"q3_k_m", DType::kQ3_K, DType::kQ6_K, Mix::kMedium},
+        {"q3_k_s", DType::kQ3_K, DType::kQ6_K, Mix::kSmall},
+        {"q2_k", DType::kQ2_K, DType::kQ6_K, Mix::kMedium},
+        {"mxfp4_moe", DType::kMXFP4, DType::kQ8_0, Mix::kExpertsAlone},
     };
     for (Recipe& recipe : all) recipe.as_llama_cpp = true;
     return all;

@@ -12,8 +12,9 @@
 
 namespace quantfleet::pipeline {
 
-// Which tensors of which layers get more bits than the body: llama-quantize's _S and _M.
-enum class Mix { kUniform, kSmall, kMedium };
+// Which tensors get more bits than the body: those that matter most, as llama-quantize's _S, _M and
+// _L, or all but a mixture's experts, which get the head's type.
+enum class Mix { kUniform, kSmall, kMedium, kLarge, kExpertsAlone };
 
 // What a user changed in a recipe. `output` is for the output head, or for the embedding where the
 // two are tied, and `embedding` for the embedding; both go before the overrides, of which the first

@@ -247,10 +247,12 @@ class Execution {
       manifest.mutable_target()->add_changes(std::move(clause));
     if (plan_.importance)
       manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
+    // As changes of the recipe: agents that do not know a field of its own refuse the manifest.
     if (plan_.rounding.how != Rounding::kNearest)
       manifest.mutable_target()->add_changes(fmt::format("rounding={}", Name(plan_.rounding.how)));
     if (plan_.rounding.moments)
-      manifest.mutable_target()->set_second_moments_digest(plan_.rounding.moments->digest().raw());
+      manifest.mutable_target()->add_changes(
+          fmt::format("second-moments={}", plan_.rounding.moments->digest().hex()));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

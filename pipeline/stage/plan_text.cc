@@ -82,7 +82,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
-    const bool weighs = Info(placed.dtype).weighs;
+    const bool weighs = Info(placed.dtype).weighs ||
+                        (plan.rounding.how != Rounding::kNearest && FindBlockGrid(placed.dtype));
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
@@ -142,6 +143,11 @@ std::string DescribePlan(const ModelDescription& model, const Plan& plan,
       fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", model.family->name,
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
   if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
+  if (plan.rounding.how != Rounding::kNearest)
+    out += fmt::format("rounding: {}{}\n", Name(plan.rounding.how),
+                       plan.rounding.moments ? fmt::format(", second moments {}",
+                                                           plan.rounding.moments->digest().hex())
+                                             : "");
   for (size_t t = 0; t < plan.targets.size(); ++t)
     DescribeTarget(model, plan, plan.targets[t], runs[t], out);
   return out;

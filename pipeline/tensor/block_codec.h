@@ -83,12 +83,10 @@ float DotBlocks(const std::byte* blocks, const float* x, int64_t n) {
 
 template <class B>
 constexpr Codec MakeCodec() {
-  if constexpr (Encodable<B>)
-    return {B::kType, EncodeBlocks<B>, DecodeBlocks<B>, DotBlocks<B>};
-  else if constexpr (Unpackable<B>)
-    return {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>, B::Unpack};
-  else
-    return {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>};
+  Codec codec = {B::kType, nullptr, DecodeBlocks<B>, DotBlocks<B>};
+  if constexpr (Encodable<B>) codec.encode = EncodeBlocks<B>;
+  if constexpr (Unpackable<B>) codec.unpack = B::Unpack;
+  return codec;
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,17 +1,18 @@
-// IQ4_NL: 32 elements in 18 bytes: scale d (f16), then 16 bytes of codes. x = d * kIq4Values[code].
+// IQ4_NL (iq4.h).
 #include "pipeline/tensor/block_codec.h"
-#include "pipeline/tensor/half.h"
-#include "pipeline/tensor/table_codes.h"
+#include "pipeline/tensor/iq4.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-struct IQ4_NL {
-  static constexpr DType kType = DType::kIQ4_NL;
-  static constexpr int kElements = 32, kBytes = 18;
-
+struct IQ4_NL : Iq4Nl {
+  static void Encode(const float* x, std::byte* block) { EncodeIq4<Iq4Nl>(x, nullptr, block); }
+  static void EncodeWeighted(const float* x, const float* importance, float, std::byte* block) {
+    EncodeIq4<Iq4Nl>(x, importance, block);
+  }
   static void Decode(const std::byte* block, float* x) {
-    DecodeTableCodes<kElements>(kIq4Values, HalfToFloat(Load<uint16_t>(block)), block + 2, x);
+    DecodeTableCodes<kElements>(kIq4Values, HalfToFloat(Load<uint16_t>(block)), block + kCodesAt,
+                                x);
   }
 };
 

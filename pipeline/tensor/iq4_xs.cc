@@ -1,25 +1,23 @@
-// IQ4_XS: 256 elements in 136 bytes: d (f16), 16 bits with the upper two of the eight sub-blocks'
-// scales, 4 bytes with their low nibbles, then 16 bytes of codes for each sub-block of 32.
-// x = d * (sc - 32) * kIq4Values[code].
+// IQ4_XS (iq4.h).
 #include "pipeline/tensor/block_codec.h"
-#include "pipeline/tensor/half.h"
-#include "pipeline/tensor/table_codes.h"
+#include "pipeline/tensor/iq4.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-struct IQ4_XS {
-  static constexpr DType kType = DType::kIQ4_XS;
-  static constexpr int kElements = 256, kBytes = 136, kSubBlock = 32, kCodesAt = 8;
-
+struct IQ4_XS : Iq4Xs {
+  static void Encode(const float* x, std::byte* block) { EncodeIq4<Iq4Xs>(x, nullptr, block); }
+  static void EncodeWeighted(const float* x, const float* importance, float, std::byte* block) {
+    EncodeIq4<Iq4Xs>(x, importance, block);
+  }
   static void Decode(const std::byte* block, float* x) {
     const float d = HalfToFloat(Load<uint16_t>(block));
-    const auto upper = Load<uint16_t>(block + 2);
-    const auto lower = Load<uint32_t>(block + 4);
-    for (int s = 0; s < kElements / kSubBlock; ++s) {
+    const auto upper = Load<uint16_t>(block + kUpperAt);
+    const auto lower = Load<uint32_t>(block + kLowerAt);
+    for (int s = 0; s < kSubBlocks; ++s) {
       const auto scale = static_cast<int>((lower >> 4 * s & 15) | (upper >> 2 * s & 3u) << 4);
-      DecodeTableCodes<kSubBlock>(kIq4Values, d * static_cast<float>(scale - 32),
-                                  block + kCodesAt + s * kSubBlock / 2, x + s * kSubBlock);
+      DecodeTableCodes<kIq4Block>(kIq4Values, d * static_cast<float>(scale - 32),
+                                  block + kCodesAt + s * kIq4Block / 2, x + s * kIq4Block);
     }
   }
 };

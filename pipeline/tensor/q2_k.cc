@@ -1,27 +1,65 @@
-// Q2_K: 256 elements in 84 bytes: 16 bytes with a scale (low) and a minimum (high) of 4 bits for
-// each group of 16, 64 bytes of codes in 0..3, then d and dmin (f16). x = d * sc * q - dmin * m.
+// Q2_K (q2_k.h).
+#include "pipeline/tensor/q2_k.h"
+
 #include "pipeline/tensor/block_codec.h"
-#include "pipeline/tensor/half.h"
-#include "pipeline/tensor/two_bits.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 struct Q2_K {
   static constexpr DType kType = DType::kQ2_K;
-  static constexpr int kElements = 256, kBytes = 84, kGroup = 16;
-  static constexpr int kCodesAt = kElements / kGroup, kScaleAt = kCodesAt + kElements / 4;
+  static constexpr int kElements = kQ2Elements, kBytes = kQ2Bytes;
+
+  // The importance may be null.
+  static void EncodeWith(const float* x, const float* importance, std::byte* block) {
+    const float variance = importance == nullptr ? 0.f : Q2Variance(x);
+    uint8_t codes[kElements];
+    float scales[kQ2Groups], minus_mins[kQ2Groups], group_weights[kQ2Groups];
+    for (int g = 0; g < kQ2Groups; ++g) {
+      const float* group = x + g * kQ2Group;
+      float weights[kQ2Group];
+      group_weights[g] = 0;
+      for (int i = 0; i < kQ2Group; ++i) {
+        weights[i] = importance == nullptr
+                         ? std::fabs(group[i])
+                         : importance[g * kQ2Group + i] * std::sqrt(variance + group[i] * group[i]);
+        group_weights[g] += weights[i];
+      }
+      const Affine found = SearchAffine<kQ2Group>(
+          group, weights, importance == nullptr ? kQ2Search : kQ2SearchWeighted,
+          codes + g * kQ2Group);
+      scales[g] = found.scale;
+      minus_mins[g] = -found.min;
+    }
+    const Q2Scales rounded = importance == nullptr
+                                 ? RoundQ2Scales(scales, minus_mins)
+                                 : SearchQ2Scales(scales, minus_mins, group_weights);
+    // Codes anew with the scales as stored; a group whose scale became 0 keeps the search's.
+    for (int g = 0; g < kQ2Groups; ++g) {
+      const float scale = rounded.ScaleOf(g), minus_min = rounded.MinusMinOf(g);
+      if (scale == 0.f) continue;
+      for (int i = g * kQ2Group; i < (g + 1) * kQ2Group; ++i)
+        codes[i] =
+            static_cast<uint8_t>(std::clamp(NearestInt((x[i] + minus_min) / scale), 0, kQ2Levels));
+    }
+    StoreQ2(rounded, codes, block);
+  }
+
+  static void Encode(const float* x, std::byte* block) { EncodeWith(x, nullptr, block); }
+  static void EncodeWeighted(const float* x, const float* importance, float, std::byte* block) {
+    EncodeWith(x, importance, block);
+  }
 
   static void Decode(const std::byte* block, float* x) {
     uint8_t codes[kElements];
-    UnpackTwoBits<kElements>(block + kCodesAt, codes);
-    const float d = HalfToFloat(Load<uint16_t>(block + kScaleAt)),
-                dmin = HalfToFloat(Load<uint16_t>(block + kScaleAt + 2));
-    for (int g = 0; g < kElements / kGroup; ++g) {
-      const auto packed = Load<uint8_t>(block + g);
-      const float scale = d * static_cast<float>(packed & 15),
-                  minus_min = dmin * static_cast<float>(packed >> 4);
-      for (int i = g * kGroup; i < (g + 1) * kGroup; ++i)
+    UnpackTwoBits<kElements>(block + kQ2CodesAt, codes);
+    Q2Scales scales;
+    std::memcpy(scales.groups, block, sizeof scales.groups);
+    scales.d = Load<uint16_t>(block + kQ2ScaleAt);
+    scales.dmin = Load<uint16_t>(block + kQ2ScaleAt + 2);
+    for (int g = 0; g < kQ2Groups; ++g) {
+      const float scale = scales.ScaleOf(g), minus_min = scales.MinusMinOf(g);
+      for (int i = g * kQ2Group; i < (g + 1) * kQ2Group; ++i)
         x[i] = scale * static_cast<float>(codes[i]) - minus_min;
     }
   }

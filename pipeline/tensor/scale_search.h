@@ -67,12 +67,59 @@ float SearchSymmetric(const float* x, const float* weights, int levels, uint8_t*
   return scale;
 }
 
+// The same by other means: from the first candidate's levels on, each in turn is moved to where the
+// others would have it, up to five rounds. Weights are x^2.
+template <int kElements>
+float SearchSymmetricByMoves(const float* x, int levels, uint8_t* codes) {
+  const float max = SignedMax<kElements>(x);
+  if (std::fabs(max) < kZeroBlock) {
+    std::fill_n(codes, kElements, uint8_t{0});
+    return 0;
+  }
+  const float inverse = -static_cast<float>(levels) / max;
+  float found[kElements];
+  float sum_lx = 0, sum_l2 = 0;
+  const auto level = [&](float v) {
+    return static_cast<float>(std::clamp(NearestInt(v), -levels, levels - 1));
+  };
+  for (int i = 0; i < kElements; ++i) {
+    const float l = found[i] = level(inverse * x[i]), w = x[i] * x[i];
+    sum_lx += w * x[i] * l;
+    sum_l2 += w * l * l;
+  }
+  for (int round = 0; round < 5; ++round) {
+    bool changed = false;
+    for (int i = 0; i < kElements; ++i) {
+      const float w = x[i] * x[i], l = found[i];
+      float lx = sum_lx - w * x[i] * l;
+      if (!(lx > 0)) continue;
+      float l2 = sum_l2 - w * l * l;
+      const float moved = level(x[i] * l2 / lx);
+      if (moved == l) continue;
+      lx += w * x[i] * moved;
+      l2 += w * moved * moved;
+      if (l2 > 0 && lx * lx * sum_l2 > sum_lx * sum_lx * l2) {
+        found[i] = moved;
+        sum_lx = lx;
+        sum_l2 = l2;
+        changed = true;
+      }
+    }
+    if (!changed) break;
+  }
+  for (int i = 0; i < kElements; ++i)
+    codes[i] = static_cast<uint8_t>(static_cast<int>(found[i]) + levels);
+  return sum_l2 > 0 ? sum_lx / sum_l2 : 0.f;
+}
+
 // x ~ scale * l + min, l in 0 .. levels, min <= 0. Candidate s of 0 .. steps tries to spread the
-// values over levels + first + delta * s.
+// values over levels + first + delta * s. The best has the least weighted squared errors, or the
+// least weighted magnitudes of errors.
 struct AffineSearch {
   int levels;
   float first, delta;
   int steps;
+  bool by_magnitude = false;
 };
 
 struct Affine {
@@ -103,7 +150,7 @@ Affine SearchAffine(const float* x, const float* weights, const AffineSearch& ho
     float sum = 0;
     for (int i = 0; i < kElements; ++i) {
       const float difference = scale * candidate[i] + origin - x[i];
-      sum += weights[i] * (difference * difference);
+      sum += weights[i] * (how.by_magnitude ? std::fabs(difference) : difference * difference);
     }
     return sum;
   };

@@ -326,7 +326,7 @@ void EncodeRows32(const float* values, int64_t rows, int64_t cols, const float* 
 // Encodes in its own way, all else as `scalar` does.
 using EncodeRows = decltype(Codec::encode);
 inline Codec EncodingTwin(const Codec& scalar, EncodeRows encode) {
-  return {scalar.type, encode, scalar.decode, scalar.dot};
+  return {scalar.type, encode, scalar.decode, scalar.dot, scalar.unpack};
 }
 
 inline std::span<const Codec> Blocks32Twins() {

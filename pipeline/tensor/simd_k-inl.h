@@ -10,6 +10,8 @@
 #include "hwy/highway.h"
 #include "pipeline/tensor/affine_k.h"
 #include "pipeline/tensor/codecs.h"
+#include "pipeline/tensor/q2_k.h"
+#include "pipeline/tensor/q3_k.h"
 #include "pipeline/tensor/simd_blocks32-inl.h"
 #include "pipeline/tensor/simd_search-inl.h"
 #include "pipeline/tensor/symmetric_k.h"
@@ -53,7 +55,9 @@ HWY_INLINE void WeighSubBlocks(const LaneBlocks<kSubBlock>& values,
   for (int i = 0; i < kSubBlock; ++i) weights.Put(i, hn::Add(typical, hn::Abs(values.Get(i))));
 }
 
-// importance and variance: per super-block of the batch; first: the group's first sub-block in it.
+// importance and variance: per block of the batch, which has kInBlock sub-blocks; first: the
+// group's first sub-block in the batch.
+template <int kInBlock = kSubBlocks>
 HWY_INLINE void WeighSubBlocksBy(const float* const* importance, const float* variance, int first,
                                  const LaneBlocks<kSubBlock>& values,
                                  LaneBlocks<kSubBlock>& weights) {
@@ -61,8 +65,8 @@ HWY_INLINE void WeighSubBlocksBy(const float* const* importance, const float* va
   alignas(64) float lane_variance[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
     const int sub = first + lane;
-    lane_variance[lane] = variance[sub / kSubBlocks];
-    const float* from = importance[sub / kSubBlocks] + sub % kSubBlocks * kSubBlock;
+    lane_variance[lane] = variance[sub / kInBlock];
+    const float* from = importance[sub / kInBlock] + sub % kInBlock * kSubBlock;
     for (int i = 0; i < kSubBlock; ++i) weights.values[i * kLanes + lane] = from[i];
   }
   const V variance_v = hn::Load(d, lane_variance);
@@ -143,29 +147,37 @@ struct Q5_KLanes {
   }
 };
 
-template <class B>
-void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const float* importance,
-                       std::byte* out) {
-  const int64_t row_blocks = cols / kSuperBlock, blocks = rows * row_blocks;
+// kBatch blocks at a time by encode_batch(x, importance or null, out), which says whether it could.
+template <int kBatch, int kElements, class EncodeBatch>
+HWY_INLINE void EncodeInBatches(const Codec& scalar, int64_t bytes, const float* values,
+                                int64_t rows, int64_t cols, const float* importance, std::byte* out,
+                                const EncodeBatch& encode_batch) {
+  const int64_t row_blocks = cols / kElements, blocks = rows * row_blocks;
   const auto weights_of = [&](int64_t block) {
-    return importance == nullptr ? nullptr : importance + block % row_blocks * kSuperBlock;
+    return importance == nullptr ? nullptr : importance + block % row_blocks * kElements;
   };
-  for (int64_t b = 0; b < blocks; b += kBatched) {
+  for (int64_t b = 0; b < blocks; b += kBatch) {
     // The last batch goes back over blocks that are done: the same bytes again.
-    const int64_t first = std::max<int64_t>(0, std::min(b, blocks - kBatched));
-    if (blocks >= kBatched) {
-      const float* weights[kBatched];
-      for (int s = 0; s < kBatched; ++s) weights[s] = weights_of(first + s);
-      if (EncodeAffineKBatch<B>(values + first * kSuperBlock,
-                                importance == nullptr ? nullptr : weights,
-                                out + first * B::kBytes)) {
+    const int64_t first = std::max<int64_t>(0, std::min(b, blocks - kBatch));
+    if (blocks >= kBatch) {
+      const float* weights[kBatch];
+      for (int s = 0; s < kBatch; ++s) weights[s] = weights_of(first + s);
+      if (encode_batch(values + first * kElements, importance == nullptr ? nullptr : weights,
+                       out + first * bytes)) {
         continue;
       }
     }
-    for (int64_t block = first; block < std::min(first + kBatched, blocks); ++block)
-      B::kScalar.encode(values + block * kSuperBlock, 1, kSuperBlock, weights_of(block),
-                        out + block * B::kBytes);
+    for (int64_t block = first; block < std::min(first + kBatch, blocks); ++block)
+      scalar.encode(values + block * kElements, 1, kElements, weights_of(block),
+                    out + block * bytes);
   }
+}
+
+template <class B>
+void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const float* importance,
+                       std::byte* out) {
+  EncodeInBatches<kBatched, kSuperBlock>(B::kScalar, B::kBytes, values, rows, cols, importance, out,
+                                         EncodeAffineKBatch<B>);
 }
 
 HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byte* block) {
@@ -215,10 +227,112 @@ inline void EncodeQ6KRows(const float* values, int64_t rows, int64_t cols, const
   }
 }
 
+// Weights of kLanes groups of 16, a lane each: importance spread by the variance.
+HWY_INLINE void WeighGroups(const float* importance, float variance, const LaneBlocks<16>& values,
+                            LaneBlocks<16>& weights) {
+  const V variance_v = hn::Set(Floats(), variance);
+  weights.Transpose(importance, 16);
+  for (int i = 0; i < 16; ++i) {
+    const V v = values.Get(i);
+    weights.Put(i, hn::Mul(weights.Get(i), hn::Sqrt(hn::Add(variance_v, hn::Mul(v, v)))));
+  }
+}
+
+HWY_INLINE bool EncodeQ2KBlock(const float* x, const float* importance, std::byte* block) {
+  constexpr int kVectors = kQ2Groups / kLanes;
+  LaneBlocks<kQ2Group> values[kVectors], weights[kVectors];
+  LaneScales found[kVectors];
+  const float variance = importance == nullptr ? 0.f : Q2Variance(x);
+  for (int v = 0; v < kVectors; ++v) {
+    const int first = v * kLanes * kQ2Group;
+    values[v].Transpose(x + first, kQ2Group);
+    if (importance == nullptr) {
+      for (int i = 0; i < kQ2Group; ++i) weights[v].Put(i, hn::Abs(values[v].Get(i)));
+    } else {
+      WeighGroups(importance + first, variance, values[v], weights[v]);
+    }
+  }
+  const AffineSearch& how = importance == nullptr ? kQ2Search : kQ2SearchWeighted;
+  if (!SearchAffineLanes<kVectors>(values, weights, how, found)) return false;
+  float scales[kQ2Groups], minus_mins[kQ2Groups], group_weights[kQ2Groups];
+  for (int g = 0; g < kQ2Groups; ++g) {
+    const LaneScales& from = found[g / kLanes];
+    scales[g] = from.scale[g % kLanes];
+    minus_mins[g] = -from.min[g % kLanes];
+    group_weights[g] = from.weight[g % kLanes];
+  }
+  const Q2Scales rounded = importance == nullptr
+                               ? RoundQ2Scales(scales, minus_mins)
+                               : SearchQ2Scales(scales, minus_mins, group_weights);
+  uint8_t codes[kQ2Elements];
+  for (int g = 0; g < kQ2Groups; ++g) {
+    const float scale = rounded.ScaleOf(g);
+    const float* from = x + g * kQ2Group;
+    uint8_t* to = codes + g * kQ2Group;
+    if (scale != 0.f) {
+      DivideToCodes<kQ2Group>(from, rounded.MinusMinOf(g), scale, 0, kQ2Levels, to);
+    } else {
+      LaneCodes<kQ2Group, true>(from, found[g / kLanes], g % kLanes, kQ2Levels, to);
+    }
+  }
+  StoreQ2(rounded, codes, block);
+  return true;
+}
+
+// With importance: without it the search goes from element to element.
+HWY_INLINE bool EncodeQ3KBlock(const float* x, const float* importance, std::byte* block) {
+  LaneScales found[kQ6Groups / kLanes];
+  alignas(64) float scales[kQ6Groups], group_weights[kQ6Groups];
+  const float variance = Q3Variance(x);
+  for (int chunk = 0; chunk < kQ6Groups / kLanes; ++chunk) {
+    const int first = chunk * kLanes * kQ6Group;
+    LaneBlocks<kQ6Group> values, weights;
+    values.Transpose(x + first, kQ6Group);
+    WeighGroups(importance + first, variance, values, weights);
+    if (!SearchSymmetricLanes<kQ6Group>(values, weights, kQ3Levels, found[chunk])) return false;
+    std::memcpy(scales + chunk * kLanes, found[chunk].scale, sizeof found[chunk].scale);
+    V sum = hn::Zero(Floats());
+    for (int i = 0; i < kQ6Group; ++i) sum = hn::Add(sum, weights.Get(i));
+    hn::Store(sum, Floats(), group_weights + chunk * kLanes);
+  }
+  const Q6Scales rounded = SearchQ3Scales(scales, group_weights);
+  uint8_t codes[kQ6Elements];
+  for (int g = 0; g < kQ6Groups; ++g) {
+    const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
+    const float* from = x + g * kQ6Group;
+    uint8_t* to = codes + g * kQ6Group;
+    if (scale != 0.f) {
+      DivideToCodes<kQ6Group>(from, 0.f, scale, -kQ3Levels, kQ3Levels - 1, to);
+    } else {
+      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, kQ3Levels, to);
+    }
+  }
+  StoreQ3(rounded, codes, block);
+  return true;
+}
+
+inline void EncodeQ2KRows(const float* values, int64_t rows, int64_t cols, const float* importance,
+                          std::byte* out) {
+  EncodeInBatches<1, kQ2Elements>(
+      kQ2_KCodec, kQ2Bytes, values, rows, cols, importance, out,
+      [](const float* x, const float* const* weights, std::byte* block)
+          HWY_ATTR { return EncodeQ2KBlock(x, weights == nullptr ? nullptr : *weights, block); });
+}
+
+inline void EncodeQ3KRows(const float* values, int64_t rows, int64_t cols, const float* importance,
+                          std::byte* out) {
+  if (importance == nullptr) return kQ3_KCodec.encode(values, rows, cols, importance, out);
+  EncodeInBatches<1, kQ6Elements>(kQ3_KCodec, kQ3Bytes, values, rows, cols, importance, out,
+                                  [](const float* x, const float* const* weights, std::byte* block)
+                                      HWY_ATTR { return EncodeQ3KBlock(x, *weights, block); });
+}
+
 inline std::span<const Codec> SuperBlockTwins() {
   static const Codec twins[] = {EncodingTwin(kQ4_KCodec, EncodeAffineKRows<Q4_KLanes>),
                                 EncodingTwin(kQ5_KCodec, EncodeAffineKRows<Q5_KLanes>),
-                                EncodingTwin(kQ6_KCodec, EncodeQ6KRows)};
+                                EncodingTwin(kQ6_KCodec, EncodeQ6KRows),
+                                EncodingTwin(kQ3_KCodec, EncodeQ3KRows),
+                                EncodingTwin(kQ2_KCodec, EncodeQ2KRows)};
   return twins;
 }
 

@@ -98,14 +98,15 @@ HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x,
   };
 
   LaneBlocks<kElements> levels[kGroups];
-  // The weighted squared errors of the levels with these scales and mins.
+  // The weighted errors of the levels with these scales and mins.
   const auto errors = [&](const V* scale, const V* origin, V* sum) HWY_ATTR {
     QF_EACH_GROUP sum[g] = zero;
     for (int i = 0; i < kElements; ++i) {
       QF_EACH_GROUP {
         const V difference =
             hn::Sub(hn::Add(hn::Mul(scale[g], levels[g].Get(i)), origin[g]), x[g].Get(i));
-        sum[g] = hn::Add(sum[g], hn::Mul(weights[g].Get(i), hn::Mul(difference, difference)));
+        const V size = how.by_magnitude ? hn::Abs(difference) : hn::Mul(difference, difference);
+        sum[g] = hn::Add(sum[g], hn::Mul(weights[g].Get(i), size));
       }
     }
   };

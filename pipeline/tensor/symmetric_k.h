@@ -44,13 +44,14 @@ inline bool RoundGroupScales(const float* scales, Q6Scales& out) {
 }
 
 // Codes anew with the scales as stored; a group whose scale became 0 keeps the search's.
-inline void RequantizeGroups(const float* x, const Q6Scales& scales, uint8_t* codes) {
+template <int kLevels = kQ6Levels>
+void RequantizeGroups(const float* x, const Q6Scales& scales, uint8_t* codes) {
   for (int g = 0; g < kQ6Groups; ++g) {
     const float d = HalfToFloat(scales.d) * static_cast<float>(scales.groups[g]);
     if (d == 0.f) continue;
     for (int i = g * kQ6Group; i < (g + 1) * kQ6Group; ++i)
-      codes[i] = static_cast<uint8_t>(std::clamp(NearestInt(x[i] / d), -kQ6Levels, kQ6Levels - 1) +
-                                      kQ6Levels);
+      codes[i] =
+          static_cast<uint8_t>(std::clamp(NearestInt(x[i] / d), -kLevels, kLevels - 1) + kLevels);
   }
 }
 

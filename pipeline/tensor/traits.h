@@ -65,8 +65,8 @@ struct Codec;
 extern const Codec kF32Codec, kF16Codec, kBF16Codec;
 extern const Codec kQ4_0Codec, kQ4_1Codec, kQ5_0Codec, kQ5_1Codec, kQ8_0Codec;
 extern const Codec kQ4_KCodec, kQ5_KCodec, kQ6_KCodec;
-extern const Codec kQ2_KCodec, kQ3_KCodec, kIQ4_NLCodec, kIQ4_XSCodec, kTQ1_0Codec, kTQ2_0Codec,
-    kMXFP4Codec, kNVFP4Codec, kQ1_0Codec, kQ2_0Codec;
+extern const Codec kIQ4_NLCodec, kIQ4_XSCodec, kMXFP4Codec, kQ3_KCodec, kQ2_KCodec;
+extern const Codec kTQ1_0Codec, kTQ2_0Codec, kNVFP4Codec, kQ1_0Codec, kQ2_0Codec;
 extern const Codec kIQ1_SCodec, kIQ1_MCodec, kIQ2_XXSCodec, kIQ2_XSCodec, kIQ2_SCodec,
     kIQ3_XXSCodec, kIQ3_SCodec;
 extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G64Codec,
@@ -115,8 +115,8 @@ enum class BlockLayout : uint8_t {
   kNibbles32,   // of 32: a scale, a minimum where there is one, the fifth bits, nibbles
   kTable32,     // of 32: a scale (F16 or one byte of E8M0), nibbles that stand for `values`
   kAffineK,     // of 256: scales and minimums of six bits (affine_k.h), the fifth bits, nibbles
-  kTwoBitsK,    // of 256: scales and minimums of four bits, codes of two (q2_k.cc)
-  kTableK,      // of 256: scales of six bits (iq4_xs.cc), nibbles that stand for `values`
+  kTwoBitsK,    // of 256: scales and minimums of four bits, codes of two (q2_k.h)
+  kTableK,      // of 256: scales of six bits (iq4.h), nibbles that stand for `values`
   kSymmetricK,  // of 256: codes of six bits, scales of eight (symmetric_k.h)
   kUnpacked,    // of 256: however they lie, the codec unpacks them (unpacked.h)
 };
@@ -141,11 +141,15 @@ struct GgmlNumbers {
   uint32_t type;        // GGML_TYPE, of a tensor
   uint32_t file;        // LLAMA_FTYPE, of a file whose body it is
   uint32_t small_file;  // the same where the recipe is one of the small mixes (_S)
+  uint32_t large_file;  // or of the large ones (_L)
 
   constexpr GgmlNumbers(uint32_t of_tensor, uint32_t of_file)
       : GgmlNumbers(of_tensor, of_file, of_file) {}
   constexpr GgmlNumbers(uint32_t of_tensor, uint32_t of_file, uint32_t of_small_file)
-      : type(of_tensor), file(of_file), small_file(of_small_file) {}
+      : GgmlNumbers(of_tensor, of_file, of_small_file, of_file) {}
+  constexpr GgmlNumbers(uint32_t of_tensor, uint32_t of_file, uint32_t of_small_file,
+                        uint32_t of_large_file)
+      : type(of_tensor), file(of_file), small_file(of_small_file), large_file(of_large_file) {}
 };
 
 struct DTypeInfo {
@@ -206,10 +210,6 @@ constexpr DTypeInfo ReadOnly(DType type, std::string_view name, SchemeFamily fam
 
 constexpr IntegerProducts Unpacked(int largest_code) {
   return {.layout = BlockLayout::kUnpacked, .largest_code = largest_code};
-}
-
-constexpr IntegerProducts Table(BlockLayout layout, const CodeTable& values) {
-  return {.layout = layout, .values = &values};
 }
 
 }  // namespace tables
@@ -322,6 +322,62 @@ inline constexpr DTypeInfo kDTypes[] = {
      .weighs = true,
      .integer_products = IntegerProducts{.layout = BlockLayout::kSymmetricK},
      .ggml = GgmlNumbers(14, 18)},
+    {.type = DType::kIQ4_NL,
+     .name = "iq4_nl",
+     .family = SchemeFamily::kBlock,
+     .block_elements = 32,
+     .block_bytes = 18,
+     .codec = &kIQ4_NLCodec,
+     .halves = kHalfFirst,
+     .expected_error = 0.0761,
+     .weighs = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kTable32, .values = &kIq4Values},
+     .ggml = GgmlNumbers(20, 25)},
+    {.type = DType::kIQ4_XS,
+     .name = "iq4_xs",
+     .family = SchemeFamily::kSuperBlock,
+     .block_elements = 256,
+     .block_bytes = 136,
+     .codec = &kIQ4_XSCodec,
+     .halves = kHalfFirst,
+     .fallback = DType::kIQ4_NL,
+     .expected_error = 0.0767,
+     .weighs = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kTableK, .values = &kIq4Values},
+     .ggml = GgmlNumbers(23, 30)},
+    {.type = DType::kMXFP4,
+     .name = "mxfp4",
+     .family = SchemeFamily::kBlock,
+     .block_elements = 32,
+     .block_bytes = 17,
+     .codec = &kMXFP4Codec,
+     .expected_error = 0.115,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kTable32, .values = &kFp4Values},
+     .ggml = GgmlNumbers(39, 38)},
+    {.type = DType::kQ3_K,
+     .name = "q3_k",
+     .family = SchemeFamily::kSuperBlock,
+     .block_elements = 256,
+     .block_bytes = 110,
+     .codec = &kQ3_KCodec,
+     .halves = {1, {108, 0}},
+     .fallback = DType::kQ4_0,
+     .expected_error = 0.151,
+     .weighs = true,
+     .integer_products = tables::Unpacked(4),
+     .ggml = GgmlNumbers(11, 12, 11, 13)},
+    {.type = DType::kQ2_K,
+     .name = "q2_k",
+     .family = SchemeFamily::kSuperBlock,
+     .block_elements = 256,
+     .block_bytes = 84,
+     .codec = &kQ2_KCodec,
+     .halves = {2, {80, 82}},
+     .fallback = DType::kQ4_0,
+     .expected_error = 0.2965,
+     .weighs = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kTwoBitsK},
+     .ggml = GgmlNumbers(10, 10)},
     {.type = DType::kBF16,
      .name = "bf16",
      .block_bytes = 2,
@@ -344,10 +400,6 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),
-    tables::ReadOnly(DType::kQ2_K, "q2_k", SchemeFamily::kSuperBlock, 256, 84, kQ2_KCodec, {10, 10},
-                     IntegerProducts{.layout = BlockLayout::kTwoBitsK}),
-    tables::ReadOnly(DType::kQ3_K, "q3_k", SchemeFamily::kSuperBlock, 256, 110, kQ3_KCodec,
-                     {11, 12, 11}, tables::Unpacked(4)),
     tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
                      {19, 24}, tables::Unpacked(9)),
     tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,
@@ -362,16 +414,10 @@ inline constexpr DTypeInfo kDTypes[] = {
                      {18, 23}, tables::Unpacked(62)),
     tables::ReadOnly(DType::kIQ3_S, "iq3_s", SchemeFamily::kSuperBlock, 256, 110, kIQ3_SCodec,
                      {21, 26}, tables::Unpacked(15)),
-    tables::ReadOnly(DType::kIQ4_NL, "iq4_nl", SchemeFamily::kBlock, 32, 18, kIQ4_NLCodec, {20, 25},
-                     tables::Table(BlockLayout::kTable32, kIq4Values)),
-    tables::ReadOnly(DType::kIQ4_XS, "iq4_xs", SchemeFamily::kSuperBlock, 256, 136, kIQ4_XSCodec,
-                     {23, 30}, tables::Table(BlockLayout::kTableK, kIq4Values)),
     tables::ReadOnly(DType::kTQ1_0, "tq1_0", SchemeFamily::kBlock, 256, 54, kTQ1_0Codec, {34, 36},
                      tables::Unpacked(1)),
     tables::ReadOnly(DType::kTQ2_0, "tq2_0", SchemeFamily::kBlock, 256, 66, kTQ2_0Codec, {35, 37},
                      tables::Unpacked(2)),
-    tables::ReadOnly(DType::kMXFP4, "mxfp4", SchemeFamily::kBlock, 32, 17, kMXFP4Codec, {39, 38},
-                     tables::Table(BlockLayout::kTable32, kFp4Values)),
     tables::ReadOnly(DType::kNVFP4, "nvfp4", SchemeFamily::kBlock, 64, 36, kNVFP4Codec, {40, 39}),
     tables::ReadOnly(DType::kQ1_0, "q1_0", SchemeFamily::kBlock, 128, 18, kQ1_0Codec, {41, 40}),
     tables::ReadOnly(DType::kQ2_0, "q2_0", SchemeFamily::kBlock, 64, 18, kQ2_0Codec, {42, 41}),

@@ -21,4 +21,16 @@ void UnpackTwoBits(const std::byte* packed, uint8_t* codes) {
   }
 }
 
+template <int kElements>
+void PackTwoBits(const uint8_t* codes, std::byte* packed) {
+  static_assert(kElements % 128 == 0);
+  for (int half = 0; half < kElements / 128; ++half) {
+    const uint8_t* q = codes + half * 128;
+    uint8_t bytes[32];
+    for (int l = 0; l < 32; ++l)
+      bytes[l] = static_cast<uint8_t>(q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6);
+    std::memcpy(packed + half * 32, bytes, sizeof bytes);
+  }
+}
+
 }  // namespace quantfleet::pipeline

@@ -84,7 +84,8 @@ class Aarch64(unittest.TestCase):
 
     def test_codecs_make_the_same_bytes(self):
         data = harness.ROOT / "tests/data/ggml-blocks"
-        for name in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"):
+        for name in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs",
+                     "mxfp4"):
             native, ours = self.folder / f"{name}.native", self.folder / f"{name}.aarch64"
             harness.run("codec_tool", "encode", name, 256, data / "input.f32", native)
             done = emulate("cortex-a72", "codec_tool", "encode", name, 256, data / "input.f32", ours)

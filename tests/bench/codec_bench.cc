@@ -19,8 +19,10 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF16,  DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                            DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kTypes[] = {DType::kF16,   DType::kBF16, DType::kQ8_0,   DType::kQ4_0,
+                            DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,   DType::kQ4_K,
+                            DType::kQ5_K,  DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS,
+                            DType::kMXFP4, DType::kQ3_K, DType::kQ2_K};
 constexpr int64_t kRows = 32, kCols = 3072;  // within a second-level cache
 
 // ggml.h's own signatures.
@@ -70,7 +72,7 @@ void Register(std::string_view label, DType type, const Codec& codec) {
     };
   };
   benchmark::RegisterBenchmark(fmt::format("{}/encode/{}", name, label).c_str(), encode(nullptr));
-  if (!IsFloat(type) && type != DType::kQ8_0) {
+  if (Info(type).weighs) {
     benchmark::RegisterBenchmark(fmt::format("{}/encode-importance/{}", name, label).c_str(),
                                  encode(Importance().data()));
   }
@@ -148,7 +150,7 @@ int Main(int argc, char** argv) {
           Count(state);
         };
       };
-      const bool weighable = !IsFloat(type) && type != DType::kQ8_0;
+      const bool weighable = Info(type).weighs;
       if (!SameBytes(ggml, type, nullptr) ||
           (weighable && !SameBytes(ggml, type, Importance().data())))
         return 1;

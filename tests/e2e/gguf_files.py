@@ -3,8 +3,9 @@ import struct
 from pathlib import Path
 
 TYPES = {0: ("f32", 1, 4), 1: ("f16", 1, 2), 2: ("q4_0", 32, 18), 3: ("q4_1", 32, 20), 6: ("q5_0", 32, 22),
-         7: ("q5_1", 32, 24), 8: ("q8_0", 32, 34), 12: ("q4_k", 256, 144), 13: ("q5_k", 256, 176),
-         14: ("q6_k", 256, 210), 30: ("bf16", 1, 2)}
+         7: ("q5_1", 32, 24), 8: ("q8_0", 32, 34), 10: ("q2_k", 256, 84), 11: ("q3_k", 256, 110), 12: ("q4_k", 256, 144),
+         13: ("q5_k", 256, 176), 14: ("q6_k", 256, 210), 20: ("iq4_nl", 32, 18), 23: ("iq4_xs", 256, 136),
+         30: ("bf16", 1, 2), 39: ("mxfp4", 32, 17)}
 NUMBERS = {name: number for number, (name, _, _) in TYPES.items()}
 WIDTHS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
@@ -97,6 +98,19 @@ def read_gguf(path):
 
 def _text(text):
     return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def write_second_moments(path, entries, shared=()):
+    """What `quantfleet calibrate --second-moments` writes; entries by tensor: the lower triangle by rows."""
+    kvs = [_text("general.type") + struct.pack("<I", 8) + _text("second_moments"),
+           _text("quantfleet.shared_inputs") + struct.pack("<IIQ", 9, 8, len(shared)) + b"".join(map(_text, shared))]
+    infos, data = b"", b""
+    for name, values in entries.items():
+        infos += _text(name + ".in_xx") + struct.pack("<IQIQ", 1, len(values), 0, len(data))
+        data += struct.pack(f"<{len(values)}f", *values)
+        data += bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(entries), len(kvs)) + b"".join(kvs) + infos
+    Path(path).write_bytes(head + bytes(-len(head) % 32) + data)
 
 
 def write_importance(path, entries, keys=True, kind="imatrix"):

@@ -74,8 +74,8 @@ onnx_runtime = Judge(NODE, "onnx_runtime.mjs")
 runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
             for name in ("onnx", "openvino", "mlx")}
 # The same, of embedding models.
-embedders = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
-             for name in ("onnx", "openvino", "mlx")}
+embedding_runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
+                      for name in ("onnx", "openvino", "mlx")}
 
 
 def install_runtimes(download):

@@ -97,6 +97,7 @@ elementwise("Multiply", lambda x, y: x * y)
 elementwise("Divide", None)
 elementwise("Power", None)
 elementwise("Maximum", None)
+elementwise("Minimum", None)
 
 
 def comparison(name, booleans, opset="opset1"):
@@ -124,7 +125,19 @@ def of_floats(name, opset):
 
 for operation in ("Sqrt", "Cos", "Sin", "Tanh", "Abs", "Exp"):
     of_floats(operation, "opset1")
-of_floats("Swish", "opset4")
+
+
+@op("Swish", "opset4", 1, 2)
+def swish(layer, ins, _):
+    need(same_kind(layer, ins) in FLOATS and all(v.shape == [] for v in ins[1:]), layer, "takes", [v.shape for v in ins])
+    return [Value(ins[0].kind, ins[0].shape)]
+
+
+@op("Clamp", "opset1", 1)
+def clamp(layer, ins, _):
+    need(float(layer.attribute("min")) <= float(layer.attribute("max")), layer, "has no range")
+    need(ins[0].kind in FLOATS, layer, "takes", ins[0].kind)
+    return [Value(ins[0].kind, ins[0].shape)]
 
 
 @op("Gelu", "opset7", 1)
@@ -331,7 +344,7 @@ def fits(declared, shape):
     return len(declared) == len(shape) and all(d in (None, s) for d, s in zip(declared, shape))
 
 
-@op("ScaledDotProductAttention", "opset13", 3, 4, 5)
+@op("ScaledDotProductAttention", "opset13", 3, 4, 5, 6)
 def attention(layer, ins, _):
     layer.attribute("causal", "true", "false")
     q, k, v = (x.shape for x in ins[:3])
@@ -344,6 +357,8 @@ def attention(layer, ins, _):
         need(broadcast(ins[3].shape, scores, layer) == scores, layer, "has a mask of", ins[3].shape, "for", scores)
     if len(ins) > 4:
         need(ins[4].kind == kind and ins[4].shape in ([], [1]), layer, "has a scale of", ins[4].kind, ins[4].shape)
+    if len(ins) > 5:
+        need(ins[5].kind == kind and ins[5].shape == [1, q[1], 1, 1], layer, "has sinks of", ins[5].kind, ins[5].shape)
     return [Value(kind, q[:3] + v[3:])]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import runtime_table
 from embedding_models import BERT_TEXTS, MINILM, TEXTS, bert, bert_definition, cosine, embed, pooling, qwen3_embedding
 from harness import MATRIX, ROOT, THOROUGH, refusal, run
-from judge import embedders, install_runtimes
+from judge import embedding_runtimes, install_runtimes
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
@@ -61,7 +61,7 @@ class Judged(unittest.TestCase):
     def asked(self, folder, target, texts, command="embed"):
         file = self.dir / "texts.json"
         file.write_text(json.dumps(texts))
-        return embedders[runtime_of(target)](folder, command, file)
+        return embedding_runtimes[runtime_of(target)](folder, command, file)
 
     def vectors(self, folder, target, texts):
         """{way: vectors}, as the model gives them and as sentence-transformers pools them."""
@@ -115,6 +115,23 @@ class Models(Judged):
         pooling(self.dir / "gemma", made.hidden, "mean")
         self.judge("Gemma 3, pooled", self.dir / "gemma", [LONG, *TEXTS], refused=["mlx"])
 
+    def test_a_gguf_is_a_source_as_good_as_the_folder(self):
+        """Also of what stands at the ends of a text: a GGUF's keys say that apart from the tokenizer's stages."""
+        bert(self.dir / "bert")
+        qwen3_embedding(self.dir / "qwen")
+        for name, texts in (("bert", BERT_TEXTS), ("qwen", TEXTS)):
+            made = self.quantized(self.dir / name, "gguf:f32", "onnx:fp32", name=f"{name}-made")
+            ids, ways = self.vectors(made["onnx:fp32"], "onnx:fp32", texts)
+            key = b"quantfleet.tokenizer.description"
+            gguf, bare = made["gguf:f32"] / "model.gguf", self.dir / f"{name}-bare.gguf"
+            bare.write_bytes(gguf.read_bytes().replace(key, b"nobody.tokenizer.description".ljust(len(key), b"_")))
+            for source in (gguf, bare):
+                with self.subTest(source.name):
+                    (again,) = self.quantized(source, "onnx:fp32", name=f"{name}-{source.name}-again").values()
+                    same, vectors = self.vectors(again, "onnx:fp32", texts)
+                    self.assertEqual(same, ids)
+                    self.assertGreater(min(least(ways[way], vectors[way]) for way in ways), 0.999999)
+
     def test_text_embedding_pipeline(self):
         """OpenVINO GenAI's, with the tokenizer that OpenVINO's own tool makes of the folder's files."""
         bert(self.dir / "mean")
@@ -152,14 +169,14 @@ class Models(Judged):
                     self.assertEqual([stage["path"] for stage in stages], ["", "1_Pooling", "2_Normalize"])
                     for file in ("genai_config.json", "generation_config.json"):
                         self.assertFalse((folder / file).exists(), file)
-            shapes, hidden = embedders["onnx"](folders["onnx:int8"], "shapes", ""), source["hidden_size"]
+            shapes, hidden = embedding_runtimes["onnx"](folders["onnx:int8"], "shapes", ""), source["hidden_size"]
             self.assertEqual(shapes["inputs"], {i: ["batch_size", "sequence_length"] for i in inputs})
             self.assertEqual(shapes["outputs"], {"last_hidden_state": ["batch_size", "sequence_length", hidden],
                                                  "sentence_embedding": ["batch_size", hidden]})
             # sentence-transformers and optimum take either place; transformers.js this one, and weights of this name.
             for file in ("model.onnx", "model.onnx_data"):
                 self.assertTrue((folders["onnx:int8"] / "onnx" / file).exists(), file)
-            shapes = embedders["openvino"](folders["openvino:int8"], "shapes", "")
+            shapes = embedding_runtimes["openvino"](folders["openvino:int8"], "shapes", "")
             self.assertEqual(shapes["inputs"], {i: ["?", "?"] for i in inputs})
             self.assertEqual(shapes["outputs"], {"last_hidden_state": ["?", "?", str(hidden)]})
 

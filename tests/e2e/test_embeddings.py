@@ -97,7 +97,8 @@ class Made(unittest.TestCase):
                 self.assertIn(said, done.stderr)
 
     def test_a_gguf_is_a_source_as_good_as_the_folder(self):
-        run("quantfleet", "quantize", self.gguf("f32"), "--target", "gguf:q8_0", "--out", self.dir / "again")
+        done = run("quantfleet", "quantize", self.gguf("f32"), "--target", "gguf:q8_0", "--out", self.dir / "again")
+        self.assertNotIn("chat template", done.stderr)  # nobody chats with it
         again = self.dir / "again/gguf-q8_0/model.gguf"
         self.assertEqual(embed(again, TEXTS[:1]), embed(self.gguf("q8_0"), TEXTS[:1]))
 

@@ -15,8 +15,9 @@ from harness import BIN, EndToEnd, ROOT, SANITIZED, THOROUGH, run, run_json
 from judge import LLAMA_CPP
 
 # The numbers of llama.cpp's enum llama_ftype.
-RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_s": 14, "q4_k_m": 15,
-           "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18}
+RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k_s": 11, "q3_k_m": 12,
+           "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30,
+           "mxfp4_moe": 38}
 # Rows that 256 divides and rows that only 32 does, heads tied and not, fused and not, too few layers for an
 # eighth, and as many as make llama.cpp think of a 70B model.
 MODELS = {
@@ -43,7 +44,7 @@ MODELS = {
 
 
 # The rules for a 70B model are one line of q4_k_m's; the judge takes ten seconds for each of these.
-LARGE_RECIPES = ["q4_k_s", "q4_k_m", "q5_k_m"] if THOROUGH else ["q4_k_m"]
+LARGE_RECIPES = ["q2_k", "q3_k_m", "q3_k_s", "q4_k_s", "q4_k_m", "q5_k_m", "iq4_xs"] if THOROUGH else ["q4_k_m"]
 WEIGHED = ["phi3", "phi3-odd", "qwen3moe", "llama-tied", "qwen2"] if THOROUGH else ["phi3", "phi3-odd", "qwen3moe"]
 
 
@@ -129,7 +130,7 @@ class SameAsLlamaQuantize(unittest.TestCase):
                 with self.subTest(model=name, recipe=recipe):
                     theirs = llama_quantize(f32, self.dir / "theirs.gguf", recipe, "--imatrix", imatrix)
                     self.assert_same(ours[recipe], theirs)
-                    if recipe != "q8_0" and not (recipe == "q6_k" and name == "phi3-odd"):
+                    if recipe not in ("q8_0", "mxfp4_moe") and not (recipe == "q6_k" and name == "phi3-odd"):
                         self.assertNotEqual(ours[recipe], plain[recipe])
 
     def test_changes(self):
@@ -138,6 +139,7 @@ class SameAsLlamaQuantize(unittest.TestCase):
         run("quantfleet", "quantize", source, "--target", "gguf:f32", "--out", self.dir / "f32")
         cases = [
             ["--pure"],
+            ["--tensor-type", "attn_k=iq4_nl", "--tensor-type", "ffn_up=iq4_xs", "--tensor-type", "ffn_gate=mxfp4"],
             ["--output-type", "q5_1"],
             ["--embedding-type", "q8_0"],
             ["--tensor-type", "attn_output=q8_0", "--tensor-type", r"blk\.[3-5]\..*ffn_up=q5_0"],

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 import runtime_table
-from harness import MATRIX, ROOT, THOROUGH, refusal, run
+from harness import MATRIX, ROOT, THOROUGH, run
 from judge import install_runtimes, runtimes
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
@@ -36,14 +36,12 @@ OTHERWISE = {("gemma", "mlx"): (0.02, 1e-5, TOKENS, "mlx-lm computes Gemma's GEL
                                                      "BF16.")}
 # phimoe's weights of experts jump where a score comes within reach of another: what rounds activations moves some tokens far.
 JUMPING = {("phimoe", "onnx:fp16"): (8, 0.03), ("phimoe", "onnx:int4"): (15, 0.4)}
-# Formats that refuse a family, for its attention's sinks.
-REFUSED = {"gpt-oss": ("onnx", "openvino")}
 # Publishers' folders that mlx-lm does not read: of no class of its own, or with a vocabulary that its class does not expect.
 UNREAD = ("phi4-multimodal", "gemma3-vision")
 # Fewer tokens for what takes long, more than a window even so.
 FEWER = {"gemma3-vision": 96, "gemma3-27b": 64}
-# MLX's CPU multiplies by codes slowly; gpt-oss's GGUF keeps the experts in MXFP4, so that none has the codes of MLX's.
-NOT_RUN = {"mlx:int4": ("gemma3-vision", "gemma3-27b", "gpt-oss")}
+# MLX's CPU multiplies by codes slowly.
+NOT_RUN = {"mlx:int4": ("gemma3-vision", "gemma3-27b")}
 # Their scores are capped, which ScaledDotProductAttention cannot do.
 WITHOUT_PAGED_ATTENTION = ("gemma2",)
 # Families as they are, but for what a runtime does not take: ONNX Runtime rotates multiples of 16 dimensions, as the real
@@ -64,7 +62,7 @@ def diagonal():
         first.setdefault(make().architecture, preset)
     for at, preset in enumerate(first.values()):
         mine = [[t for t in SAME if runtime_of(t) == name] for name in runtimes]
-        yield preset, [targets[at % len(targets)] for targets in mine]  # of which it may be refused some
+        yield preset, [targets[at % len(targets)] for targets in mine]
 
 
 class Judged(unittest.TestCase):
@@ -90,14 +88,17 @@ class Judged(unittest.TestCase):
         """The folder of each target, the GGUF that stands for it, the source, and what families.write says."""
         source, folders = self.dir / preset / "source", {}
         family = families.write(preset, source, **CONFIG.get(preset, {}))
-        for codes in (False, True):
-            mine = [t for t in targets if ("int" in t) == codes]
+        for codes in ("", "q8_0", "q4_0"):
+            mine = [t for t in targets if (SAME[t][0] if "int" in t else "") == codes]
             same = {t: f"gguf:{SAME[t][0]}" for t in mine} | ({} if codes else {"source": "gguf:f32"})
             wanted = [*mine, *sorted(set(same.values()))]
-            head = ("--output-type", "q8_0", "--embedding-type", "q8_0") if codes else ()
-            out = self.dir / preset / ("codes" if codes else "floats")
+            of = ("--output-type", "q8_0", "--embedding-type", "q8_0") if codes else ()
+            if codes and family.architecture == "gpt-oss":  # whose GGUF would keep the experts as they are
+                of += tuple(word for part in ("gate", "up", "down")
+                            for word in ("--tensor-type", f"role:ffn_{part}_expert={codes}"))
+            out = self.dir / preset / (codes or "floats")
             if wanted:
-                run("quantfleet", "quantize", source, *(word for t in wanted for word in ("--target", t)), *head, "--out", out)
+                run("quantfleet", "quantize", source, *(word for t in wanted for word in ("--target", t)), *of, "--out", out)
             for t, gguf in same.items():
                 folders[t] = (source if t == "source" else out / t.replace(":", "-"), out / gguf.replace(":", "-") / "model.gguf")
         return folders, family
@@ -139,10 +140,7 @@ class Judged(unittest.TestCase):
     def judge(self, preset, targets, generates):
         """{target: what its runtime said}; of "generates" too, if wanted."""
         targets = [t for t in targets if preset not in NOT_RUN.get(t, ())]
-        refused = [t for t in targets if runtime_of(t) in REFUSED.get(families.FAMILIES[preset]().architecture, ())]
-        folders, family = self.made(preset, [t for t in targets if t not in refused])
-        for target in refused:
-            self.assertIn("use a", refusal(self, self.dir / "refused", folders["source"][0], target))
+        folders, family = self.made(preset, targets)
         ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(FEWER.get(preset, TOKENS))]
         said = {}
         if preset in UNREAD:
@@ -195,14 +193,15 @@ class Judged(unittest.TestCase):
 
     def test_openvino_computes_the_chosen_experts_alone(self):
         """Whatever their types: it recognizes the graph's products with all experts."""
-        for target, of in (("openvino:fp16", ()), ("openvino:int8-asym", ()),
-                           ("openvino:int4", ("--tensor-type", "role:ffn_down_expert=q8_0"))):
-            with self.subTest(target, of=of):
-                family = families.write("qwen3moe", self.dir / "mixture")
-                out = self.dir / f"{target}{of[1:]}".replace(":", "-")
-                run("quantfleet", "quantize", self.dir / "mixture", "--target", target, *of, "--out", out)
+        for preset, products, target, *of in (("qwen3moe", 3, "openvino:fp16"), ("qwen3moe", 3, "openvino:int8-asym"),
+                                              ("qwen3moe", 3, "openvino:int4", "--tensor-type", "role:ffn_down_expert=q8_0"),
+                                              ("gpt-oss", 2, "openvino:fp16"), ("gpt-oss", 2, "openvino:int4")):
+            with self.subTest(preset, target=target, of=of):
+                family = families.write(preset, self.dir / preset)
+                out = self.dir / f"{preset} {target} {of[1:]}".replace(":", "-")
+                run("quantfleet", "quantize", self.dir / preset, "--target", target, *of, "--out", out)
                 layers = runtimes["openvino"](out / target.replace(":", "-"), "layers")
-                self.assertEqual(layers.get("GatherMatmul"), 3 * family.layers, layers)
+                self.assertEqual(layers.get("GatherMatmul"), products * family.layers, layers)
 
     def section(self, said):
         def cell(told):
@@ -214,8 +213,7 @@ class Judged(unittest.TestCase):
                 return "not read"
             if preset in NOT_RUN.get(target, ()):
                 return "not run"
-            refused = runtime_of(target) in REFUSED.get(families.FAMILIES[preset]().architecture, ())
-            return "refused" if refused else "failed"
+            return "failed"
         parts = []
         for name in runtimes:
             columns = [t for t in SAME if runtime_of(t) == name] + (["source"] if name == "mlx" else [])

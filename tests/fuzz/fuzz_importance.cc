@@ -1,9 +1,10 @@
 // Importance files: whatever is accepted weighs whole rows with numbers that encoders may multiply
-// with.
+// with. And files of second moments: what an accepted one names can be read.
 #include <cmath>
 #include <cstdlib>
 
 #include "pipeline/family/shapes.h"
+#include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "tests/support/memory_file.h"
 
@@ -43,12 +44,25 @@ void Require(bool condition) {
   if (!condition) std::abort();
 }
 
+void RequireReadableMoments(MemoryFileSystem& files, const pipeline::ModelDescription& model) {
+  const auto moments = pipeline::OpenSecondMoments(files, "input.gguf", model);
+  if (!moments.ok()) return;
+  for (size_t i = 0; i < model.pieces.size(); ++i) {
+    const int64_t input = (*moments)->InputOf(i);
+    if (input < 0) continue;
+    const auto cols = static_cast<size_t>(model.pieces[i].cols);
+    std::vector<float> triangle(cols * (cols + 1) / 2);
+    Require((*moments)->Read(input, 0, triangle).ok());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const pipeline::ModelDescription model = Model();
   MemoryFileSystem files;
   files.Put("input.gguf", std::string(reinterpret_cast<const char*>(data), size));
+  RequireReadableMoments(files, model);
   const auto importance = pipeline::ReadImportance(files, "input.gguf", model);
   if (!importance.ok()) return 0;
   Require(importance->columns.size() == model.pieces.size());

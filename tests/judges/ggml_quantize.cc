@@ -4,7 +4,8 @@
 //
 // LIBGGML_BASE is the path of libggml-base.so, as llama.cpp's prebuilt packages carry it. It is
 // opened at run time and its few functions are declared here by hand, so that the project builds
-// without llama.cpp. A K type's rows must be a multiple of 256 long, another block type's of 32.
+// without llama.cpp. Rows of a K type and of iq4_xs must be a multiple of 256
+// long, those of another block type of 32.
 
 #include <dlfcn.h>
 
@@ -35,7 +36,7 @@ constexpr int kF32 = 0;
 constexpr int kF16 = 1;
 constexpr int kBf16 = 30;
 
-constexpr std::array<Type, 11> kTypes = {{
+constexpr std::array<Type, 16> kTypes = {{
     {"f32", kF32, 1, 4},
     {"f16", kF16, 1, 2},
     {"bf16", kBf16, 1, 2},
@@ -47,6 +48,11 @@ constexpr std::array<Type, 11> kTypes = {{
     {"q4_k", 12, 256, 144},
     {"q5_k", 13, 256, 176},
     {"q6_k", 14, 256, 210},
+    {"q3_k", 11, 256, 110},
+    {"q2_k", 10, 256, 84},
+    {"iq4_nl", 20, 32, 18},
+    {"iq4_xs", 23, 256, 136},
+    {"mxfp4", 39, 32, 17},
 }};
 
 // The signatures of ggml.h; ggml_fp16_t and ggml_bf16_t are one uint16_t each.

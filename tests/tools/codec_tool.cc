@@ -104,8 +104,9 @@ int Main(int argc, char** argv) {
     fmt::print(stderr,
                "usage: codec_tool encode TYPE COLS IN.f32 OUT.bin [--importance F.f32]\n"
                "       codec_tool decode TYPE COLS IN.bin OUT.f32\n"
-               "TYPE is f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k q2_k, "
-               "q3_k, iq4_nl, ... (decode only) or a group's as u4_g128; COLS the\n"
+               "TYPE is f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, "
+               "q3_k, q2_k, iq4_nl, iq4_xs, mxfp4, iq3_s, ... (decode only) or a group's as "
+               "u4_g128; COLS the\n"
                "elements of one row, above 0; F.f32 one row of weights\n");
     return 2;
   }

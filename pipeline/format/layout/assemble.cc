@@ -28,6 +28,11 @@ std::vector<OutputTensor> FusePieces(
     if (Info(piece.role).by_expert) tensor.matrices = model.hyper.experts;
     (piece.dims == 1 ? tensor.cols : tensor.rows) += piece.dims == 1 ? piece.cols : piece.rows;
   }
+  // What a tensor has of one expert stands together.
+  for (OutputTensor& tensor : tensors)
+    if (tensor.dims == 3 && tensor.roles.size() > 1)
+      std::ranges::stable_sort(tensor.pieces, {},
+                               [&](uint32_t piece) { return model.pieces[piece].expert; });
   return tensors;
 }
 
@@ -52,13 +57,6 @@ DType FittingType(const OutputTensor& tensor, DType asked, std::vector<TypeFallb
   const DType taken = fitting();
   if (taken != asked) fallbacks.push_back({tensor.name, asked, taken});
   return taken;
-}
-
-absl::Status RefuseSinks(std::string_view format, const ModelDescription& model) {
-  if (FindTensor(*model.family, Role::kAttnSinks) == nullptr) return absl::OkStatus();
-  return Unimplemented(
-      "{} targets do not support attention with sinks, which {} has: use a gguf or an mlx target",
-      format, model.family->name);
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {

@@ -32,7 +32,8 @@ struct OutputTensor {
   }
 };
 
-// Pieces stand in canonical order; neighbours of one name are one tensor.
+// Pieces stand in canonical order; neighbours of one name are one tensor. Of experts it has, if it
+// has several roles, the first expert's pieces, then the next one's.
 std::vector<OutputTensor> FusePieces(
     const ModelDescription& model, const std::function<std::string(Role role, int layer)>& name_of);
 
@@ -43,9 +44,6 @@ std::vector<OutputTensor> FusePieces(
 DType FittingType(
     const OutputTensor& tensor, DType asked, std::vector<TypeFallback>& fallbacks,
     const std::function<bool(DType)>& holds = [](DType) { return true; });
-
-// UNIMPLEMENTED where the model's attention has sinks, which `format` does not hold yet.
-absl::Status RefuseSinks(std::string_view format, const ModelDescription& model);
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
 struct PlannedFile {

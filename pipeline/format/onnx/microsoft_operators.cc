@@ -4,6 +4,9 @@
 namespace quantfleet::pipeline {
 namespace {
 
+// Of GroupQueryAttention: head_sink.
+constexpr size_t kSinksInput = 11;
+
 class Microsoft final : public OnnxOperators {
  public:
   explicit Microsoft(const OnnxSite& site)
@@ -86,6 +89,10 @@ class Microsoft final : public OnnxOperators {
     if (how.tables)
       for (const char* what : {"cos", "sin"})
         inputs.push_back(fmt::format("{}_cache{}", what, how.tables));
+    if (!how.sinks.empty()) {
+      inputs.resize(kSinksInput);
+      inputs.push_back(how.sinks);
+    }
     return graph_.Contrib(
         "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer), std::move(inputs),
         {{"num_heads", h_.heads},

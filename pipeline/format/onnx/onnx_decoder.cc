@@ -23,7 +23,7 @@ struct RopeTables {
   std::vector<float> cos, sin;
 };
 RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
-                      const std::vector<float>& factors, double factor, double magnitude) {
+                      const std::vector<double>& factors, double factor, double magnitude) {
   const int64_t pairs = h.rope_dims / 2;
   RopeTables tables;
   tables.cos.reserve(static_cast<size_t>(positions * pairs));
@@ -31,8 +31,7 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
   std::vector<double> frequencies;
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
-    const double divisor =
-        factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+    const double divisor = factors.empty() ? factor : factors[static_cast<size_t>(i)];
     frequencies.push_back(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor);
   }
   for (int64_t p = 0; p < positions; ++p)
@@ -42,6 +41,10 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
       tables.sin.push_back(static_cast<float>(std::sin(angle) * magnitude));
     }
   return tables;
+}
+
+std::vector<double> Wide(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
 }
 
 class Decoder : OnnxLayers {
@@ -93,7 +96,7 @@ class Decoder : OnnxLayers {
   }
 
   void AddTables(const char* suffix, const Hyperparameters& h, int64_t positions,
-                 const std::vector<float>& factors, double factor, double magnitude) {
+                 const std::vector<double>& factors, double factor, double magnitude) {
     const RopeTables tables = MakeTables(h, positions, factors, factor, magnitude);
     data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
                     tables.cos);
@@ -118,12 +121,15 @@ class Decoder : OnnxLayers {
     const RopeScaling& rope = h_.rope_scaling;
     if (rope.kind != RopeScaling::Kind::kLongRope) {
       const double factor = rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0;
-      return AddTables("", h_, h_.context, Llama3FrequencyFactors(h_), factor, 1);
+      const std::vector<double> factors = rope.kind == RopeScaling::Kind::kYarn
+                                              ? YarnFrequencyFactors(h_)
+                                              : Wide(Llama3FrequencyFactors(h_));
+      return AddTables("", h_, h_.context, factors, factor, YarnMagnitude(h_));
     }
     const double magnitude = rope.attention_factor.value_or(1.f);
-    AddTables("_large", h_, h_.context, rope.long_factors, 1, magnitude);
+    AddTables("_large", h_, h_.context, Wide(rope.long_factors), 1, magnitude);
     const int64_t original = std::min(h_.original_context, h_.context);
-    AddTables("_small", h_, original, rope.short_factors, 1, magnitude);
+    AddTables("_small", h_, original, Wide(rope.short_factors), 1, magnitude);
     const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
     const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total, limit});
     graph_.Node("If", "cos_cache", {is_long},
@@ -142,8 +148,10 @@ class Decoder : OnnxLayers {
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     const std::string qkv = Product(Role::kAttnQ, layer, normed);
-    const std::string attended =
-        Attend({layer, TablesOf(layer), AttentionWindow(h_, layer)}, NormalizeHeads(layer, qkv));
+    const OnnxTensor* sinks = Tensor(Role::kAttnSinks, layer);
+    const OnnxAttention how{layer, TablesOf(layer), AttentionWindow(h_, layer),
+                            sinks == nullptr ? "" : Stored(*sinks)};
+    const std::string attended = Attend(how, NormalizeHeads(layer, qkv));
     const auto part = [&](const char* name, Role norm, std::string added) {
       if (Tensor(norm, layer)) added = Normalize(norm, layer, added, "", nullptr);
       return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,

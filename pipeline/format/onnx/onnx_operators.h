@@ -36,6 +36,7 @@ struct OnnxAttention {
   // none do.
   const char* tables;
   int64_t window;  // positions that are seen, a token's own among them; 0: all in front of it
+  std::string sinks = {};  // of each head, a score that no position has; empty: none
 };
 
 // Every function adds nodes and returns the name of a value in the graph.

@@ -89,7 +89,6 @@ absl::StatusOr<std::vector<Attachment>> EmbeddingFolder(const ModelSource& sourc
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseSinks("onnx", model));
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   const bool embeds = model.embedding.has_value();

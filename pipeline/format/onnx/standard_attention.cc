@@ -88,7 +88,9 @@ std::string StandardAttention::Attend(const OnnxAttention& how, const std::strin
   const std::string products = Node("MatMul", name("products"), {grouped, turned});
   const std::string capped = h_.score_cap != 0 ? Capped(name("capped"), products) : products;
   const std::string scores = Node("Add", name("scores"), {capped, biases_.at(how.window)});
-  const std::string shares = Node("Softmax", name("shares"), {scores}, {{"axis", kLastAxis}});
+  const std::string shares = how.sinks.empty()
+                                 ? Node("Softmax", name("shares"), {scores}, {{"axis", kLastAxis}})
+                                 : SharesBesideSinks(how, name("shares"), scores);
   const std::string attended = Node("MatMul", name("attended"), {shares, values});
   const std::string apart =
       Node("Reshape", name("apart"), {attended, Integers("shape/apart", {0, heads, -1, size})});
@@ -117,6 +119,27 @@ std::string StandardAttention::Bias(const std::string& name, const std::string& 
   return Node("Where", name + "/bias",
               {visible, Number("attention/nothing", 0.f),
                Number("attention/hidden", HiddenBias(kind_.type))});
+}
+
+// Softmax over the scores and a head's sink, which takes its share along.
+std::string StandardAttention::SharesBesideSinks(const OnnxAttention& how, const std::string& name,
+                                                 const std::string& scores) {
+  const int64_t kv = h_.kv_heads;
+  const std::string sinks =
+      Node("Reshape", name + "/sinks",
+           {how.sinks, Integers("shape/sinks", {1, kv, h_.heads / kv, 1, 1})});
+  const std::string last = Integers("axis/last", {kLastAxis});
+  const std::string most =
+      Node("Max", name + "/most", {Node("ReduceMax", name + "/greatest", {scores, last}), sinks});
+  const auto part = [&](const char* what, const std::string& x) {
+    return Node("Exp", name + what,
+                {Node("Sub", fmt::format("{}{}_below", name, what), {x, most})});
+  };
+  const std::string parts = part("/parts", scores);
+  const std::string all =
+      Node("Add", name + "/all",
+           {Node("ReduceSum", name + "/sum", {parts, last}), part("/sink", sinks)});
+  return Node("Div", name, {parts, all});
 }
 
 // score_cap * tanh(x / score_cap)

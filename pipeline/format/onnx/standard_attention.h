@@ -34,6 +34,8 @@ class StandardAttention {
   std::string InWindow(int64_t window, const std::string& keys, const std::string& column,
                        const std::string& seen);
   std::string Bias(const std::string& name, const std::string& visible);
+  std::string SharesBesideSinks(const OnnxAttention& how, const std::string& name,
+                                const std::string& scores);
   std::string Capped(const std::string& name, const std::string& x);
   std::string Rows(const char* what, const char* tables);
   std::string Rotate(const OnnxAttention& how, const std::string& x);

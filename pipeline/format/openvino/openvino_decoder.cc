@@ -11,6 +11,10 @@
 namespace quantfleet::pipeline {
 namespace {
 
+std::vector<double> Wide(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
+}
+
 class Decoder : OpenVinoLayers {
  public:
   // All have to outlive this.
@@ -95,12 +99,11 @@ class Decoder : OpenVinoLayers {
   }
 
   // Of h's own base, divided by the factors or else by the one factor.
-  IrValue Frequencies(const Hyperparameters& h, const std::vector<float>& factors, double factor) {
+  IrValue Frequencies(const Hyperparameters& h, const std::vector<double>& factors, double factor) {
     std::vector<float> out;
     for (int64_t i = 0; i < h.rope_dims / 2; ++i) {
       const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
-      const double divisor =
-          factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+      const double divisor = factors.empty() ? factor : factors[static_cast<size_t>(i)];
       out.push_back(
           static_cast<float>(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor));
     }
@@ -128,12 +131,15 @@ class Decoder : OpenVinoLayers {
       const IrValue longest = Longest();
       const IrValue is_long =
           Compare(kGreater, name + "/is_long", longest, constants_.Integer(h.original_context));
-      const IrValue longer = Frequencies(h, rope.long_factors, 1);
-      frequencies =
-          Select(name + "/frequencies", is_long, longer, Frequencies(h, rope.short_factors, 1));
+      const IrValue longer = Frequencies(h, Wide(rope.long_factors), 1);
+      frequencies = Select(name + "/frequencies", is_long, longer,
+                           Frequencies(h, Wide(rope.short_factors), 1));
       magnitude = rope.attention_factor.value_or(1.f);
+    } else if (rope.kind == RopeScaling::Kind::kYarn) {
+      frequencies = Frequencies(h, YarnFrequencyFactors(h), 1);
+      magnitude = YarnMagnitude(h);
     } else {
-      frequencies = Frequencies(h, Llama3FrequencyFactors(h),
+      frequencies = Frequencies(h, Wide(Llama3FrequencyFactors(h)),
                                 rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0);
     }
     const IrValue positions =
@@ -242,7 +248,9 @@ class Decoder : OpenVinoLayers {
     const IrValue mask = masks_.at(AttentionWindow(h_, layer));
     if (h_.score_cap != 0) return AttendedWithCap(name, q, keys, values, mask);
     std::vector<IrValue> inputs{q, keys, values, mask};
-    if (h_.attention_scale != 0) inputs.push_back(constants_.Float(h_.attention_scale, 0));
+    const bool sinks = weights_.Has(Role::kAttnSinks, layer);
+    if (h_.attention_scale != 0 || sinks) inputs.push_back(constants_.Float(AttentionScale(h_), 0));
+    if (sinks) inputs.push_back(weights_.Widened(Role::kAttnSinks, layer, constants_));
     return graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", inputs,
                       {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
   }

@@ -1,5 +1,6 @@
 #include "pipeline/format/openvino/openvino_experts.h"
 
+#include <limits>
 #include <numeric>
 
 namespace quantfleet::pipeline {
@@ -112,18 +113,59 @@ IrValue OpenVinoExperts::Product(Role role, int layer, IrValue x) {
                 {h_.experts, kAnySize, graph_.ShapeOf(weight)[1]});
 }
 
+IrValue OpenVinoExperts::AddBias(Role role, int layer, IrValue product) {
+  return graph_.Elementwise(kAdd, weights_.NameOf(role, layer) + "/added", product,
+                            weights_.Widened(role, layer, constants_));
+}
+
 // What every expert makes of every token: [experts, tokens, hidden].
 IrValue OpenVinoExperts::Mixed(int layer, const std::string& name, IrValue tokens) {
   const IrValue repeated = graph_.Add({"Tile", "opset1"}, name + "/repeated",
                                       {tokens, constants_.Vector({h_.experts, 1})}, {},
                                       IrType::kF32, {kAnySize, h_.hidden});
   const IrValue each = Reshape(name + "/each", repeated, {h_.experts, -1, h_.hidden});
+  if (family_.activation == Activation::kClampedSwiglu) {
+    const IrValue down = Product(Role::kFfnDownExpert, layer, GatedWithLimits(layer, name, each));
+    return AddBias(Role::kFfnDownExpertBias, layer, down);
+  }
   const IrValue gate = Product(Role::kFfnGateExpert, layer, each);
   const IrValue active = graph_.Add({"Swish", "opset4"}, name + "/silu", {gate}, {}, IrType::kF32,
                                     graph_.ShapeOf(gate));
   const IrValue up = Product(Role::kFfnUpExpert, layer, each);
   return Product(Role::kFfnDownExpert, layer,
                  graph_.Elementwise(kMultiply, name + "/gated", active, up));
+}
+
+// Gate and up are one product, cut in halves behind its bias. The cut names two axes: along one,
+// OpenVINO would make a Split of it before it looks for experts, and not find them.
+IrValue OpenVinoExperts::GatedWithLimits(int layer, const std::string& name, IrValue x) {
+  const IrValue product = Product(Role::kFfnGateExpert, layer, x);
+  const IrValue gate_bias = weights_.Widened(Role::kFfnGateExpertBias, layer, constants_);
+  const IrValue up_bias = weights_.Widened(Role::kFfnUpExpertBias, layer, constants_);
+  const IrValue bias = Concat(name + "/gate_up_bias", {gate_bias, up_bias}, 2);
+  const IrValue both = graph_.Elementwise(kAdd, name + "/gate_up", product, bias);
+  const IrShape shape{h_.experts, kAnySize, h_.expert_width};
+  const auto half = [&](const char* what, int64_t from) {
+    return graph_.Add(
+        {"Slice", "opset8"}, name + what,
+        {both, constants_.Vector({0, from}),
+         constants_.Vector({std::numeric_limits<int64_t>::max(), from + h_.expert_width}),
+         constants_.Vector({1, 1}), constants_.Vector({1, 2})},
+        {}, IrType::kF32, shape);
+  };
+  const IrValue all_of_gate = half("/gate", 0);
+  const IrValue gate = graph_.Elementwise({"Minimum", "opset1"}, name + "/gate_limited",
+                                          all_of_gate, constants_.Float(kSwigluLimit, 1));
+  const IrValue active =
+      graph_.Add({"Swish", "opset4"}, name + "/silu", {gate, constants_.Float(kSwigluSlope, 0)}, {},
+                 IrType::kF32, shape);
+  const std::string limit = fmt::format("{}", kSwigluLimit);
+  const IrValue up =
+      graph_.Add({"Clamp", "opset1"}, name + "/up_limited", {half("/up", h_.expert_width)},
+                 {{"min", "-" + limit}, {"max", limit}}, IrType::kF32, shape);
+  const IrValue one_more =
+      graph_.Elementwise(kAdd, name + "/up_and_one", up, constants_.Float(1, 1));
+  return graph_.Elementwise(kMultiply, name + "/gated", one_more, active);
 }
 
 }  // namespace quantfleet::pipeline

@@ -36,7 +36,9 @@ class OpenVinoExperts : IrOperations {
                            const IrValue* before);
   IrValue Shares(const std::string& name, IrValue scores);
   IrValue Mixed(int layer, const std::string& name, IrValue tokens);
+  IrValue GatedWithLimits(int layer, const std::string& name, IrValue x);
   IrValue Product(Role role, int layer, IrValue x);
+  IrValue AddBias(Role role, int layer, IrValue product);
 
   const Family& family_;
   const Hyperparameters& h_;

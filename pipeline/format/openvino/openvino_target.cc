@@ -106,16 +106,13 @@ std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVino
 absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(RefuseSinks("openvino", model));
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
   // time.
   if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
   std::vector<TypeFallback> fallbacks;
-  const auto name = [&](Role role, int layer) {
-    return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
-  };
+  const auto name = [&](Role role, int layer) { return OpenVinoName(*model.family, role, layer); };
   for (OutputTensor& tensor : FusePieces(model, name)) {
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
@@ -141,10 +138,8 @@ const TargetFormat kOpenVinoFormat = {
     .stored =
         StoredWeights{
             .list = StoredOpenVinoTensors,
-            .name_of =
-                [](const ModelDescription& model, Role role, int layer) {
-                  return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
-                },
+            .name_of = [](const ModelDescription& model, Role role,
+                          int layer) { return OpenVinoName(*model.family, role, layer); },
             .cut = "",
             .codes = "",
             .scales = "/scale",

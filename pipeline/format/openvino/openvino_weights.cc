@@ -7,11 +7,19 @@ namespace {
 
 // As OpenVinoWeights::Widened has it.
 IrShape ShapeOf(const OutputTensor& tensor) {
+  if (tensor.roles.front() == Role::kAttnSinks) return {1, tensor.cols, 1, 1};
   if (tensor.dims == 1) return {tensor.matrices, 1, tensor.cols / tensor.matrices};
   return tensor.shape();
 }
 
 }  // namespace
+
+std::string OpenVinoName(const Family& family, Role role, int layer) {
+  const bool joined = family.activation == Activation::kClampedSwiglu;
+  if (joined && (role == Role::kFfnGateExpert || role == Role::kFfnUpExpert))
+    return LayerTensorName(family, Dialect::kHf, FindFused(family, role)->name, layer);
+  return HoldingTensorName(family, Dialect::kHf, role, layer);
+}
 
 OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
@@ -33,7 +41,7 @@ OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
 }
 
 std::string OpenVinoWeights::NameOf(Role role, int layer) const {
-  return HoldingTensorName(*model_.family, Dialect::kHf, role, layer);
+  return OpenVinoName(*model_.family, role, layer);
 }
 
 IrValue OpenVinoWeights::Widened(Role role, int layer, IrConstants& constants) {

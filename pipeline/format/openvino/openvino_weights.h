@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/openvino/ir_constants.h"
 
@@ -17,10 +18,14 @@ struct OpenVinoTensor {
   DType dtype;  // F32, F16, Q8_0, Q4_0
 };
 
+// The name that a tensor has in the graph: Hugging Face's. Where experts' activation has limits,
+// gate and up of an expert are one, its rows of gate before those of up.
+std::string OpenVinoName(const Family& family, Role role, int layer);
+
 class OpenVinoWeights {
  public:
-  // Gives every tensor its place in `data`. `tensors` are the model's by their Hugging Face names
-  // (Dialect::kHf). All have to outlive this.
+  // Gives every tensor its place in `data`. `tensors` are the model's by OpenVinoName. All have to
+  // outlive this.
   OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
                   IrGraph& graph, DataFile& data);
 
@@ -28,7 +33,7 @@ class OpenVinoWeights {
   // The weight's name: "model.norm.weight".
   std::string NameOf(Role role, int layer) const;
   // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension; of experts [experts, rows,
-  // cols] and [experts, 1, cols]. Its layers are added once.
+  // cols] and [experts, 1, cols]; of sinks [1, heads, 1, 1]. Its layers are added once.
   IrValue Widened(Role role, int layer, IrConstants& constants);
 
  private:

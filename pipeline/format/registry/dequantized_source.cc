@@ -45,6 +45,7 @@ class DequantizedOpener {
         Piece& piece = description.pieces[p];
         piece.tensor = description.tensors.size() - 1;
         piece.first_row = at;
+        piece.step = 1;
         piece.order = RowOrder::kHf;
         piece.lacks = LackOf(*model.family, spelling_.values, piece.role);
         at += piece.dims == 1 ? piece.cols : piece.rows;
@@ -87,8 +88,10 @@ class DequantizedOpener {
       QF_RETURN_IF_ERROR(TakeFloats(tensor, weight, dtype));
     }
     weights.push_back(weight);
-    description.tensors.push_back(
-        {tensor.name, dtype, tensor.rows, tensor.cols, tensor.dims, tensor.matrices});
+    // Of several roles' experts it is no stack of like matrices.
+    const bool stack = tensor.dims < 3 || tensor.roles.size() == 1;
+    description.tensors.push_back({tensor.name, dtype, tensor.rows, tensor.cols,
+                                   stack ? tensor.dims : 2, stack ? tensor.matrices : 1});
     return absl::OkStatus();
   }
 

@@ -93,6 +93,27 @@ Tensor ScatterElements(const Tensor& in, const Tensor& indices, const Tensor& up
   return out;
 }
 
+Tensor Slice(const Tensor& in, const Tensor& starts, const Tensor& stops, const Tensor& steps,
+             const Tensor& axes) {
+  Shape first(in.shape.size(), 0), step(in.shape.size(), 1), shape = in.shape;
+  for (size_t i = 0; i < axes.integers.size(); ++i) {
+    const auto axis = static_cast<size_t>(axes.integers[i]);
+    first.at(axis) = starts.integers.at(i);
+    step[axis] = steps.integers.at(i);
+    const int64_t stop = std::min(stops.integers.at(i), in.shape[axis]);
+    if (first[axis] < 0 || step[axis] < 1 || stop < first[axis]) Fail("slices backwards");
+    shape[axis] = (stop - first[axis] + step[axis] - 1) / step[axis];
+  }
+  Tensor out = Made(in.type, shape);
+  Shape at(shape.size(), 0), from = at;
+  for (int64_t i = 0; i < Count(shape); ++i, Next(shape, at)) {
+    for (size_t axis = 0; axis < at.size(); ++axis)
+      from[axis] = first[axis] + at[axis] * step[axis];
+    Set(out, i, F(in, PlaceIn(in.shape, from)));
+  }
+  return out;
+}
+
 Tensor Tile(const Tensor& in, const Tensor& repeats) {
   if (repeats.integers.size() != in.shape.size()) Fail("the repeats are of other axes");
   Shape shape = in.shape;

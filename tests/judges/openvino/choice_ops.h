@@ -15,6 +15,9 @@ std::vector<Tensor> TopK(const Layer& layer, const Tensor& in, int64_t count);
 // Of matrices, along the last axis.
 Tensor ScatterElements(const Tensor& in, const Tensor& indices, const Tensor& updates,
                        const Tensor& axis);
+// Of axes that count from the front, forwards.
+Tensor Slice(const Tensor& in, const Tensor& starts, const Tensor& stops, const Tensor& steps,
+             const Tensor& axes);
 Tensor Tile(const Tensor& in, const Tensor& repeats);
 
 }  // namespace openvino_ir

@@ -156,14 +156,6 @@ Tensor MaxOfAll(const Layer& layer, const Tensor& in, const Tensor& axes) {
   return out;
 }
 
-// One that leaves everything.
-Tensor Slice(const In& in) {
-  if (in.size() != 5 || I(*in[1], 0) != 0 || I(*in[3], 0) != 1 ||
-      I(*in[2], 0) < in[0]->shape.at(static_cast<size_t>(I(*in[4], 0))))
-    Fail("only slices that leave everything are known");
-  return *in[0];
-}
-
 // x [.., M, K] times w turned, which is [N, K] or [.., N, K]; or times w [.., K, N].
 Tensor MatMul(const Layer& layer, const Tensor& x, const Tensor& w) {
   const bool turned = layer.Attribute("transpose_b") == "true", shared = w.shape.size() == 2;
@@ -297,10 +289,10 @@ Tensor Range(const Layer& layer, const Tensor& from, const Tensor& to, const Ten
 }
 
 // softmax(q k * scale + mask) v, of scale 1 / sqrt(head) where none is given; [batch, heads,
-// tokens, head].
+// tokens, head]. A sink is one more score of a head, whose value is nothing.
 Tensor Attention(const Layer& layer, const In& in) {
-  if (layer.Attribute("causal") != "false" || in.size() < 4 || in.size() > 5)
-    Fail("attention wants a mask, and may have a scale");
+  if (layer.Attribute("causal") != "false" || in.size() < 4 || in.size() > 6)
+    Fail("attention wants a mask, and may have a scale and sinks");
   const Tensor &q = *in[0], &k = *in[1], &v = *in[2];
   const int64_t heads = q.shape[0] * q.shape[1], now = q.shape[2], total = k.shape[2],
                 head = q.shape[3];
@@ -310,7 +302,8 @@ Tensor Attention(const Layer& layer, const In& in) {
   std::vector<double> scores(static_cast<size_t>(total));
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t i = 0; i < now; ++i) {
-      double most = -INFINITY, sum = 0;
+      const double sink = in.size() > 5 ? F(*in[5], h % q.shape[1]) : -INFINITY;
+      double most = sink;
       for (int64_t j = 0; j < total; ++j) {
         double dot = 0;
         for (int64_t d = 0; d < head; ++d)
@@ -320,6 +313,7 @@ Tensor Attention(const Layer& layer, const In& in) {
         score = dot * scale + F(*in[3], mask[static_cast<size_t>((h * now + i) * total + j)]);
         most = std::max(most, score);
       }
+      double sum = std::exp(sink - most);
       for (double& score : scores) sum += score = std::exp(score - most);
       for (int64_t d = 0; d < head; ++d) {
         double value = 0;
@@ -345,6 +339,7 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Multiply") return numbers(std::multiplies<float>(), std::multiplies<int64_t>());
   if (op == "Divide") return numbers(std::divides<float>(), none);
   if (op == "Maximum") return numbers([](float a, float b) { return std::max(a, b); }, none);
+  if (op == "Minimum") return numbers([](float a, float b) { return std::min(a, b); }, none);
   if (op == "Power") return numbers([](float a, float b) { return std::pow(a, b); }, none);
   const auto test = [&](const auto& floats, const auto& integers) {
     return std::vector{Compare(arg(0), arg(1), floats, integers)};
@@ -365,7 +360,15 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Sin") return {Map(arg(0), [](double x) { return std::sin(x); })};
   if (op == "Tanh") return {Map(arg(0), [](double x) { return std::tanh(x); })};
   if (op == "Softmax") return {Softmax(layer, arg(0))};
-  if (op == "Swish") return {Map(arg(0), [](double x) { return x / (1 + std::exp(-x)); })};
+  if (op == "Swish") {
+    const double slope = in.size() > 1 ? F(arg(1), 0) : 1;
+    return {Map(arg(0), [slope](double x) { return x / (1 + std::exp(-slope * x)); })};
+  }
+  if (op == "Clamp") {
+    const double least = std::stod(layer.Attribute("min")),
+                 most = std::stod(layer.Attribute("max"));
+    return {Map(arg(0), [=](double x) { return std::clamp(x, least, most); })};
+  }
   if (op == "Gelu") {
     if (layer.Attribute("approximation_mode") != "TANH") Fail("only the approximation is known");
     return {Map(arg(0), [](double x) {
@@ -386,7 +389,7 @@ std::vector<Tensor> Apply(const Layer& layer, const std::vector<const Tensor*>& 
   if (op == "Concat") return {Concat(layer, in)};
   if (op == "Gather") return {Gather(layer, arg(0), arg(1), arg(2))};
   if (op == "Broadcast") return {Broadcast(layer, arg(0), arg(1))};
-  if (op == "Slice") return {Slice(in)};
+  if (op == "Slice") return {Slice(arg(0), arg(1), arg(2), arg(3), arg(4))};
   if (op == "Range") return {Range(layer, arg(0), arg(1), arg(2))};
   if (op == "ScaledDotProductAttention") return {Attention(layer, in)};
   if (op == "ShapeOf") {

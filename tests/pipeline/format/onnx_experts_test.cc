@@ -112,7 +112,7 @@ TEST_F(OnnxExpertsTest, WhatNoKernelHoldsIsALoop) {
 }
 
 TEST_F(OnnxExpertsTest, Int8QdqHasTheStandardsOperatorsAlone) {
-  for (const char* family : {"qwen3moe", "phimoe"}) {
+  for (const char* family : {"qwen3moe", "phimoe", "gpt-oss"}) {
     Plan(*FindRecipe("int8-qdq"), family);
     EXPECT_EQ(nodes_["Loop"].size(), 2u);
     const std::set<std::string> others{"MoE", "QMoE", "GatherBlockQuantized", "MatMulNBits"};
@@ -121,6 +121,28 @@ TEST_F(OnnxExpertsTest, Int8QdqHasTheStandardsOperatorsAlone) {
       for (const onnx::NodeProto* node : nodes) EXPECT_EQ(node->domain(), "") << node->name();
     }
   }
+}
+
+// gpt-oss: biases of experts, an activation with limits, and attention with sinks.
+TEST_F(OnnxExpertsTest, BiasesLimitsAndSinksReachTheOperators) {
+  Plan(*FindRecipe("fp32"), "gpt-oss");
+  ASSERT_EQ(nodes_["MoE"].size(), 2u);
+  const onnx::NodeProto& experts = *nodes_["MoE"][0];
+  ASSERT_EQ(experts.input_size(), 6);
+  EXPECT_EQ(experts.input(3), "model.layers.0.mlp/gate_up_bias");
+  EXPECT_EQ(experts.input(5), "model.layers.0.mlp.experts.down_proj_bias");
+  std::map<std::string, float> numbers;
+  for (const onnx::AttributeProto& a : experts.attribute())
+    if (a.type() == onnx::AttributeProto::FLOAT) numbers[a.name()] = a.f();
+  EXPECT_EQ(numbers["activation_alpha"], 1.702f);
+  EXPECT_EQ(numbers["activation_beta"], 1.f);
+  EXPECT_EQ(numbers["swiglu_limit"], 7.f);
+  ASSERT_EQ(nodes_["GroupQueryAttention"].size(), 2u);
+  ASSERT_EQ(nodes_["GroupQueryAttention"][1]->input_size(), 12);
+  EXPECT_EQ(nodes_["GroupQueryAttention"][1]->input(11), "model.layers.1.self_attn.sinks");
+  EXPECT_THAT(config_, ::testing::HasSubstr("\"type\":\"gptoss\""));
+  Plan(*FindRecipe("int4"), "gpt-oss");
+  EXPECT_EQ(nodes_["QMoE"].size(), 2u);
 }
 
 }  // namespace

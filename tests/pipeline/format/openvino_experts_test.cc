@@ -70,5 +70,26 @@ TEST(OpenVinoExperts, TheGateIsOfOneInput) {
   EXPECT_EQ(count["ScatterElementsUpdate"], 2);
 }
 
+// OpenVINO recognizes experts with biases by one product of gate and up.
+TEST(OpenVinoExperts, GateAndUpOfAnExpertWithLimitsStandTogether) {
+  const quantfleet::testing::TempDir dir;
+  quantfleet::testing::WriteTinyModel(dir / "model", "gpt-oss");
+  const auto source = OpenModel(RealFileSystem(), dir / "model");
+  ASSERT_OK(source);
+  const auto layout = PlanOpenVino(**source, *FindRecipe("int8"));
+  ASSERT_OK(layout);
+  std::vector<std::pair<Role, int>> order;
+  for (const PlacedPiece& placed : layout->pieces)
+    if (placed.tensor == "model.layers.0.mlp.experts.gate_up_proj" &&
+        placed.part == Part::kSignedCodes) {
+      const Piece& piece = (*source)->description().pieces[placed.piece];
+      order.emplace_back(piece.role, piece.expert);
+    }
+  ASSERT_EQ(order.size(), 12u);
+  for (int i = 0; i < 12; ++i)
+    EXPECT_EQ(order[static_cast<size_t>(i)],
+              std::pair(i % 2 == 0 ? Role::kFfnGateExpert : Role::kFfnUpExpert, i / 2));
+}
+
 }  // namespace
 }  // namespace quantfleet::pipeline

@@ -52,8 +52,8 @@ class RecipeTest : public ::testing::Test {
 };
 
 TEST_F(RecipeTest, HeadsGetMoreThanBodies) {
-  for (const char* name :
-       {"q4_0", "q4_1", "q5_0", "q5_1", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"})
+  for (const char* name : {"q4_0", "q4_1", "q5_0", "q5_1", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m",
+                           "q6_k", "iq4_nl", "iq4_xs"})
     EXPECT_EQ(TypeOf(name, Role::kOutputHead), DType::kQ6_K) << name;
   EXPECT_EQ(TypeOf("q8_0", Role::kOutputHead), DType::kQ8_0);
   EXPECT_EQ(TypeOf("f16", Role::kOutputHead), DType::kF16);
@@ -103,6 +103,53 @@ TEST_F(RecipeTest, ImportanceMovesTheFirstDowns) {
   EXPECT_TRUE(Lifted("q4_0", {Role::kAttnV}, DType::kQ4_1, true).empty());
 }
 
+TEST_F(RecipeTest, Iq4LiftsWhatIsSmallAndTheFirstDownsUnlessThereIsImportance) {
+  const std::vector<int> first{0, 1, 2, 3};
+  for (const char* name : {"iq4_nl", "iq4_xs"}) {
+    model_ = Model("llama", 32);
+    EXPECT_EQ(Lifted(name, {Role::kFfnDown}, DType::kQ5_K), first) << name;
+    EXPECT_TRUE(Lifted(name, {Role::kFfnDown}, DType::kQ5_K, true).empty()) << name;
+    EXPECT_EQ(std::ssize(Lifted(name, {Role::kAttnV}, DType::kQ5_K)), 32) << name;
+    EXPECT_TRUE(Lifted(name, {Role::kAttnOutput}, DType::kQ5_K).empty()) << name;
+    model_.hyper.kv_heads = 4;
+    EXPECT_TRUE(Lifted(name, {Role::kAttnV}, DType::kQ5_K).empty()) << name;
+    model_.hyper.experts = 8;
+    EXPECT_EQ(std::ssize(Lifted(name, {Role::kAttnOutput}, DType::kQ5_K)), 32) << name;
+    EXPECT_EQ(TypeOf(name, Role::kAttnV, 9), DType::kQ8_0) << name;
+  }
+}
+
+TEST_F(RecipeTest, TwoAndThreeBitsLiftVDownAndOutput) {
+  model_.hyper.kv_heads = 4;
+  const auto types_of = [&](const char* recipe, int layer) {
+    return std::vector<DType>{
+        TypeOf(recipe, Role::kAttnV, layer), TypeOf(recipe, Role::kFfnDown, layer),
+        TypeOf(recipe, Role::kAttnOutput, layer), TypeOf(recipe, Role::kFfnUp, layer)};
+  };
+  using enum DType;
+  EXPECT_EQ(types_of("q2_k", 9), (std::vector{kQ3_K, kQ3_K, kQ3_K, kQ2_K}));
+  EXPECT_EQ(types_of("q3_k_s", 9), (std::vector{kQ3_K, kQ3_K, kQ3_K, kQ3_K}));
+  EXPECT_EQ(types_of("q3_k_m", 1), (std::vector{kQ5_K, kQ5_K, kQ4_K, kQ3_K}));
+  EXPECT_EQ(types_of("q3_k_m", 9), (std::vector{kQ4_K, kQ4_K, kQ4_K, kQ3_K}));
+  EXPECT_EQ(types_of("q3_k_l", 9), (std::vector{kQ5_K, kQ5_K, kQ5_K, kQ3_K}));
+  model_.hyper.kv_heads = 2;
+  EXPECT_EQ(TypeOf("q2_k", Role::kAttnV, 9), kQ4_K);
+  model_.hyper.experts = 8;
+  EXPECT_EQ(types_of("q2_k", 9), (std::vector{kQ8_0, kQ3_K, kQ5_K, kQ2_K}));
+  EXPECT_EQ(types_of("q3_k_l", 9), (std::vector{kQ8_0, kQ5_K, kQ3_K, kQ3_K}));
+  EXPECT_EQ(TypeOf("q2_k", Role::kFfnUp, 0, 896), kQ4_0);
+}
+
+TEST_F(RecipeTest, ExpertsAloneBecomeMxfp4) {
+  for (const Role role : {Role::kFfnGateExpert, Role::kFfnUpExpert, Role::kFfnDownExpert})
+    EXPECT_EQ(TypeOf("mxfp4_moe", role, 0), DType::kMXFP4) << Name(role);
+  for (const Role role : {Role::kTokenEmbedding, Role::kOutputHead, Role::kAttnV, Role::kFfnDown})
+    EXPECT_EQ(TypeOf("mxfp4_moe", role, 0), DType::kQ8_0) << Name(role);
+  Recipe recipe = *FindRecipe("mxfp4_moe");
+  recipe.changes.pure = true;
+  EXPECT_EQ(TypeOf(recipe, {Role::kAttnV}, 0), DType::kMXFP4);
+}
+
 TEST_F(RecipeTest, EightyLayersShareTheirV) {
   model_.hyper.layers = 80;
   EXPECT_EQ(TypeOf("q4_k_m", Role::kAttnV, 11), DType::kQ5_K);
@@ -119,6 +166,7 @@ TEST_F(RecipeTest, RowsThatBlocksDoNotDivideFallBack) {
   EXPECT_EQ(TypeOf("q4_k_m", Role::kAttnQ, 0, 896), DType::kQ5_0);
   EXPECT_EQ(TypeOf("q5_k_m", Role::kAttnQ, 0, 896), DType::kQ5_1);
   EXPECT_EQ(TypeOf("q6_k", Role::kAttnQ, 0, 896), DType::kQ8_0);
+  EXPECT_EQ(TypeOf("iq4_xs", Role::kAttnQ, 0, 896), DType::kIQ4_NL);
   EXPECT_EQ(TypeOf("q4_k_m", Role::kOutputHead, -1, 896), DType::kQ8_0);
   EXPECT_EQ(TypeOf("q4_0", Role::kOutputHead, -1, 896), DType::kQ8_0);
   for (const Recipe& recipe : Recipes()) {

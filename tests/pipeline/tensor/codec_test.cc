@@ -18,12 +18,17 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                            DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-constexpr DType kWeighable[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kTypes[] = {DType::kF32,    DType::kF16,   DType::kBF16, DType::kQ8_0,
+                            DType::kQ4_0,   DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,
+                            DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K, DType::kIQ4_NL,
+                            DType::kIQ4_XS, DType::kMXFP4, DType::kQ3_K, DType::kQ2_K};
+constexpr DType kWeighable[] = {DType::kQ4_0,   DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                                DType::kQ4_K,   DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL,
+                                DType::kIQ4_XS, DType::kQ3_K, DType::kQ2_K};
 constexpr int64_t kCols = 256;
+// What the whole reference has, which is older than the others.
+constexpr auto kOlder = std::span(kTypes).first(11);
+constexpr auto kOlderWeighable = std::span(kWeighable).first(7);
 
 Bytes ReadFile(const fs::path& path) {
   auto content = RealFileSystem().ReadAll(path);
@@ -65,6 +70,13 @@ std::vector<float> RandomRows(int64_t rows, uint64_t seed) {
   return values;
 }
 
+// Values that are ordinary, enough rows of them to fill any twin's lanes.
+std::vector<float> Waves() {
+  std::vector<float> values(static_cast<size_t>(16 * kCols));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i * i + 1));
+  return values;
+}
+
 void ExpectSameBlocks(DType type, const Bytes& ours, const Bytes& reference, int64_t cols) {
   ASSERT_EQ(ours.size(), reference.size());
   const size_t row_bytes = static_cast<size_t>(RowBytes(type, cols));
@@ -74,10 +86,11 @@ void ExpectSameBlocks(DType type, const Bytes& ours, const Bytes& reference, int
   }
 }
 
-void CompareWithFolder(const fs::path& folder) {
+void CompareWithFolder(const fs::path& folder, std::span<const DType> types,
+                       std::span<const DType> weighable) {
   const std::vector<float> input = ReadFloats(folder / "input.f32");
   ASSERT_FALSE(input.empty());
-  for (DType type : kTypes) {
+  for (DType type : types) {
     if (type == DType::kF32) continue;
     const Bytes reference = ReadFile(folder / fmt::format("{}.bin", Info(type).name));
     ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols), reference, kCols);
@@ -85,7 +98,7 @@ void CompareWithFolder(const fs::path& folder) {
   }
   const std::vector<float> importance = ReadFloats(folder / "imatrix.f32");
   ASSERT_EQ(importance.size(), static_cast<size_t>(kCols));
-  for (DType type : kWeighable) {
+  for (DType type : weighable) {
     const Bytes reference = ReadFile(folder / fmt::format("{}_imatrix.bin", Info(type).name));
     ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols, importance.data()),
                      reference, kCols);
@@ -95,22 +108,24 @@ void CompareWithFolder(const fs::path& folder) {
 }
 
 TEST(Codec, EqualsGgmlByteForByte) {
-  CompareWithFolder(fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/ggml-blocks");
+  CompareWithFolder(fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/ggml-blocks", kTypes, kWeighable);
 }
 
 TEST(Codec, EqualsGgmlOnTheWholeReference) {
   const char* shared = std::getenv("QUANTFLEET_SHARED");
   if (shared == nullptr)
     GTEST_SKIP() << "QUANTFLEET_SHARED is not set: only the part in tests/data is compared";
-  CompareWithFolder(fs::path(shared) / "reference/ggml-blocks");
+  CompareWithFolder(fs::path(shared) / "reference/ggml-blocks", kOlder, kOlderWeighable);
 }
 
-// Blocks of random bits that ggml decoded.
-TEST(Codec, DecodesTypesThatAreOnlyReadAsGgmlDoes) {
+// Blocks of random bits that ggml decoded, of all types that are only read and of some that are
+// made.
+TEST(Codec, DecodesAnyBitsAsGgmlDoes) {
   const fs::path folder = fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/ggml-blocks/decoded";
   int types = 0;
   for (const DTypeInfo& info : kDTypes) {
-    if (info.made) continue;
+    const fs::path made = folder / fmt::format("{}.bin", info.name);
+    if (info.made && !fs::exists(made)) continue;
     ++types;
     const Bytes blocks = ReadFile(folder / fmt::format("{}.bin", info.name));
     const std::vector<float> reference = ReadFloats(folder / fmt::format("{}.f32", info.name));
@@ -172,6 +187,29 @@ TEST(Codec, AScaleThatIsNaNIsFoundInTheValues) {
   }
 }
 
+// ggml divides by 0 where a block's columns have no importance at all, and llama-quantize then
+// fails.
+TEST(Codec, ABlockWithoutImportanceIsSearchedAsIfThereWereNone) {
+  const std::vector<float> values = Waves();
+  const std::vector<float> none(kCols, 0.f);
+  for (const Codec* codec : {FindScalarCodec(DType::kIQ4_NL), FindCodec(DType::kIQ4_NL)})
+    EXPECT_EQ(Encode(*codec, values, kCols, none.data()), Encode(*codec, values, kCols));
+}
+
+// Beyond what the search takes no scale in half precision is finite: whoever writes blocks finds
+// and refuses it, in a sub-block of any place.
+TEST(Codec, ValuesTooLargeForIq4HaveAnInfiniteScale) {
+  for (DType type : {DType::kIQ4_NL, DType::kIQ4_XS}) {
+    for (const float large : {1e9f, 1e20f, -3e38f}) {
+      std::vector<float> values = Waves();
+      values[5] = large;
+      for (const Codec* codec : {FindScalarCodec(type), FindCodec(type)})
+        EXPECT_EQ(Load<uint16_t>(Encode(*codec, values, kCols).data()) & 0x7fff, 0x7c00)
+            << Info(type).name << " " << large;
+    }
+  }
+}
+
 TEST(Codec, TwinsGiveTheScalarBits) {
   const std::vector<float> values = RandomRows(600, 7);
   std::vector<float> importance(kCols);
@@ -230,7 +268,13 @@ TEST(Codec, ARowOfAnyLengthIsEncodedWhole) {
 }
 
 TEST(Codec, ErrorStaysUnderGgmlsOwnBound) {
-  // llama.cpp tests/test-quantize-fns.cpp: 0.1 + 2 cos(i), sqrt(sum e^2) / n < 0.002.
+  // llama.cpp tests/test-quantize-fns.cpp: 0.1 + 2 cos(i), sqrt(sum e^2) / n < 0.002, of some more.
+  const auto bound = [](DType type) {
+    return type == DType::kQ2_K    ? 0.0075
+           : type == DType::kQ3_K  ? 0.004
+           : type == DType::kMXFP4 ? 0.003
+                                   : 0.002;
+  };
   std::vector<float> values(4096), back(4096);
   for (size_t i = 0; i < values.size(); ++i) values[i] = 0.1f + 2 * std::cos(static_cast<float>(i));
   for (DType type : kTypes) {
@@ -242,7 +286,7 @@ TEST(Codec, ErrorStaysUnderGgmlsOwnBound) {
       sum += (values[i] - back[i]) * (values[i] - back[i]);
       dot += back[i] * values[i];
     }
-    EXPECT_LT(std::sqrt(sum) / 4096, 0.002) << Info(type).name;
+    EXPECT_LT(std::sqrt(sum) / 4096, bound(type)) << Info(type).name;
     EXPECT_NEAR(codec.dot(blocks.data(), values.data(), 4096), dot, 1e-4 * dot) << Info(type).name;
   }
 }
@@ -253,7 +297,7 @@ TEST(Codec, UnknownTypesHaveNone) {
   EXPECT_EQ(DTypeFromNumber(30), DType::kBF16);
   EXPECT_EQ(*DTypeFromName("Q4_0"), DType::kQ4_0);
   EXPECT_EQ(DTypeFromName("int3").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(DTypeFromName("q2_k").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(DTypeFromName("iq3_s").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(Divides(DType::kQ8_0, 172));
   EXPECT_EQ(RowBytes(DType::kQ4_0, 256), 144);
 }

@@ -15,7 +15,9 @@ namespace {
 // What a file of this recipe calls itself.
 uint32_t FileType(const Recipe& recipe) {
   const GgmlNumbers& numbers = *Info(recipe.body).ggml;
-  return recipe.mix == Mix::kSmall ? numbers.small_file : numbers.file;
+  return recipe.mix == Mix::kSmall   ? numbers.small_file
+         : recipe.mix == Mix::kLarge ? numbers.large_file
+                                     : numbers.file;
 }
 
 // As llama.cpp's converter takes them from generation_config.json, in its order and types. It has

@@ -38,17 +38,20 @@ std::string ImportanceBytes(std::vector<ColumnStatistics> tensors, std::string_v
 SecondMomentsLayout::SecondMomentsLayout(std::span<const Input> inputs) {
   GgufWriter writer;
   writer.AddText("general.type", "second_moments");
+  const auto of_matrix = [](const Input& input, const std::string& tensor, int64_t matrix) {
+    return input.matrices == 1 ? tensor : fmt::format("{}.{}", tensor, matrix);
+  };
   std::vector<std::string> shared;
   for (const Input& input : inputs)
     for (const std::string& other : input.others)
-      shared.push_back(fmt::format("{}={}", other, input.tensor));
+      for (int64_t matrix = 0; matrix < input.matrices; ++matrix)
+        shared.push_back(fmt::format("{}={}", of_matrix(input, other, matrix),
+                                     of_matrix(input, input.tensor, matrix)));
   writer.AddTexts("quantfleet.shared_inputs", shared);
   for (const Input& input : inputs) {
     std::vector<uint64_t>& offsets = offsets_[input.tensor];
     for (int64_t matrix = 0; matrix < input.matrices; ++matrix) {
-      const std::string name = input.matrices == 1
-                                   ? input.tensor + ".in_xx"
-                                   : fmt::format("{}.{}.in_xx", input.tensor, matrix);
+      const std::string name = of_matrix(input, input.tensor, matrix) + ".in_xx";
       offsets.push_back(
           writer.AddTensor(name, DType::kF32, 1, input.cols * (input.cols + 1) / 2, 1));
     }
