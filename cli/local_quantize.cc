@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/lora_option.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
@@ -15,7 +16,6 @@
 #include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
-#include "pipeline/format/safetensors/lora_source.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/stage/plan.h"
@@ -59,6 +59,7 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
       tensors.push_back({{"name", t.name},
                          {"shape", shape},
                          {"scheme", Info(t.dtype).name},
+                         {"asked", Info(t.asked).name},
                          {"bytes", t.bytes},
                          {"expected_error", t.expected_error},
                          {"weighed", t.weighed}});
@@ -128,12 +129,25 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
       "\n");
 }
 
-// Whether the target has every quantized tensor in the type that it has already.
-bool KeepsTypes(const ModelDescription& model, const TargetPlan& target) {
-  return std::ranges::all_of(target.layout.pieces, [&](const PlacedPiece& placed) {
+// Whether the target quantizes what is quantized already. A type that the source has is copied, and
+// floats hold what codes stand for.
+bool QuantizesAgain(const ModelDescription& model, const TargetPlan& target) {
+  return std::ranges::any_of(target.layout.pieces, [&](const PlacedPiece& placed) {
     const SourceTensor& from = model.tensors[model.pieces[placed.piece].tensor];
-    return !IsQuantized(from) || from.dtype == placed.dtype;
+    return IsQuantized(from) && !IsFloat(placed.dtype) && from.dtype != placed.dtype;
   });
+}
+
+// Where rows do not divide into the groups that were asked for.
+void WarnOfFallbacks(const TargetPlan& target) {
+  const auto& fallbacks = target.layout.fallbacks;
+  if (fallbacks.empty()) return;
+  const TypeFallback& first = fallbacks.front();
+  Warn(fmt::format(
+      "{}: the rows of {} tensors cannot be divided into the groups asked for, so that they get "
+      "another type ({} gets {} in place of {}); --dry-run lists them",
+      target.spec.name(), fallbacks.size(), first.tensor, Info(first.taken).name,
+      Info(first.asked).name));
 }
 
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
@@ -167,22 +181,17 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs,
                       ReadTargets(RealFileSystem(), options.words));
-  QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.source));
+  QF_ASSIGN_OR_RETURN(const ModelFiles files,
+                      ResolveModelWith(RealFileSystem(), options.source, options.lora));
   PrintFiles(files);
-  std::vector<LoraChoice> adapters;
-  for (const std::string& text : options.lora) {
-    QF_ASSIGN_OR_RETURN(LoraChoice choice, ParseLoraChoice(text));
-    adapters.push_back(std::move(choice));
-  }
-  QF_ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> base, OpenModel(RealFileSystem(), files));
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
-                      LoraSource::Merge(RealFileSystem(), std::move(base), adapters));
+  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   WarnOf(source->description());
   QF_ASSIGN_OR_RETURN(const Plan plan, PlanAsCalibrated(options, *source, specs));
-  if (!std::ranges::all_of(plan.targets, [&](const TargetPlan& target) {
-        return KeepsTypes(source->description(), target);
+  if (std::ranges::any_of(plan.targets, [&](const TargetPlan& target) {
+        return QuantizesAgain(source->description(), target);
       }))
     Warn(QuantizedNote(source->description()));
+  for (const TargetPlan& target : plan.targets) WarnOfFallbacks(target);
   if (options.dry_run) return PrintPlan(options, source->description(), plan);
   QF_ASSIGN_OR_RETURN(const auto sink,
                       FolderSink::Open(RealFileSystem(), options.out, plan,
@@ -281,13 +290,7 @@ void AddQuantizeCommand(CLI::App& app) {
       ->type_name("SRC")
       ->required();
   AddTargetOptions(*command, *options);
-  command
-      ->add_option("--lora", options->lora,
-                   "Merge a LoRA adapter into the model: its folder, and what its scale is "
-                   "multiplied by [1]; may be repeated")
-      ->type_name("DIR[:SCALE]")
-      ->allow_extra_args(false)
-      ->check(Parses(ParseLoraChoice));
+  AddLoraOption(command, options->lora);
   CLI::Option* out =
       command
           ->add_option("--out", options->out, "Folder for the results, with a subfolder per target")

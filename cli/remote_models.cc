@@ -3,14 +3,33 @@
 #include <optional>
 #include <thread>
 
+#include "cli/lora_option.h"
 #include "cli/progress.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "cli/source_text.h"
 #include "common/base/bytes.h"
+#include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::cli {
 namespace {
+
+std::string AdapterText(const v1::ModelAdapter& adapter) {
+  return fmt::format(
+      "{}{}: changes {} weights{}", adapter.name(),
+      adapter.scale() == 1 ? "" : fmt::format(" at {} times its scale", adapter.scale()),
+      adapter.weights(),
+      adapter.base_model().empty() ? "" : "; trained on " + adapter.base_model());
+}
+
+// "tone, domain:0.5", as --lora takes them; "-" for none.
+std::string AdapterNames(const auto& adapters) {
+  std::vector<std::string> names;
+  for (const v1::ModelAdapter& adapter : adapters)
+    names.push_back(adapter.scale() == 1 ? adapter.name()
+                                         : fmt::format("{}:{}", adapter.name(), adapter.scale()));
+  return names.empty() ? "-" : Join(names, ", ");
+}
 
 void PrintModel(const v1::Model& model, Time now) {
   std::vector<std::pair<std::string, std::string>> fields{
@@ -28,15 +47,18 @@ void PrintModel(const v1::Model& model, Time now) {
   std::vector<std::string> files;
   for (const v1::ModelFile& file : model.files()) files.push_back(file.path());
   if (!files.empty()) fields.emplace_back("files", Join(files, ", "));
+  for (const v1::ModelAdapter& adapter : model.adapters())
+    fields.emplace_back("adapter", AdapterText(adapter));
   for (const std::string& note : model.notes()) fields.emplace_back("note", note);
   PrintOut(Fields(fields));
   if (model.versions().empty()) return;
-  Table versions({">VERSION", "DIGEST", ">SIZE", ">ARTIFACTS", "CREATED", "BY"});
+  Table versions({">VERSION", "DIGEST", ">SIZE", ">ARTIFACTS", "CREATED", "BY", "ADAPTERS"});
   for (const v1::ModelVersion& version : model.versions())
     versions.Add({VersionText(version.version()), ShortDigest(version.files_digest()),
                   HumanBytes(version.size_bytes()), fmt::format("{}", version.artifacts()),
                   Relative(version.created_ms(), now),
-                  version.created_by().empty() ? "-" : version.created_by()});
+                  version.created_by().empty() ? "-" : version.created_by(),
+                  AdapterNames(version.adapters())});
   PrintOut("\n" + versions.ToString(""));
 }
 
@@ -45,6 +67,20 @@ void Output(const v1::Model& model, bool json, const RemoteContext& remote) {
     PrintJson(model);
   else
     PrintModel(model, remote.clock.Now());
+}
+
+void PrintPushPlan(const v1::PushState& plan, bool json) {
+  if (json) return PrintJson(plan);
+  Table table({"FILE", ">SIZE", ">TO SEND"});
+  uint64_t size = 0, rest = 0;
+  for (const v1::PushFile& file : plan.files()) {
+    const uint64_t missing = file.size() - file.received();
+    table.Add({file.path(), HumanBytes(file.size()), missing == 0 ? "-" : HumanBytes(missing)});
+    size += file.size();
+    rest += missing;
+  }
+  PrintOut(table.ToString(""));
+  PrintOut(fmt::format("\nwould send {} of {}\n", HumanBytes(rest), HumanBytes(size)));
 }
 
 // One line per step of the push, drawn anew when the step changes.
@@ -70,7 +106,8 @@ class PushProgress {
 void AddPush(CLI::App& group, const Remote& remote) {
   struct Options {
     std::string name, path, request_id;
-    bool json = false;
+    std::vector<std::string> lora;
+    bool dry_run = false, json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(
@@ -78,22 +115,33 @@ void AddPush(CLI::App& group, const Remote& remote) {
       "Send a version of a model to the daemon; run it again to resume an interrupted push");
   command->add_option("NAME", options->name, "Name of the model in the fleet")->required();
   command->add_option("PATH", options->path, "A Hugging Face folder or a .gguf file")->required();
+  AddLoraOption(command, options->lora);
+  command->add_flag("--dry-run", options->dry_run, "Only print what would be sent");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
     const pipeline::ModelFiles model_files =
-        ValueOrExit(pipeline::ResolveModel(RealFileSystem(), options->path));
+        ValueOrExit(ResolveModelWith(RealFileSystem(), options->path, options->lora));
     PrintFiles(model_files);
+    // Of adapters, all that the daemon would refuse is refused before a byte is sent.
+    if (!model_files.adapters.empty())
+      ExitOnError(pipeline::OpenModel(RealFileSystem(), model_files).status());
     const std::vector<LocalFile> files = FilesToPush(model_files);
     const auto client = remote->Connect();
     PushProgress progress(options->name);
     FillRequestId(options->request_id);
-    auto model = Push(RealFileSystem(), *client, files,
-                      {.name = options->name,
-                       .request_id = options->request_id,
-                       .on_progress = [&](auto doing, auto done,
-                                          auto total) { progress.Update(doing, done, total); },
-                       .wait = [](Duration time) { std::this_thread::sleep_for(time); }});
+    const PushOptions push{.name = options->name,
+                           .request_id = options->request_id,
+                           .with_adapters = !model_files.adapters.empty(),
+                           .on_progress = [&](auto doing, auto done,
+                                              auto total) { progress.Update(doing, done, total); },
+                           .wait = [](Duration time) { std::this_thread::sleep_for(time); }};
+    if (options->dry_run) {
+      const auto plan = PlanPush(RealFileSystem(), *client, files, push);
+      progress.Clear();
+      return PrintPushPlan(RpcValueOrExit(plan), options->json);
+    }
+    auto model = Push(RealFileSystem(), *client, files, push);
     progress.Clear();
     Output(RpcValueOrExit(std::move(model)), options->json, *remote);
   });
@@ -123,10 +171,12 @@ void AddModelList(CLI::App& group, const Remote& remote) {
   command->callback([remote, json] {
     const v1::ListModelsResponse response = RpcValueOrExit(remote->Connect()->ListModels());
     if (*json) return PrintJson(response);
-    Table table({"NAME", ">VERSION", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "CREATED"});
+    Table table({"NAME", ">VERSION", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "ADAPTERS",
+                 "CREATED"});
     for (const v1::Model& model : response.models())
       table.Add({model.name(), VersionText(model.version()), model.architecture(), model.format(),
                  HumanCount(model.parameters()), HumanBytes(model.size_bytes()),
+                 AdapterNames(model.adapters()),
                  Relative(model.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no models; add one with `quantfleet model push NAME PATH`"));
   });

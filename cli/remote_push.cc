@@ -48,10 +48,16 @@ class Pusher {
     for (const LocalFile& file : model) total_ += file.size;
   }
 
+  absl::StatusOr<v1::PushState> Plan() {
+    QF_RETURN_IF_ERROR(Announce());
+    QF_RETURN_IF_ERROR(Ask());
+    return std::move(state_);
+  }
+
   absl::StatusOr<v1::Model> Run() {
-    begin_.set_request_id(options_.request_id);
-    begin_.set_name(options_.name);
-    for (const LocalFile& file : model_) QF_RETURN_IF_ERROR(HashFile(file));
+    QF_RETURN_IF_ERROR(Announce());
+    // An older daemon would make a version of the base alone.
+    if (options_.with_adapters) QF_RETURN_IF_ERROR(Ask());
     // A wrong address is reported at once; only a push that has begun is worth waiting for.
     QF_RETURN_IF_ERROR(Begin());
     QF_RETURN_IF_ERROR(Retry(options_, received_, [this] { return SendRest(); }));
@@ -59,7 +65,21 @@ class Pusher {
   }
 
  private:
-  absl::Status HashFile(const LocalFile& file) {
+  absl::Status Announce() {
+    begin_.set_request_id(options_.request_id);
+    begin_.set_name(options_.name);
+    for (const LocalFile& file : model_) {
+      QF_ASSIGN_OR_RETURN(const Digest digest, HashFile(file));
+      v1::PushFile& entry = *begin_.add_files();
+      entry.set_path(file.name);
+      entry.set_size(file.size);
+      entry.set_sha256(digest.raw());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Digest> HashFile(const LocalFile& file) {
+    if (file.content) return HashText(*file.content);
     QF_ASSIGN_OR_RETURN(const auto open, files_.Open(file.path, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, open->Size());
     if (size != file.size)
@@ -73,11 +93,17 @@ class Pusher {
       hashed_ += part.size();
       options_.on_progress("hashing", hashed_, total_);
     }
-    v1::PushFile& entry = *begin_.add_files();
-    entry.set_path(file.name);
-    entry.set_size(size);
-    entry.set_sha256(hash.Finish().raw());
-    return absl::OkStatus();
+    return hash.Finish();
+  }
+
+  // Only a daemon that knows adapters answers without beginning a push.
+  absl::Status Ask() {
+    begin_.set_dry_run(true);
+    QF_RETURN_IF_ERROR(Begin());
+    begin_.set_dry_run(false);
+    if (state_.push_id().empty()) return absl::OkStatus();
+    return FailedPrecondition(
+        "this daemon can neither say what would be sent nor merge adapters: update it first");
   }
 
   absl::Status Begin() {
@@ -120,17 +146,22 @@ class Pusher {
 
   struct Cursor {
     size_t index = 0;
+    bool begun = false;  // with the file of the index
     std::unique_ptr<File> open;
     uint64_t at = 0, sent = 0;
+
+    void Reset() {
+      begun = false;
+      open.reset();
+    }
   };
 
   absl::StatusOr<bool> NextPiece(Cursor& cursor, v1::PushData& piece) {
-    for (; cursor.index < model_.size(); ++cursor.index, cursor.open.reset()) {
+    for (; cursor.index < model_.size(); ++cursor.index, cursor.Reset()) {
       const LocalFile& file = model_[cursor.index];
-      if (!cursor.open) {
+      if (!cursor.begun) {
+        cursor.begun = true;
         cursor.at = Entry(file.name)->received();
-        if (cursor.at == file.size) continue;
-        QF_ASSIGN_OR_RETURN(cursor.open, files_.Open(file.path, OpenMode::kOutside));
       }
       if (cursor.at == file.size) continue;
       piece.set_push_id(state_.push_id());
@@ -138,13 +169,24 @@ class Pusher {
       piece.set_offset(cursor.at);
       std::string& data = *piece.mutable_data();
       data.resize(std::min<uint64_t>(kPiece, file.size - cursor.at));
-      QF_RETURN_IF_ERROR(cursor.open->ReadAt(cursor.at, std::as_writable_bytes(std::span(data))));
+      QF_RETURN_IF_ERROR(Read(file, cursor, std::as_writable_bytes(std::span(data))));
       cursor.at += data.size();
       cursor.sent += data.size();
       options_.on_progress("pushing", received_ + cursor.sent, total_);
       return true;
     }
     return false;
+  }
+
+  absl::Status Read(const LocalFile& file, Cursor& cursor, MutableBytes out) {
+    if (file.content) {
+      std::ranges::copy(AsBytes(*file.content).subspan(cursor.at, out.size()), out.begin());
+      return absl::OkStatus();
+    }
+    if (!cursor.open) {
+      QF_ASSIGN_OR_RETURN(cursor.open, files_.Open(file.path, OpenMode::kOutside));
+    }
+    return cursor.open->ReadAt(cursor.at, out);
   }
 
   absl::StatusOr<v1::Model> Commit() {
@@ -175,6 +217,12 @@ class Pusher {
 absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port,
                                const std::vector<LocalFile>& model, const PushOptions& options) {
   return Pusher(files, port, model, options).Run();
+}
+
+absl::StatusOr<v1::PushState> PlanPush(FileSystem& files, PushPort& port,
+                                       const std::vector<LocalFile>& model,
+                                       const PushOptions& options) {
+  return Pusher(files, port, model, options).Plan();
 }
 
 }  // namespace quantfleet::cli

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,14 +33,17 @@ struct LocalFile {
   fs::path path;
   std::string name;  // as the daemon stores it
   uint64_t size = 0;
+  std::optional<std::string> content = {};  // instead of what is at the path
 };
 
-// In the order of their names.
+// The model's own files in the order of their names, then those of its adapters, in folders of
+// their own below the model's, and the list of them.
 std::vector<LocalFile> FilesToPush(const pipeline::ModelFiles& model);
 
 struct PushOptions {
   std::string name;
   std::string request_id;
+  bool with_adapters = false;  // then FAILED_PRECONDITION: the daemon would not merge them
   std::function<void(std::string_view doing, uint64_t done, uint64_t total)> on_progress;
   std::function<void(Duration)> wait;  // sleeps between attempts
 };
@@ -48,5 +52,11 @@ struct PushOptions {
 // row.
 absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port,
                                const std::vector<LocalFile>& model, const PushOptions& options);
+
+// What the daemon would say to a push that begins, which does not: how much of each file it has.
+// FAILED_PRECONDITION: the daemon is too old to tell.
+absl::StatusOr<v1::PushState> PlanPush(FileSystem& files, PushPort& port,
+                                       const std::vector<LocalFile>& model,
+                                       const PushOptions& options);
 
 }  // namespace quantfleet::cli

@@ -13,19 +13,26 @@ namespace json = boost::json;
 using pipeline::ModelFile;
 using pipeline::ModelFiles;
 
+std::string AdapterText(std::string_view name, double scale) {
+  return scale == 1 ? fmt::format("the adapter {}", name)
+                    : fmt::format("the adapter {} at {} times its scale", name, scale);
+}
+
 std::string FilesText(const ModelFiles& model) {
   uint64_t weights = 0;
   std::string others;
   for (const ModelFile& file : model.files) {
     if (file.part == ModelFile::Part::kWeights)
       weights += file.size;
-    else if (file.part != ModelFile::Part::kIndex)
+    else if (file.part != ModelFile::Part::kIndex && file.part != ModelFile::Part::kAdapter)
       others += (others.empty() ? "" : ", ") + file.name;
   }
   const std::string folder = model.folder.empty() ? "." : model.folder.string();
   std::string text =
       fmt::format("{}: the weights are {} ({}){}{}\n", folder, model.why, HumanBytes(weights),
                   others.empty() ? "" : "; also read: ", others);
+  for (const pipeline::LoraChoice& adapter : model.adapters)
+    text += fmt::format("merged into them: {}\n", AdapterText(adapter.name, adapter.times));
   for (const std::string& file : model.ignored) text += "not read: " + file + "\n";
   return text;
 }
@@ -38,9 +45,14 @@ json::object FilesJson(const ModelFiles& model) {
                      {"part", json::string_view(part.data(), part.size())},
                      {"bytes", file.size}});
   }
+  json::array adapters;
+  for (const pipeline::LoraChoice& adapter : model.adapters)
+    adapters.push_back(
+        {{"folder", adapter.folder.string()}, {"name", adapter.name}, {"scale", adapter.times}});
   return {{"folder", model.folder.string()},
           {"weights", model.why},
           {"files", std::move(files)},
+          {"adapters", std::move(adapters)},
           {"ignored", json::array(model.ignored.begin(), model.ignored.end())}};
 }
 

@@ -10,10 +10,13 @@
 namespace quantfleet::cli {
 
 // "/models/phi: the weights are the 2 shards that ... names (7.1 GiB); also read: config.json", and
-// a line for each file that is not read although it looks as if it should be.
+// a line for each adapter, and for each file that is not read although it looks as if it should be.
 std::string FilesText(const pipeline::ModelFiles& model);
 
-// folder, why, files with part and bytes, ignored.
+// "the adapter tone at 0.5 times its scale"
+std::string AdapterText(std::string_view name, double scale);
+
+// folder, why, files with part and bytes, adapters, ignored.
 boost::json::object FilesJson(const pipeline::ModelFiles& model);
 
 // The text, on stderr.

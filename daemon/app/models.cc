@@ -29,6 +29,7 @@ v1::ModelVersion VersionOf(const v1::Model& model, const std::vector<v1::Artifac
   version.set_created_ms(model.created_ms());
   version.set_created_by(model.created_by());
   version.set_size_bytes(model.size_bytes());
+  *version.mutable_adapters() = model.adapters();
   version.set_artifacts(
       static_cast<uint64_t>(std::ranges::count_if(artifacts, [&](const v1::Artifact& artifact) {
         const auto& of = artifact.versions();
@@ -69,6 +70,11 @@ absl::StatusOr<v1::PushState> Models::BeginPush(const Caller& caller,
     const auto sha256 = Digest::FromRaw(file.sha256());
     if (!sha256.ok()) return InvalidArgument("{}: sha256 must have 32 bytes", file.path());
     files.push_back({file.path(), file.size(), *sha256});
+  }
+  if (request.dry_run()) {
+    QF_ASSIGN_OR_RETURN(const ModelRegistry::PushProgress plan,
+                        backend_.models.PlanPush(request.name(), files));
+    return ToProto(plan);
   }
   QF_ASSIGN_OR_RETURN(const ModelRegistry::PushProgress progress,
                       backend_.models.BeginPush(request.request_id(), request.name(), files));

@@ -11,6 +11,24 @@
 namespace quantfleet::daemon {
 namespace {
 
+// In the order of their paths.
+std::vector<PushedFile> Sorted(std::vector<PushedFile> files) {
+  std::ranges::sort(files, {}, &PushedFile::path);
+  return files;
+}
+
+// The one of the same name and files; null: there is none. `files` are sorted.
+const PushRecord* FindSame(const std::vector<PushRecord>& pushes, std::string_view name,
+                           const std::vector<PushedFile>& files) {
+  const auto equal = [](const PushedFile& a, const PushedFile& b) {
+    return a.path == b.path && a.size == b.size && a.sha256 == b.sha256;
+  };
+  const auto found = std::ranges::find_if(pushes, [&](const PushRecord& push) {
+    return push.model == name && std::ranges::equal(push.files, files, equal);
+  });
+  return found == pushes.end() ? nullptr : &*found;
+}
+
 // What the push announced, and CheckDigests has seen to be true.
 void AddDigests(const PushRecord& push, v1::Model& model) {
   for (v1::ModelFile& entry : *model.mutable_files()) {
@@ -30,8 +48,8 @@ struct ModelRegistry::Push {
   std::map<std::string, std::unique_ptr<File>> open;  // guarded by mutex
 };
 
-// Only when the push begins: a file that turns out to be damaged is thrown away and sent again.
-absl::Status ModelRegistry::TakeKnownFiles(const PushRecord& push) {
+absl::StatusOr<std::map<std::string, fs::path>> ModelRegistry::KnownFiles(
+    const std::vector<PushedFile>& files) {
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Model> models,
                       store_.Read([](const Transaction& tx) { return tx.models().List(); }));
   std::map<std::pair<std::string, uint64_t>, fs::path> known;
@@ -39,25 +57,37 @@ absl::Status ModelRegistry::TakeKnownFiles(const PushRecord& push) {
     if (const fs::path place = PlaceOf(model.path()); IsPushed(data_, place))
       for (const v1::ModelFile& file : model.files())
         known.emplace(std::pair(file.sha256(), file.size()), place / file.path());
-  for (const PushedFile& file : push.files) {
+  std::map<std::string, fs::path> places;
+  for (const PushedFile& file : files) {
     const auto found = known.find({file.sha256.raw(), file.size});
-    if (found == known.end()) continue;
-    const fs::path name = IncomingOf(push.id) / file.path;
+    if (found != known.end() && files_.Exists(found->second))
+      places.emplace(file.path, found->second);
+  }
+  return places;
+}
+
+// Only when the push begins: a file that turns out to be damaged is thrown away and sent again.
+absl::Status ModelRegistry::TakeKnownFiles(const PushRecord& push) {
+  QF_ASSIGN_OR_RETURN(const auto known, KnownFiles(push.files));
+  for (const auto& [path, place] : known) {
+    const fs::path name = IncomingOf(push.id) / path;
     QF_RETURN_IF_ERROR(files_.MakeFolder(name.parent_path()));
     // Where the file system cannot, or the other version goes right now, the file is sent.
-    files_.AddName(found->second, name).IgnoreError();
+    files_.AddName(place, name).IgnoreError();
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<PushRecord>> ModelRegistry::OpenPushes(const Transaction& tx) {
+  QF_ASSIGN_OR_RETURN(std::vector<PushRecord> pushes, tx.models().ListPushes());
+  std::erase_if(pushes, [](const PushRecord& push) { return push.committed; });
+  return pushes;
 }
 
 absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view request_id,
                                                            std::string_view name,
                                                            std::vector<PushedFile> files) {
-  auto by_path = [](const PushedFile& a, const PushedFile& b) { return a.path < b.path; };
-  auto equal = [](const PushedFile& a, const PushedFile& b) {
-    return a.path == b.path && a.size == b.size && a.sha256 == b.sha256;
-  };
-  std::sort(files.begin(), files.end(), by_path);
+  files = Sorted(std::move(files));
   const Request request{"BeginPush", std::string(request_id)};
   // One at a time: none takes the room that another counted on.
   std::lock_guard lock(begin_mutex_);
@@ -69,12 +99,8 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
       QF_ASSIGN_OR_RETURN(found, tx.models().GetPush(*known));
       return absl::OkStatus();
     }
-    QF_ASSIGN_OR_RETURN(open, tx.models().ListPushes());
-    std::erase_if(open, [](const PushRecord& push) { return push.committed; });
-    for (const PushRecord& push : open)
-      if (push.model == name &&
-          std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
-        found = push;
+    QF_ASSIGN_OR_RETURN(open, OpenPushes(tx));
+    if (const PushRecord* same = FindSame(open, name, files)) found = *same;
     return absl::OkStatus();
   }));
   if (found) return *std::move(found);
@@ -83,7 +109,8 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
                          .files = std::move(files),
                          .created_ms = ToUnixMillis(clock_.Now())};
   QF_RETURN_IF_ERROR(TakeKnownFiles(fresh));
-  if (const absl::Status room = CheckRoom(open, fresh); !room.ok()) {
+  QF_ASSIGN_OR_RETURN(const PushProgress progress, ProgressOf(fresh));
+  if (const absl::Status room = CheckRoom(open, Missing(progress)); !room.ok()) {
     files_.RemoveTree(IncomingOf(fresh.id)).IgnoreError();
     return room;
   }
@@ -98,8 +125,7 @@ uint64_t ModelRegistry::Missing(const PushProgress& progress) {
 }
 
 // What all open pushes may still write is promised to them.
-absl::Status ModelRegistry::CheckRoom(const std::vector<PushRecord>& open,
-                                      const PushRecord& fresh) {
+absl::Status ModelRegistry::CheckRoom(const std::vector<PushRecord>& open, uint64_t missing) {
   if (open.size() >= limits_.max_open_pushes)
     return ResourceExhausted(
         "{} pushes are unfinished, which is the maximum: finish one of them (push its files again) "
@@ -111,8 +137,7 @@ absl::Status ModelRegistry::CheckRoom(const std::vector<PushRecord>& open,
     const auto sum = CheckedAdd(promised, Missing(progress));
     promised = sum.value_or(std::numeric_limits<uint64_t>::max());
   }
-  QF_ASSIGN_OR_RETURN(const PushProgress progress, ProgressOf(fresh));
-  return CheckSpace(Missing(progress), promised);
+  return CheckSpace(missing, promised);
 }
 
 absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
@@ -122,6 +147,26 @@ absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
   QF_ASSIGN_OR_RETURN(const PushRecord push, FindOrCreatePush(request_id, name, files));
   QF_ASSIGN_OR_RETURN(PushProgress progress, ProgressOf(push));
   if (!push.committed) QF_RETURN_IF_ERROR(CheckSpace(Missing(progress), 0));
+  return progress;
+}
+
+absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::PlanPush(
+    std::string_view name, const std::vector<PushedFile>& files) {
+  QF_RETURN_IF_ERROR(CheckModelName(name));
+  QF_RETURN_IF_ERROR(CheckPushedFiles(files, limits_.max_push_files, limits_.max_push_bytes));
+  PushProgress progress;
+  std::lock_guard lock(begin_mutex_);
+  QF_ASSIGN_OR_RETURN(const std::vector<PushRecord> open, store_.Read(&OpenPushes));
+  if (const PushRecord* same = FindSame(open, name, Sorted(files))) {
+    QF_ASSIGN_OR_RETURN(progress, ProgressOf(*same));
+    progress.push_id.clear();
+    QF_RETURN_IF_ERROR(CheckSpace(Missing(progress), 0));
+    return progress;
+  }
+  QF_ASSIGN_OR_RETURN(const auto known, KnownFiles(files));
+  for (const PushedFile& file : files)
+    progress.files.push_back({file, known.contains(file.path) ? file.size : 0});
+  QF_RETURN_IF_ERROR(CheckRoom(open, Missing(progress)));
   return progress;
 }
 

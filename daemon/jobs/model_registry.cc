@@ -8,6 +8,7 @@
 #include "pipeline/artifact/kind.h"
 #include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/format/safetensors/lora_adapter.h"
 
 namespace quantfleet::daemon {
 
@@ -21,6 +22,22 @@ Digest FilesDigest(const v1::Model& model) {
   for (const std::string& line : lines) hash.Update(AsBytes(line));
   return hash.Finish();
 }
+
+namespace {
+
+absl::StatusOr<v1::ModelAdapter> DescribeAdapter(FileSystem& files,
+                                                 const pipeline::LoraChoice& choice) {
+  QF_ASSIGN_OR_RETURN(const pipeline::LoraAdapter opened,
+                      pipeline::LoraAdapter::Open(files, choice.folder, choice.times));
+  v1::ModelAdapter adapter;
+  adapter.set_name(choice.name);
+  adapter.set_scale(choice.times);
+  adapter.set_base_model(opened.base());
+  adapter.set_weights(opened.deltas().size());
+  return adapter;
+}
+
+}  // namespace
 
 ModelRegistry::ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock,
                              fs::path data, Limits limits)
@@ -41,7 +58,8 @@ fs::path ModelRegistry::PublishedOf(const PushRecord& record) const {
 
 absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const fs::path& path) {
   if (pipeline::KindOfModel(name) == pipeline::ArtifactKind::kProgram) return DescribeAgents(path);
-  QF_ASSIGN_OR_RETURN(const pipeline::ModelFiles files, pipeline::ResolveModel(files_, path));
+  QF_ASSIGN_OR_RETURN(pipeline::ModelFiles files, pipeline::ResolveModel(files_, path));
+  files.name = name;
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(files_, files));
   const pipeline::ModelDescription& description = source->description();
   v1::Model model;
@@ -50,6 +68,9 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
     entry.set_path(file.name);
     entry.set_part(std::string(pipeline::PartName(file.part)));
     entry.set_size(file.size);
+  }
+  for (const pipeline::LoraChoice& choice : files.adapters) {
+    QF_ASSIGN_OR_RETURN(*model.add_adapters(), DescribeAdapter(files_, choice));
   }
   model.add_notes("the weights are " + files.why);
   for (const std::string& ignored : files.ignored) model.add_notes("not read: " + ignored);

@@ -65,6 +65,9 @@ class ModelRegistry {
   // to find room beside what all unfinished ones may still write (RESOURCE_EXHAUSTED).
   absl::StatusOr<PushProgress> BeginPush(std::string_view request_id, std::string_view name,
                                          const std::vector<PushedFile>& files);
+  // What BeginPush would answer, without a push id: nothing is created, and nothing promised.
+  absl::StatusOr<PushProgress> PlanPush(std::string_view name,
+                                        const std::vector<PushedFile>& files);
   // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable until
   // SyncPush.
   absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset,
@@ -89,9 +92,12 @@ class ModelRegistry {
   absl::StatusOr<std::shared_ptr<Push>> OpenPush(std::string_view push_id);
   absl::StatusOr<PushRecord> FindOrCreatePush(std::string_view request_id, std::string_view name,
                                               std::vector<PushedFile> files);
+  // The pushes that are not finished.
+  static absl::StatusOr<std::vector<PushRecord>> OpenPushes(const Transaction& tx);
   absl::StatusOr<PushProgress> ProgressOf(const PushRecord& record);
   static uint64_t Missing(const PushProgress& progress);
-  absl::Status CheckRoom(const std::vector<PushRecord>& open, const PushRecord& fresh);
+  // For another push that lacks so many bytes.
+  absl::Status CheckRoom(const std::vector<PushRecord>& open, uint64_t missing);
   // `promised`: bytes that others may still write.
   absl::Status CheckSpace(uint64_t missing, uint64_t promised);
   absl::StatusOr<File*> OpenFile(Push& push, const PushedFile& file);
@@ -101,7 +107,9 @@ class ModelRegistry {
   absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
   absl::StatusOr<v1::Model> DescribeAgents(const fs::path& path);
   absl::StatusOr<Digest> HashFile(const fs::path& path);
-  // Files of the push that a published version has as well are given a name in it.
+  // Where published versions have files of a push as well, by their paths in the push.
+  absl::StatusOr<std::map<std::string, fs::path>> KnownFiles(const std::vector<PushedFile>& files);
+  // Those are given a name in it.
   absl::Status TakeKnownFiles(const PushRecord& push);
   fs::path PlaceOf(std::string_view recorded) const;
   bool HasAllFiles(const v1::Model& recorded) const;

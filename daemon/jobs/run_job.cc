@@ -113,7 +113,9 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   if (pipeline::KindOfModel(record.job.model()) == pipeline::ArtifactKind::kProgram)
     return SealAgents(record, job_stop.get_token());
   QF_ASSIGN_OR_RETURN(const fs::path place, SourceOf(record));
-  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, place));
+  QF_ASSIGN_OR_RETURN(pipeline::ModelFiles files, pipeline::ResolveModel(with_.files, place));
+  files.name = record.job.model();  // errors say it instead of the folder's
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, files));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {
     QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));

@@ -137,8 +137,10 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
                                        : piece.cols == tensor.cols && holds(tensor.rows));
   if (!fits)
     return InvalidArgument(
-        "tensor '{}' has the shape {}, which does not match {} with the shape {} ({})", tensor.name,
-        ShapeText(tensor), Name(piece.role), ShapeText(piece.rows, piece.cols, piece.dims),
+        "tensor '{}' has the shape {}, which does not match {} with the shape {}{} ({})",
+        tensor.name, ShapeText(tensor), Name(piece.role),
+        ShapeText(piece.rows, piece.cols, piece.dims),
+        piece.first_row > 0 ? fmt::format(" from row {} on", piece.first_row) : "",
         ShapeFormula(piece.role));
   if (piece.order == RowOrder::kInterleaved && !Info(piece.role).rotated)
     return Internal("{} of tensor '{}' cannot be interleaved", Name(piece.role), tensor.name);

@@ -42,10 +42,17 @@ inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {
   return PartRowBytes(placed.part, placed.dtype, cols);
 }
 
+// A tensor whose rows the type that was asked for does not divide, or cannot hold.
+struct TypeFallback {
+  std::string tensor;  // as PlacedPiece has it
+  DType asked, taken;
+};
+
 struct TargetLayout {
   std::vector<OutputFile> files;    // sorted by path
   std::vector<PlacedPiece> pieces;  // by file, then offset
   v1::Memory memory;                // what running it takes
+  std::vector<TypeFallback> fallbacks = {};
 };
 
 }  // namespace quantfleet::pipeline

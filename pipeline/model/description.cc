@@ -50,6 +50,11 @@ bool IsQuantized(const SourceTensor& tensor) {
 std::string QuantizedNote(const ModelDescription& model) {
   std::vector<std::string_view> types;
   bool as_is = true;
+  // Nobody has these in another type, and GGUF keeps them.
+  const bool trained_so = std::ranges::all_of(model.pieces, [&](const Piece& piece) {
+    const SourceTensor& tensor = model.tensors[piece.tensor];
+    return !IsQuantized(tensor) || (piece.expert >= 0 && tensor.dtype == DType::kMXFP4);
+  });
   for (const SourceTensor& tensor : model.tensors) {
     if (!IsQuantized(tensor)) continue;
     const std::string_view type =
@@ -58,6 +63,9 @@ std::string QuantizedNote(const ModelDescription& model) {
     as_is = as_is && tensor.packed.empty();
   }
   if (types.empty()) return "";
+  if (trained_so)
+    return "the experts' weights are mxfp4, as the model was trained: gguf targets keep them, "
+           "and another quantized type loses quality";
   return fmt::format(
       "the model's weights are quantized already ({}): quantizing them again loses quality; the "
       "original model makes better artifacts{}",

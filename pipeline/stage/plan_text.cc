@@ -45,9 +45,11 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
   out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme",
                      "bytes", "error");
   for (const PlannedTensor& tensor : tensors)
-    out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}{}\n", tensor.name, width,
-                       ShapeText(tensor), Info(tensor.dtype).name, tensor.bytes,
-                       Percent(tensor.expected_error), tensor.weighed ? "  weighed" : "");
+    out += fmt::format(
+        "  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}{}{}\n", tensor.name, width, ShapeText(tensor),
+        Info(tensor.dtype).name, tensor.bytes, Percent(tensor.expected_error),
+        tensor.weighed ? "  weighed" : "",
+        tensor.asked == tensor.dtype ? "" : fmt::format("  not {}", Info(tensor.asked).name));
   for (const OutputFile& file : target.layout.files)
     out += fmt::format("  file {}/{}: {} bytes ({})\n", target.spec.name(), file.path, file.size,
                        HumanBytes(file.size));
@@ -72,6 +74,9 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
                                      const TargetPlan& target) {
   std::vector<PlannedTensor> tensors;
   std::vector<ErrorSum> errors;
+  std::unordered_map<std::string_view, DType> asked;
+  for (const TypeFallback& fallback : target.layout.fallbacks)
+    asked.emplace(fallback.tensor, fallback.asked);
   std::unordered_map<std::string_view, size_t> by_name;  // parts of a tensor may stand far apart
   for (const PlacedPiece& placed : target.layout.pieces) {
     const Piece& piece = model.pieces[placed.piece];
@@ -82,6 +87,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
+      if (const auto it = asked.find(placed.tensor); it != asked.end())
+        tensors.back().asked = it->second;
       errors.emplace_back();
     }
     PlannedTensor& tensor = tensors[index];

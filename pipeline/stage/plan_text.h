@@ -20,6 +20,7 @@ struct PlannedTensor {
   double expected_error;  // relative (ExpectedError), its pieces together
   bool weighed;           // importance decides between codes
   int64_t matrices = 1;   // of a 3-D tensor: experts
+  DType asked = dtype;    // by the recipe, before a type that the rows allow took its place
 };
 std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
                                      const TargetPlan& target);

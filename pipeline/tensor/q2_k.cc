@@ -53,10 +53,7 @@ struct Q2_K {
   static void Decode(const std::byte* block, float* x) {
     uint8_t codes[kElements];
     UnpackTwoBits<kElements>(block + kQ2CodesAt, codes);
-    Q2Scales scales;
-    std::memcpy(scales.groups, block, sizeof scales.groups);
-    scales.d = Load<uint16_t>(block + kQ2ScaleAt);
-    scales.dmin = Load<uint16_t>(block + kQ2ScaleAt + 2);
+    const Q2Scales scales = LoadQ2Scales(block);
     for (int g = 0; g < kQ2Groups; ++g) {
       const float scale = scales.ScaleOf(g), minus_min = scales.MinusMinOf(g);
       for (int i = g * kQ2Group; i < (g + 1) * kQ2Group; ++i)

@@ -28,6 +28,14 @@ struct Q2Scales {
   float MinusMinOf(int g) const { return HalfToFloat(dmin) * static_cast<float>(groups[g] >> 4); }
 };
 
+inline Q2Scales LoadQ2Scales(const std::byte* block) {
+  Q2Scales scales;
+  std::memcpy(scales.groups, block, sizeof scales.groups);
+  scales.d = Load<uint16_t>(block + kQ2ScaleAt);
+  scales.dmin = Load<uint16_t>(block + kQ2ScaleAt + 2);
+  return scales;
+}
+
 // Scales and (negated) minimums to 4 bits of their largest.
 inline Q2Scales RoundQ2Scales(const float* scales, const float* minus_mins) {
   Q2Scales out;

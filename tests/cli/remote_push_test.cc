@@ -4,8 +4,11 @@
 
 #include <map>
 
+#include "cli/lora_option.h"
 #include "common/base/digest.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -19,7 +22,9 @@ class FakeDaemon final : public PushPort {
     ++begins;
     if (begin_error.code() != Code::kOk && begins > 1) return begin_error;
     files_ = request;
-    return State();
+    v1::PushState state = State();
+    if (request.dry_run() && !is_old) state.clear_push_id();
+    return state;
   }
   absl::StatusOr<v1::PushState> WritePush(const NextPiece& next) override {
     ++streams;
@@ -53,6 +58,7 @@ class FakeDaemon final : public PushPort {
   int begins = 0, streams = 0, commits = 0;
   int cut_after = -1;  // pieces of each stream
   int failing_commits = 0;
+  bool is_old = false;  // knows nothing of dry runs
   absl::Status write_error = Unavailable("cut"), begin_error;
   uint64_t bytes_sent = 0;
 
@@ -223,6 +229,95 @@ TEST_F(PushTest, ASplitGgufIsSentWhole) {
   std::vector<std::string> names;
   for (const LocalFile& file : FilesToPush(*model)) names.push_back(file.name);
   EXPECT_EQ(names, shards);
+}
+
+class PushAdaptersTest : public PushTest {
+ protected:
+  absl::StatusOr<std::vector<LocalFile>> FilesWith(const std::vector<std::string>& lora) {
+    QF_ASSIGN_OR_RETURN(const pipeline::ModelFiles model,
+                        ResolveModelWith(RealFileSystem(), dir_.path(), lora));
+    return FilesToPush(model);
+  }
+  PushOptions Options() {
+    return {.name = "demo",
+            .request_id = "r",
+            .with_adapters = true,
+            .on_progress = [](std::string_view, uint64_t, uint64_t) {},
+            .wait = [](Duration) {}};
+  }
+  testing::TempDir adapters_;
+};
+
+TEST_F(PushAdaptersTest, GoInFoldersOfTheirOwnWithAListThatNamesTheirScales) {
+  testing::WriteTinyAdapter(adapters_ / "tone", "q", 4, 4);
+  testing::WriteTinyAdapter(adapters_ / "domain", "q", 4, 4, 0.25F);
+  const auto files =
+      FilesWith({(adapters_ / "tone").string(), (adapters_ / "domain").string() + ":0.5"});
+  ASSERT_TRUE(files.ok()) << files.status();
+  const auto model = Push(RealFileSystem(), daemon_, *files, Options());
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const auto& [number, name] : {std::pair("1", "tone"), {"2", "domain"}})
+    for (const char* part : {"adapter_config.json", "adapter_model.safetensors"})
+      EXPECT_EQ(daemon_.received[fmt::format("adapters/{}/{}", number, part)],
+                *RealFileSystem().ReadAll(adapters_ / name / part));
+  // What arrived is what the daemon reads.
+  testing::TempDir there;
+  for (const auto& [name, content] : daemon_.received) {
+    fs::create_directories((there / name).parent_path());
+    testing::WriteFile(there / name, content);
+  }
+  const auto again = pipeline::ResolveModel(RealFileSystem(), there.path());
+  ASSERT_TRUE(again.ok()) << again.status();
+  ASSERT_EQ(again->adapters.size(), 2u);
+  EXPECT_EQ(again->adapters[0].name, "tone");
+  EXPECT_EQ(again->adapters[0].times, 1);
+  EXPECT_EQ(again->adapters[1].name, "domain");
+  EXPECT_EQ(again->adapters[1].times, 0.5);
+  EXPECT_EQ(again->adapters[1].folder, there / "adapters/2");
+}
+
+TEST_F(PushAdaptersTest, OfAFolderThatHasSomeAreSentBeforeThoseThatAreAdded) {
+  testing::WriteTinyAdapter(dir_ / "adapters/mine", "q", 4, 4);
+  Write("quantfleet-adapters.json", R"({"adapters": [{"folder": "adapters/mine"}]})");
+  testing::WriteTinyAdapter(adapters_ / "tone", "q", 4, 4, 0.25F);
+  const auto files = FilesWith({(adapters_ / "tone").string()});
+  ASSERT_TRUE(files.ok()) << files.status();
+  std::map<std::string, fs::path> paths;
+  for (const LocalFile& file : *files) EXPECT_TRUE(paths.emplace(file.name, file.path).second);
+  EXPECT_EQ(paths.at("adapters/1/adapter_config.json"), dir_ / "adapters/mine/adapter_config.json");
+  EXPECT_EQ(paths.at("adapters/2/adapter_config.json"), adapters_ / "tone/adapter_config.json");
+  EXPECT_EQ(paths.count("adapters/mine/adapter_config.json"), 0u);
+}
+
+TEST_F(PushAdaptersTest, APlanSendsNothing) {
+  testing::WriteTinyAdapter(adapters_ / "tone", "q", 4, 4);
+  daemon_.received["model.safetensors"] = std::string((5 << 20) + 123, 'x');
+  const auto files = FilesWith({(adapters_ / "tone").string()});
+  ASSERT_TRUE(files.ok()) << files.status();
+  const auto plan = PlanPush(RealFileSystem(), daemon_, *files, Options());
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->files_size(), static_cast<int>(files->size()));
+  EXPECT_EQ(daemon_.streams, 0);
+  EXPECT_EQ(daemon_.commits, 0);
+}
+
+// It would have made a version of the base alone.
+TEST_F(PushAdaptersTest, AreNotSentToADaemonThatWouldIgnoreThem) {
+  testing::WriteTinyAdapter(adapters_ / "tone", "q", 4, 4);
+  const auto files = FilesWith({(adapters_ / "tone").string()});
+  ASSERT_TRUE(files.ok()) << files.status();
+  daemon_.is_old = true;
+  EXPECT_ERROR(Push(RealFileSystem(), daemon_, *files, Options()), kFailedPrecondition, "update");
+  EXPECT_EQ(daemon_.streams, 0);
+  EXPECT_EQ(daemon_.commits, 0);
+}
+
+TEST_F(PushAdaptersTest, ThatAreNotThereAreNamed) {
+  EXPECT_ERROR(FilesWith({(adapters_ / "none").string()}), kNotFound, "none/adapter_config.json");
+  testing::WriteTinyAdapter(adapters_ / "tone", "q", 4, 4);
+  testing::WriteFile(adapters_ / "tone/adapter_model.safetensors",
+                     "version https://git-lfs.github.com/spec/v1\n");
+  EXPECT_ERROR(FilesWith({(adapters_ / "tone").string()}), kInvalidArgument, "git lfs pull");
 }
 
 }  // namespace

@@ -40,9 +40,9 @@ def kept(kind, cols, raw):
         return rows.read_bytes()
 
 
-def decoded_model(source, folder, body, head, tied):
+def decoded_model(source, folder, body, head, tied, others=None):
     """Writes the folder: matrices as `body` keeps them, the head (or the tied embedding) as `head` does, norms and
-    biases as they are."""
+    biases as they are. `others` has the types of matrices that end so."""
     header, data = read_safetensors(source / "model.safetensors")
     rows = {}  # (type, columns): names and values of what is encoded together
     values = {}
@@ -53,7 +53,8 @@ def decoded_model(source, folder, body, head, tied):
         values[name] = widened(told["dtype"], data[begin:end])
         if len(told["shape"]) > 1:
             is_head = name == ("model.embed_tokens.weight" if tied else "lm_head.weight")
-            rows.setdefault((head if is_head else body, told["shape"][1]), []).append(name)
+            kind = next((kind for end, kind in (others or {}).items() if name.endswith(end)), head if is_head else body)
+            rows.setdefault((kind, told["shape"][1]), []).append(name)
     for (kind, cols), names in rows.items():
         together, at = kept(kind, cols, b"".join(values[name] for name in names)), 0
         for name in names:

@@ -69,6 +69,27 @@ def fp8(rng, name, rows, cols, scales, dtype="F32", suffix="_scale"):
                      for r, row in enumerate(codes)]
 
 
+def int8(rng, name, rows, cols, scales, points=False, dtype="BF16", order=False):
+    """compressed-tensors' int-quantized. `scales`: "tensor", "channel", or the columns of a group."""
+    group = scales if isinstance(scales, int) else cols
+    groups = 1 if scales == "tensor" else -(-cols // group)
+    lines = 1 if scales == "tensor" else rows
+    codes = [[rng.randrange(-128, 128) for _ in range(cols)] for _ in range(rows)]
+    table = [[scale(rng, dtype) for _ in range(groups)] for _ in range(lines)]
+    zeros = [[rng.randrange(-128, 128) if points else 0 for _ in range(groups)] for _ in range(lines)]
+    of = [k // group for k in range(cols)]
+    shape = [1] if scales == "tensor" else [rows, groups]
+    tensors = {name: ("I8", [rows, cols], struct.pack(f"<{rows * cols}b", *sum(codes, []))),
+               name + "_scale": (dtype, shape, floats(sum(table, []), dtype))}
+    if points:
+        tensors[name + "_zero_point"] = ("I8", shape, struct.pack(f"<{lines * groups}b", *sum(zeros, [])))
+    if order:
+        rng.shuffle(of)
+        tensors[name + "_g_idx"] = ("I32", [cols], struct.pack(f"<{cols}i", *of))
+    return tensors, [tuple(f32((c - zeros[r % lines][of[k]]) * table[r % lines][of[k]]) for k, c in enumerate(row))
+                     for r, row in enumerate(codes)]
+
+
 def compressed(rng, name, rows, cols, bits, group, dtype="BF16", points=False, order=False):
     group = group or cols
     groups = -(-cols // group)

@@ -16,9 +16,10 @@ class BadModels(EndToEnd):
         shutil.copytree(DEMO, self.model)
         self.weights = self.model / "model.safetensors"
 
-    def refused(self, *words, source=None, env=None):
+    def refused(self, *words, source=None, env=None, options=()):
         out = self.dir / "out"
-        done = run("quantfleet", "quantize", source or self.model, "--target", "gguf:q4_0", "--out", out, check=False, env=env)
+        done = run("quantfleet", "quantize", source or self.model, *options, "--target", "gguf:q4_0", "--out", out,
+                   check=False, env=env)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
@@ -74,7 +75,73 @@ class BadModels(EndToEnd):
         config = json.loads((self.model / "config.json").read_text())
         config.update(model_type="mamba", architectures=["MambaForCausalLM"])
         (self.model / "config.json").write_text(json.dumps(config))
-        self.refused("MambaForCausalLM")
+        self.refused("MambaForCausalLM", "nearest", "Phi3ForCausalLM", "LlamaForCausalLM")
+
+    def edit(self, **members):
+        path = self.model / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **members}))
+
+    def keep(self, wanted):
+        """Writes the weights anew with the tensors of which `wanted(name)` is true."""
+        header, data = read_safetensors(self.weights)
+        kept, raw = {}, b""
+        for name, tensor in header.items():
+            if name == "__metadata__" or not wanted(name):
+                continue
+            part = data[slice(*tensor["data_offsets"])]
+            kept[name] = {**tensor, "data_offsets": [len(raw), len(raw) + len(part)]}
+            raw += part
+        write_safetensors(self.weights, kept, raw)
+
+    def test_a_layer_that_is_missing_or_too_many(self):
+        layers = json.loads((self.model / "config.json").read_text())["num_hidden_layers"]
+        self.edit(num_hidden_layers=layers + 1)
+        self.refused(f"model.layers.{layers}.", f"layers is not {layers + 1}")
+        self.edit(num_hidden_layers=layers - 1)
+        self.refused(f"model.layers.{layers - 1}.", f"layers is {layers - 1}")
+        self.edit(num_hidden_layers=layers)
+        self.keep(lambda name: not name.startswith("model.layers.1."))
+        self.refused("model.layers.1.", "missing")
+
+    def test_a_config_that_contradicts_its_tensors(self):
+        width = json.loads((self.model / "config.json").read_text())["intermediate_size"]
+        self.edit(intermediate_size=width * 2)
+        self.refused("model.layers.0.mlp.gate_up_proj.weight", f"[{width * 2}, ", f"row {width * 2}")
+
+    def test_experts_that_are_missing_or_routed_out_of_range(self):
+        shutil.rmtree(self.model)
+        run("tiny_model", self.model, "qwen3moe", "layers=1")
+        self.edit(num_experts_per_tok=7)
+        self.refused("num_experts_per_tok is 7", "num_experts", "6")
+        self.edit(num_experts_per_tok=2, num_experts=7)
+        self.refused("num_experts is 7")
+        self.edit(num_experts=6)
+        self.keep(lambda name: ".experts.3." not in name)
+        self.refused("model.layers.0.mlp.experts.3.", "num_experts is 6")
+
+    def test_eight_bit_floats_without_their_scales(self):
+        header, data = read_safetensors(self.weights)
+        name = "model.layers.0.mlp.down_proj.weight"
+        begin, end = header[name]["data_offsets"]
+        half = (end - begin) // 2
+        for tensor in header.values():
+            if "data_offsets" in tensor and tensor["data_offsets"][0] >= end:
+                tensor["data_offsets"] = [at - half for at in tensor["data_offsets"]]
+        header[name].update(dtype="F8_E4M3", data_offsets=[begin, begin + half])
+        write_safetensors(self.weights, header, data[:begin + half] + data[end:])
+        self.edit(quantization_config={"quant_method": "fp8"})
+        self.refused(name, "_scale", "original model")
+
+    def test_an_adapter_of_another_model_with_both_names(self):
+        lora = self.dir / "lora"
+        lora.mkdir()
+        (lora / "adapter_config.json").write_text(json.dumps(
+            {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "base_model_name_or_path": "acme/other"}))
+        module = "base_model.model.model.layers.0.self_attn.q_proj"  # Phi-3 has q, k and v in one
+        write_safetensors(lora / "adapter_model.safetensors", {
+            f"{module}.lora_A.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
+            f"{module}.lora_B.weight": {"dtype": "F32", "shape": [2, 1], "data_offsets": [8, 16]}}, bytes(16))
+        self.refused(str(lora), "q_proj", "model", "acme/other", options=("--lora", lora))
 
     def test_missing_shard(self):
         header, _ = read_safetensors(self.weights)

@@ -8,7 +8,8 @@ import unittest
 
 from gguf_files import read_gguf
 from harness import BIN, HELD_OUT, SANITIZED, SLOW, EndToEnd, run, run_json
-from test_recipes import JUDGE, llama_quantize
+from judge import LLAMA_CPP
+from test_recipes import llama_quantize
 
 FILES = ("importance.gguf", "second_moments.gguf", "calibration.json")
 SHAPES = {"phi3": dict(hidden=256, intermediate=512, layers=3), "llama": dict(hidden=256, intermediate=512, layers=3, tied=1),
@@ -90,14 +91,14 @@ class Calibrate(EndToEnd):
                     for i, square in enumerate(squares[at * cols:(at + 1) * cols]):
                         self.assertAlmostEqual(triangle[i * (i + 1) // 2 + i], square, delta=1e-4 * square + 1e-6)
 
-    @unittest.skipUnless(JUDGE.exists(), "the judges are not installed (tests/judges/install.sh)")
+    @unittest.skipUnless(LLAMA_CPP.exists(), "the judges are not installed (tests/judges/install.sh)")
     def test_sums_are_llama_cpps(self):
         for name in ["phi3", "qwen3moe"] if SANITIZED else SHAPES:
             with self.subTest(name):
                 f32 = self.gguf(make_model(self.dir / name, name), "f32")
                 self.calibrate(f32, f"{name}-out")
                 ours = sums_of(self.dir / f"{name}-out/importance.gguf")
-                judged = subprocess.run([BIN / "llama_imatrix", JUDGE, f32, HELD_OUT, "64", "6"], capture_output=True,
+                judged = subprocess.run([BIN / "llama_imatrix", LLAMA_CPP, f32, HELD_OUT, "64", "6"], capture_output=True,
                                         text=True, timeout=100 * SLOW, check=True)
                 theirs = json.loads(judged.stdout)
                 self.assertEqual(set(ours), set(theirs))
@@ -108,7 +109,7 @@ class Calibrate(EndToEnd):
                     for a, b in zip(squares, theirs[tensor]["squares"]):
                         self.assertLess(abs(a - b), most * max(b, usual), tensor)
 
-    @unittest.skipUnless(JUDGE.exists(), "the judges are not installed (tests/judges/install.sh)")
+    @unittest.skipUnless(LLAMA_CPP.exists(), "the judges are not installed (tests/judges/install.sh)")
     def test_quantizers_take_it(self):
         for name in ("phi3", "qwen3moe"):
             model = make_model(self.dir / name, name)
@@ -122,6 +123,24 @@ class Calibrate(EndToEnd):
                     ours = read_gguf(self.dir / f"{name}-made/gguf-{recipe}/model.gguf")
                     theirs = llama_quantize(f32, self.dir / "theirs.gguf", recipe, "--imatrix", imatrix)
                     self.assertEqual(ours[1], theirs[1])
+
+    def test_rounding_reads_it(self):
+        for name in ("phi3", "qwen3moe"):
+            with self.subTest(name):
+                model = make_model(self.dir / name, name)
+                self.calibrate(model, f"{name}-out", "--second-moments")
+                made = run_json("quantfleet", "quantize", model, "--target", "gguf:q4_0", "--rounding", "feedback",
+                                "--calibration", self.dir / f"{name}-out", "--out", self.dir / f"{name}-made", "--json")
+                # Every layer's matrices have second moments, each expert's too.
+                named = " ".join(made["notes"])
+                self.assertIn("lm_head.weight", named)
+                self.assertNotIn("layers", named)
+        other = make_model(self.dir / "other", "phi3", seed=5)
+        done = run("quantfleet", "quantize", other, "--target", "gguf:q4_0", "--calibration", self.dir / "phi3-out", "--out",
+                   self.dir / "refused", check=False)
+        self.assertEqual(done.returncode, 1)
+        status = json.loads((self.dir / "phi3-out/calibration.json").read_text())
+        self.assertIn(status["source_digest"], done.stderr)
 
     def test_killed_in_any_layer(self):
         model = self.gguf(make_model(self.dir / "m", "llama", layers=5, intermediate=1024), "bf16")

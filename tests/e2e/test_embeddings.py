@@ -307,6 +307,27 @@ class RolledOut(EndToEnd):
         ours, _ = embed(installed, TEXTS)
         self.assertEqual([d["embedding"] for d in answer["data"]], ours)
 
+    def test_other_formats_are_evaluated_by_the_values_of_their_codes(self):
+        qwen3_embedding(self.dir / "qwen")
+        bert(self.dir / "bert", context=512)
+        daemon = self.daemon("--evaluation-tokens", "100").start()
+        classes = [x for c in ("ai-pc-onnx-int8", "ai-pc-openvino-int4", "mac-mlx-int4") for x in ("--class", c)]
+        for model in ("qwen", "bert"):
+            daemon.cli("model", "push", model, self.dir / model)
+            job = self.wait_job(daemon, daemon.cli_json("job", "submit", model, *classes)["name"])
+            self.assertEqual((job["state"], job["evaluation_error"]), ("SUCCEEDED", ""), job)
+        artifacts = daemon.cli_json("artifact", "list")["artifacts"]
+        self.assertEqual(sorted(a["format"] for a in artifacts), ["mlx", "mlx", "onnx", "onnx", "openvino", "openvino"])
+        for artifact in artifacts:
+            with self.subTest(artifact["name"], format=artifact["format"]):
+                detail = daemon.cli_json("artifact", "show", artifact["name"])
+                self.assertEqual(detail["manifest"]["kind"], "KIND_EMBEDDING_MODEL")
+                (evaluation,) = detail["evaluations"]
+                self.assertEqual(evaluation["weights"], "DEQUANTIZED")
+                self.assertGreater(int(evaluation["vectors"]), 0)
+                self.assertGreater(evaluation["least_cosine"], 0.99 if artifact["recipe"] == "int8" else 0.9)
+                self.assertTrue(all(g["vector"] for g in evaluation["golden"]))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -176,26 +176,29 @@ class Refused(GroupsTest):
     def refused_said(self, target, source, *options):
         return refusal(self, self.dir / "out", source, target, *options)
 
-    def test_openvino_refuses_what_cannot_be_packed(self):
+    def test_openvino_takes_smaller_groups_where_larger_ones_do_not_divide_or_pack(self):
         source, _ = self.family("qwen2")
-        # Rows of 192: three groups of 64, and no whole number of groups of 128.
-        said = self.refused_said("openvino:int4-g64-asym", source)
-        self.assertIn("model.layers.0.mlp.down_proj.weight", said)
-        self.assertIn("3 groups of 64", said)
-        self.assertIn("groups of 32", said)
-        self.assertIn("role:ffn_down=u8_g64", said)
-        said = self.refused_said("openvino:int4-g128", source)
-        self.assertIn("model.layers.0.mlp.down_proj.weight", said)
-        self.assertIn("groups of 64", said)
-        # Groups of 64 divide them, but not with zero points.
-        said = self.refused_said("openvino:int4", source, "--tensor-type", "role:ffn_down=u4_g128")
-        self.assertIn("role:ffn_down=u4_g32", said)
+        # Rows of 192: three groups of 64, whose 4-bit zero points do not fill bytes, and no whole number of groups of 128.
+        # Rows of 96 have three groups of 32, so that only 8 bits are left.
+        narrow, _ = self.family("llama2", sizes={"intermediate": 96})
+        types = {}
+        for name, made, target, options in (
+                ("points", source, "int4-g64-asym", ()), ("middle", source, "int4-g128", ()),
+                ("named", source, "int4", ("--tensor-type", "role:ffn_down=u4_g128")),
+                ("kept", source, "int4-g64-asym", ("--tensor-type", "role:ffn_down=u8_g64")),
+                ("bits", narrow, "int4-g64-asym", ())):
+            _, (folder,) = self.quantize_to(self.dir / name, made, f"openvino:{target}", options=options)
+            model = IrModel(folder)
+            down = model.by_name["model.layers.0.mlp.down_proj.weight"].data
+            types[name] = down["element_type"], int(down["shape"].split(",")[-1])
+            self.assertEqual(model.by_name["model.layers.0.self_attn.q_proj.weight"].data["element_type"],
+                             "u4" if "asym" in target else "i4")
+        self.assertEqual(types, {"points": ("u4", 32), "middle": ("i4", 64), "named": ("u4", 32), "kept": ("u8", 64),
+                                 "bits": ("u8", 32)})
+
+    def test_openvino_refuses_types_that_it_does_not_hold(self):
+        source, _ = self.family("qwen2")
         self.assertIn("a4_g64", self.refused_said("openvino:int4", source, "--tensor-type", "role:attn_q=a4_g64"))
-        _, (folder,) = self.quantize_to(self.dir / "kept", source, "openvino:int4-g64-asym",
-                                        options=("--tensor-type", "role:ffn_down=u8_g64"))
-        model = IrModel(folder)
-        self.assertEqual([model.by_name[f"model.layers.0.{w}.weight"].data["element_type"]
-                          for w in ("mlp.down_proj", "mlp.up_proj", "self_attn.q_proj")], ["u8", "u4", "u4"])
 
     def test_options_have_one_order_and_gguf_has_none(self):
         for target in ("openvino:int4-asym-g64", "mlx:int4-g32", "openvino:int4-g64-g64", "mlx:fp16-g64", "gguf:int4-g64"):

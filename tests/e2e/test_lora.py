@@ -2,52 +2,24 @@
 import json
 import math
 import random
-import shutil
-import tempfile
 import unittest
-from pathlib import Path
 
-from harness import read_safetensors, run, run_json, write_safetensors
-from hf_weights import decoded, gguf_rows
-from packed_weights import bf16, f32, floats
-
-
-def matrix(rng, rows, cols, dtype):
-    narrow = {"F32": f32, "BF16": bf16}[dtype]
-    return [[narrow(rng.uniform(-.3, .3)) for _ in range(cols)] for _ in range(rows)]
+import lora_files
+from harness import ROOT, EndToEnd, run, run_json
+from hf_weights import gguf_rows
 
 
-class Lora(unittest.TestCase):
+class Lora(EndToEnd):
     def setUp(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-lora-"))
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        super().setUp()
         self.rng = random.Random(3)
         self.base = self.dir / "base"
-        run("tiny_model", self.base, "llama")
-        header, data = read_safetensors(self.base / "model.safetensors")
-        self.weights = {name: decoded("bf16", t["shape"][::-1], data[slice(*t["data_offsets"])])
-                        for name, t in header.items() if name != "__metadata__"}
+        self.weights = lora_files.write_base(self.base, "llama")
 
     def adapter(self, name, modules, rank, alpha, dtype="F32", **config):
         """Writes one; returns what it adds to each weight, without its scale."""
-        folder, out, raw, added = self.dir / name, {}, b"", {}
-        folder.mkdir()
-        for module in modules:
-            rows = self.weights[module + ".weight"]
-            a, b = matrix(self.rng, rank, len(rows[0]), dtype), matrix(self.rng, len(rows), rank, dtype)
-            added[module + ".weight"] = [[math.fsum(x * y for x, y in zip(line, column)) for column in zip(*a)]
-                                         for line in b]
-            for part, values in (("A", a), ("B", b)):
-                content = floats(sum(values, []), dtype)
-                out[f"base_model.model.{module}.lora_{part}.weight"] = {
-                    "dtype": dtype, "shape": [len(values), len(values[0])],
-                    "data_offsets": [len(raw), len(raw) + len(content)]}
-                raw += content
-        write_safetensors(folder / "adapter_model.safetensors", out, raw)
-        (folder / "adapter_config.json").write_text(json.dumps(
-            {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": ["q_proj"], "bias": "none",
-             "fan_in_fan_out": False, "modules_to_save": None, "rank_pattern": {}, **config}))
-        return added
+        return lora_files.products(lora_files.write_adapter(self.dir / name, self.rng, self.weights, modules, rank, alpha,
+                                                            dtype, **config))
 
     def quantize(self, name, *options):
         return run_json("quantfleet", "quantize", self.base, *options, "--target", "gguf:f32", "--out",
@@ -74,6 +46,27 @@ class Lora(unittest.TestCase):
                     largest = max(largest, abs(rows[name][r][c] - exact) / max(abs(exact), 1e-3))
         self.assertLess(largest, 2 ** -24 * 1.001)
 
+    def test_peft_itself(self):
+        """What merge_and_unload() of peft made, recorded by tests/judges/peft/merge.py: equal within one rounding to F32."""
+        recorded = json.loads((ROOT / "tests/judges/peft/merged.json").read_text())["cases"]
+        self.assertEqual(sorted(recorded), sorted(lora_files.CASES))
+        for number, (name, weights) in enumerate(recorded.items()):
+            with self.subTest(name):
+                folder = self.dir / str(number)
+                folder.mkdir()
+                changed, adapters = lora_files.write_case(folder, name)
+                self.assertEqual(changed, sorted(weights))
+                run("quantfleet", "quantize", folder / "base",
+                    *(word for i in range(1, adapters + 1) for word in ("--lora", folder / str(i))), "--target", "gguf:f32",
+                    "--out", folder / "out")
+                rows = gguf_rows(folder / "out/gguf-f32/model.gguf")
+                for weight, values in weights.items():
+                    places = lora_files.sample(len(rows[weight]), len(rows[weight][0]))
+                    for (row, col), want in zip(places, values, strict=True):
+                        got = rows[weight][row][col]
+                        # The float that is nearest, but for the last bits of peft's sums and of ours.
+                        self.assertLessEqual(abs(got - want), 2 ** -24 * 1.001 * max(abs(want), 2 ** -126), (weight, row, col))
+
     def test_an_adapter_of_another_model_leaves_nothing(self):
         self.weights["model.layers.7.self_attn.q_proj.weight"] = self.weights["model.layers.0.self_attn.q_proj.weight"]
         self.adapter("bad", ["model.layers.7.self_attn.q_proj"], 2, 2)
@@ -82,6 +75,47 @@ class Lora(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("model.layers.7.self_attn.q_proj.weight", done.stderr)
         self.assertFalse((self.dir / "out").exists())
+
+
+    def test_a_pushed_adapter_is_merged_by_the_daemon(self):
+        """Only the adapter is sent; artifacts are those of `quantize --lora`, and share the base's chunks."""
+        self.adapter("tone", ["model.layers.0.self_attn.q_proj"], 4, 6)
+        self.weights["model.layers.7.self_attn.q_proj.weight"] = self.weights["model.layers.0.self_attn.q_proj.weight"]
+        self.adapter("other", ["model.layers.7.self_attn.q_proj"], 2, 2)
+        daemon = self.daemon().start()
+        daemon.cli("model", "push", "base", self.base)
+        job = self.wait_job(daemon, daemon.cli_json("job", "submit", "base", "--class", "edge-fp16")["name"])
+        self.assertEqual(job["state"], "SUCCEEDED", job)
+
+        push = ("model", "push", "tuned", self.base, "--lora", f"{self.dir / 'tone'}:0.5")
+        plan = daemon.cli_json(*push, "--dry-run")
+        missing = {f["path"]: int(f["size"]) - int(f["received"]) for f in plan["files"] if f["size"] != f["received"]}
+        self.assertEqual(sorted(missing), ["adapters/1/adapter_config.json", "adapters/1/adapter_model.safetensors",
+                                           "quantfleet-adapters.json"])
+        self.assertIn("would send", daemon.cli(*push, "--dry-run").stdout)
+        self.assertEqual([m["name"] for m in daemon.cli_json("model", "list")["models"]], ["base"])
+        model = daemon.cli_json(*push)
+        self.assertEqual(model["adapters"], [{"name": "tone", "scale": .5, "base_model": "", "weights": "1"}])
+        self.assertIn("tone:0.5", daemon.cli("model", "list").stdout)
+        self.assertEqual(daemon.cli_json("model", "show", "tuned")["versions"][0]["adapters"], model["adapters"])
+
+        def stored():
+            return sum(f.stat().st_size for f in (daemon.data / "blobs").rglob("*") if f.is_file())
+        before = stored()
+        job = self.wait_job(daemon, daemon.cli_json("job", "submit", "tuned", "--class", "edge-fp16")["name"])
+        self.assertEqual(job["state"], "SUCCEEDED", job)
+        made = run_json("quantfleet", "quantize", self.base, "--lora", f"{self.dir / 'tone'}:0.5", "--target", "gguf:f16",
+                        "--out", self.dir / "local", "--json")["targets"][0]
+        self.assertEqual(job["artifacts"], [f"artifacts/{made['manifest_digest']}"])
+        # One matrix of 64 x 64 in F16 differs.
+        self.assertGreater(stored(), before)
+        self.assertLessEqual(stored() - before, 64 * 64 * 2 + 64)
+
+        refused = daemon.cli("model", "push", "tuned", self.base, "--lora", self.dir / "other", check=False)
+        self.assertEqual(refused.returncode, 1)
+        for word in ("other/adapter_model.safetensors", "model.layers.7.self_attn.q_proj.weight", "base"):
+            self.assertIn(word, refused.stderr)
+        self.assertEqual(len(daemon.cli_json("model", "show", "tuned")["versions"]), 1)
 
 
 if __name__ == "__main__":

@@ -161,21 +161,19 @@ class Mlx(unittest.TestCase):
         begin, end = entry["data_offsets"]
         return struct.unpack(f"<{(end - begin) // 2}f", b"".join(b"\0\0" + data[i:i + 2] for i in range(begin, end, 2)))
 
-    def test_groups_that_do_not_divide_are_refused(self):
-        """Rows of 192 have no groups of 128; the message says which would do."""
+    def test_rows_that_groups_do_not_divide_get_smaller_ones(self):
+        """Rows of 192 have no groups of 128: those of 64 are taken, and said, unless another type is named."""
         families.write("qwen2", self.dir / "qwen")
-        for target in ("int4-g128", "int8-g128-asym"):
-            said = refusal(self, self.dir / "out", self.dir / "qwen", f"mlx:{target}")
-            self.assertIn("model.layers.0.mlp.down_proj.weight", said)
-            self.assertIn("groups of 64", said)
-        for option in ("--tensor-type role:ffn_down=i8_g64", "--tensor-type role:ffn_down=f16"):
-            run("quantfleet", "quantize", self.dir / "qwen", "--target", "mlx:int4-g128", *option.split(), "--out",
-                self.dir / option[-3:])
-            folder = MlxFolder(self.dir / option[-3:] / "mlx-int4-g128")
-            said = folder.config["quantization"]
-            self.assertEqual((said["group_size"], said["bits"]), (128, 4))
-            self.assertEqual(said.get("model.layers.1.mlp.down_proj"),
-                             {"group_size": 64, "bits": 8} if "i8" in option else None)
+        for name, options, want in (("plain", (), {"group_size": 64, "bits": 4}),
+                                    ("i8", ("--tensor-type", "role:ffn_down=i8_g64"), {"group_size": 64, "bits": 8}),
+                                    ("f16", ("--tensor-type", "role:ffn_down=f16"), None)):
+            said = run("quantfleet", "quantize", self.dir / "qwen", "--target", "mlx:int4-g128", *options, "--out",
+                       self.dir / name).stderr
+            self.assertEqual("a4_g64" in said or "i4_g64" in said, name == "plain", said)
+            folder = MlxFolder(self.dir / name / "mlx-int4-g128")
+            config = folder.config["quantization"]
+            self.assertEqual((config["group_size"], config["bits"]), (128, 4))
+            self.assertEqual(config.get("model.layers.1.mlp.down_proj"), want)
             self.assertEqual(len(folder.rows("model.layers.1.mlp.down_proj")[0]), 192)
 
     def test_inspect_verifies_the_folder(self):
@@ -199,11 +197,10 @@ class Mlx(unittest.TestCase):
         self.assertIn("q8_0", said)
         odd = self.dir / "odd"
         families.write("llama2", odd, sizes={"intermediate": 200})
-        said = refused(odd)
-        self.assertIn("mlp.down_proj.weight", said)
-        self.assertIn("role:ffn_down=f16", said)
-        run("quantfleet", "quantize", odd, "--target", "mlx:int4", "--tensor-type", "role:ffn_down=f16", "--out",
-            self.dir / "kept")
+        # What no groups divide stays at half precision.
+        said = run("quantfleet", "quantize", odd, "--target", "mlx:int4", "--out", self.dir / "kept").stderr
+        self.assertIn("mlp.down_proj.weight gets f16", said)
+        self.assertEqual(MlxFolder(self.dir / "kept/mlx-int4").tensors["model.layers.0.mlp.down_proj.weight"][0], "F16")
 
 
 if __name__ == "__main__":

@@ -39,11 +39,11 @@ class Groups(OnnxTest):
         folder = self.dir / "-".join([name, *map(str, sizes.values())])
         return folder, families.write(name, folder, sizes=sizes)
 
-    def judge(self, name, source, recipe, ids, tied):
+    def judge(self, name, source, recipe, ids, tied, others=None):
         body, head, _ = RECIPES[recipe]
         targets = [word for ending in LIMITS for word in ("--target", f"onnx:{recipe}{ending}")]
         run("quantfleet", "quantize", source, *targets, "--out", self.dir / name)
-        decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied)
+        decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied, others)
         run("quantfleet", "quantize", decoded, "--target", "gguf:f32", "--out", self.dir / name)
         for ending, limit in LIMITS.items():
             self.check(name.replace("/", " ") + ending, self.dir / name / f"onnx-{recipe}{ending}",
@@ -57,6 +57,12 @@ class Groups(OnnxTest):
                 source, made = self.sized(family, **RECIPES[recipe][2])
                 ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
                 self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
+
+    @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
+    def test_onnx_runtime_reads_the_smaller_groups_of_rows_that_do_not_divide(self):
+        source, made = self.sized("llama2", hidden=128, intermediate=192)
+        ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
+        self.judge("llama2 of 192", source, "int4-g128-asym", ids, made.tied, {"down_proj.weight": "u4_g64"})
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_half_precision_around_a_group(self):
@@ -78,16 +84,17 @@ class Groups(OnnxTest):
             with self.subTest(recipe):
                 self.judge(f"demo/{recipe}", DEMO, recipe, ids, False)
 
-    def test_rows_that_groups_do_not_divide_are_refused_with_what_fits(self):
+    def test_rows_that_groups_do_not_divide_get_the_next_smaller_ones(self):
         source, _ = self.sized("llama2", intermediate=192)
         out = self.dir / "out"
-        refused = refusal(self, out, source, "onnx:int4-g128-asym")
-        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': its rows of 192 elements cannot be divided into "
-                      "groups of 128",
-                      refused)
-        self.assertIn("--tensor-type role:ffn_down=u4_g64", refused)
-        run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--tensor-type", "role:ffn_down=u4_g64",
-            "--out", out)
+        plan = run_json("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--dry-run", "--json")
+        schemes = {t["name"]: (t["scheme"], t["asked"]) for t in plan["targets"][0]["tensors"]}
+        self.assertEqual(schemes["model.layers.0.mlp.down_proj.weight"], ("u4_g64", "u4_g128"))
+        self.assertEqual(schemes["model.layers.0.mlp.up_proj.weight"], ("u4_g128", "u4_g128"))
+        self.assertRegex(run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--dry-run").stdout,
+                         r"0\.mlp\.down_proj\.weight .* u4_g64 .* not u4_g128")
+        said = run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--out", out).stderr
+        self.assertIn("down_proj.weight gets u4_g64 in place of u4_g128", said)
         stored = run_json("quantfleet", "inspect", out / "onnx-int4-g128-asym", "--json")["tensors"]
         said = {t["name"]: t for t in stored}
         down = "model.layers.0.mlp.down_proj.weight"

@@ -96,6 +96,23 @@ class QuantizedSources(unittest.TestCase):
                                            actorder="group" if order else None)
                 self.check(config, lambda *w: packed.compressed(*w, bits, group, dtype, points, order))
 
+    def test_compressed_tensors_with_a_byte_for_each_code(self):
+        for scales, points, dtype, order in (("channel", False, "BF16", False), ("tensor", False, "F32", False),
+                                             (32, False, "F16", False), ("channel", True, "BF16", False),
+                                             ("tensor", True, "BF16", False), (32, True, "BF16", False),
+                                             (32, True, "F32", True)):
+            with self.subTest(scales=scales, points=points, dtype=dtype, order=order):
+                config = compressed_config("int-quantized", num_bits=8, type="int", symmetric=not points,
+                                           group_size=scales if scales == 32 else None,
+                                           strategy="group" if scales == 32 else scales)
+
+                def pack(rng, name, rows, cols):
+                    tensors, values = packed.int8(rng, name, rows, cols, scales, points, dtype, order)
+                    tensors[name.removesuffix("weight") + "input_scale"] = ("BF16", [1], bytes(2))
+                    tensors[name.removesuffix("weight") + "input_zero_point"] = ("I8", [1], bytes(1))
+                    return tensors, values
+                self.check(config, pack)
+
     def test_gptq(self):
         for bits, order, config in ((4, False, {}), (4, True, {"desc_act": True}), (8, False, {}), (3, False, {}),
                                     (2, True, {}), (4, True, {"checkpoint_format": "gptq_v2"})):

@@ -41,7 +41,7 @@ UNREAD = ("phi4-multimodal", "gemma3-vision")
 # Fewer tokens for what takes long, more than a window even so.
 FEWER = {"gemma3-vision": 96, "gemma3-27b": 64}
 # MLX's CPU multiplies by codes slowly.
-NOT_RUN = {"mlx:int4": ("gemma3-vision", "gemma3-27b")}
+NOT_RUN = {"mlx:int4": ("gemma3-vision", "gemma3-27b", "gpt-oss")}
 # Their scores are capped, which ScaledDotProductAttention cannot do.
 WITHOUT_PAGED_ATTENTION = ("gemma2",)
 # Families as they are, but for what a runtime does not take: ONNX Runtime rotates multiples of 16 dimensions, as the real

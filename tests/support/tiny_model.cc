@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <stdexcept>
@@ -176,6 +177,27 @@ std::string Float(int field, float v) {
 void WriteFile(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream out(path, std::ios::binary);
   if (!(out << bytes).flush()) throw std::runtime_error("cannot write " + path.string());
+}
+
+void WriteTinyAdapter(const std::filesystem::path& dir, std::string_view module, int64_t rows,
+                      int64_t cols, float value) {
+  constexpr int64_t kRank = 2;
+  const int64_t a = kRank * cols * 4, b = rows * kRank * 4;
+  std::string data(static_cast<size_t>(a + b), '\0');
+  for (size_t at = 0; at < data.size(); at += sizeof value)
+    std::memcpy(data.data() + at, &value, sizeof value);
+  std::filesystem::create_directories(dir);
+  WriteFile(dir / "adapter_config.json",
+            fmt::format(R"({{"peft_type": "LORA", "r": {}, "lora_alpha": 4, "bias": "none",
+                             "base_model_name_or_path": "some/base"}})",
+                        kRank));
+  WriteFile(dir / "adapter_model.safetensors",
+            SafetensorsBytes(fmt::format(R"({{
+  "base_model.model.{0}.lora_A.weight": {{"dtype":"F32","shape":[{1},{2}],"data_offsets":[0,{3}]}},
+  "base_model.model.{0}.lora_B.weight":
+    {{"dtype":"F32","shape":[{4},{1}],"data_offsets":[{3},{5}]}}}})",
+                                         module, kRank, cols, a, rows, a + b),
+                             data));
 }
 
 std::string SafetensorsBytes(std::string_view header_json, std::string_view data) {

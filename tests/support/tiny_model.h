@@ -35,6 +35,11 @@ struct TinyModelOptions {
 void WriteTinyModel(const std::filesystem::path& dir, std::string_view family,
                     const TinyModelOptions& options = {});
 
+// A LoRA adapter as peft saves it, of rank 2 and scale 2, trained on "some/base": of the module
+// ("model.layers.0.mlp.down_proj"), whose weight is rows x cols. All values of A and B are `value`.
+void WriteTinyAdapter(const std::filesystem::path& dir, std::string_view module, int64_t rows,
+                      int64_t cols, float value = 0.5F);
+
 // Makes an embedding model of the model there: "pooling_mode_mean_tokens".
 void WritePooling(const std::filesystem::path& dir, std::string_view flag);
 

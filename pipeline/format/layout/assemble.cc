@@ -43,23 +43,20 @@ std::vector<int64_t> OutputTensor::shape() const {
   return {matrices, rows / matrices, cols};
 }
 
-absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype,
-                         const std::function<bool(DType)>& holds) {
-  if (Divides(dtype, tensor.cols)) return absl::OkStatus();
-  const std::string_view role = Name(tensor.roles.front());
-  std::string instead = fmt::format(
-      "keep it at half precision (--tensor-type role:{}=f16) or use {}:fp16", role, format);
-  if (const std::optional<GroupScheme> scheme = GroupSchemeOf(dtype))
-    for (const int64_t smaller : {64, 32}) {
-      const DType type = GroupType({scheme->bits, smaller, scheme->zero});
-      if (smaller >= scheme->elements || !Divides(type, tensor.cols) || !holds(type)) continue;
-      instead = fmt::format("use groups of {} for it (--tensor-type role:{}={})", smaller, role,
-                            Info(type).name);
-      break;
-    }
-  return InvalidArgument(
-      "tensor '{}': its rows of {} elements cannot be divided into groups of {}: {}", tensor.name,
-      tensor.cols, Info(dtype).block_elements, instead);
+DType FittingType(const OutputTensor& tensor, DType asked, std::vector<TypeFallback>& fallbacks,
+                  const std::function<bool(DType)>& holds) {
+  const auto fitting = [&] {
+    const auto fits = [&](DType type) { return Divides(type, tensor.cols) && holds(type); };
+    if (fits(asked)) return asked;
+    if (const std::optional<GroupScheme> scheme = GroupSchemeOf(asked))
+      for (int bits = scheme->bits; bits <= 8; bits += 4)
+        for (int64_t group = scheme->elements; group >= 32; group /= 2)
+          if (const DType type = GroupType({bits, group, scheme->zero}); fits(type)) return type;
+    return DType::kF16;
+  };
+  const DType taken = fitting();
+  if (taken != asked) fallbacks.push_back({tensor.name, asked, taken});
+  return taken;
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {
@@ -75,9 +72,11 @@ uint64_t WeightBytes(const std::vector<PlannedFile>& files) {
 }
 
 absl::StatusOr<TargetLayout> Assemble(v1::Memory memory, std::vector<PlannedFile> files,
-                                      const std::vector<Attachment>& attachments) {
+                                      const std::vector<Attachment>& attachments,
+                                      std::vector<TypeFallback> fallbacks) {
   TargetLayout layout;
   layout.memory = std::move(memory);
+  layout.fallbacks = std::move(fallbacks);
   for (const Attachment& attachment : attachments)
     files.push_back(WholeFile(attachment.name, attachment.content));
   const auto path = [](const PlannedFile& planned) { return std::string_view(planned.file.path); };

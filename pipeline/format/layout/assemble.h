@@ -37,10 +37,12 @@ struct OutputTensor {
 std::vector<OutputTensor> FusePieces(
     const ModelDescription& model, const std::function<std::string(Role role, int layer)>& name_of);
 
-// INVALID_ARGUMENT where groups of `dtype` do not divide the rows of a tensor that `format` is to
-// hold in it. The message has smaller groups that do and that the format `holds`.
-absl::Status CheckGroups(
-    std::string_view format, const OutputTensor& tensor, DType dtype,
+// The type that a tensor gets for which groups of `asked` are asked: that one, if it divides the
+// tensor's rows and the format `holds` it; else the same with the next smaller groups of which that
+// is true, else with 8 bits, else F16, which every format holds. Another than `asked` is added to
+// `fallbacks`.
+DType FittingType(
+    const OutputTensor& tensor, DType asked, std::vector<TypeFallback>& fallbacks,
     const std::function<bool(DType)>& holds = [](DType) { return true; });
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
@@ -57,6 +59,7 @@ uint64_t WeightBytes(const std::vector<PlannedFile>& files);
 
 // Sorts the files; every attachment becomes one. INVALID_ARGUMENT when two have one name.
 absl::StatusOr<TargetLayout> Assemble(v1::Memory memory, std::vector<PlannedFile> files,
-                                      const std::vector<Attachment>& attachments);
+                                      const std::vector<Attachment>& attachments,
+                                      std::vector<TypeFallback> fallbacks = {});
 
 }  // namespace quantfleet::pipeline

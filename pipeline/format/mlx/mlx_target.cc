@@ -88,7 +88,7 @@ class MlxPlanner {
     std::vector<PlannedFile> shards = Shards();
     v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType(),
                                       /*window_only=*/model_.family->mlx_slides);
-    return Assemble(std::move(memory), std::move(shards), small);
+    return Assemble(std::move(memory), std::move(shards), small, std::move(fallbacks_));
   }
 
  private:
@@ -117,7 +117,7 @@ class MlxPlanner {
   // F16.
   DType FloatType() const { return recipe_.body == DType::kBF16 ? DType::kBF16 : DType::kF16; }
 
-  absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) const {
+  absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) {
     const TargetTensor seen = tensor.Seen();
     if (tensor.dims == 1 || seen.Has(Role::kFfnRouter) || seen.Has(Role::kPositionEmbedding) ||
         seen.Has(Role::kTokenTypes))
@@ -129,8 +129,7 @@ class MlxPlanner {
           "tensor '{}': MLX supports f16, bf16, q8_0, q4_1, q4_0 and groups that are symmetric or "
           "have a bias (i4_g64, a4_g64), not {}: use one of them (--tensor-type role:{}=q8_0)",
           tensor.name, Info(asked).name, Name(tensor.roles.front()));
-    QF_RETURN_IF_ERROR(CheckGroups("mlx", tensor, asked));
-    return asked;
+    return FittingType(tensor, asked, fallbacks_);
   }
 
   Bundle Store(const OutputTensor& tensor, DType dtype) {
@@ -261,6 +260,7 @@ class MlxPlanner {
   std::vector<OutputTensor> tensors_;
   std::vector<Bundle> bundles_;  // point into tensors_
   std::vector<MlxModule> modules_;
+  std::vector<TypeFallback> fallbacks_;
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kIrVersion = 10, kOpset = 21;
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, DType float_type,
-                             const OutputTensor& tensor) {
+                             const OutputTensor& tensor, std::vector<TypeFallback>& fallbacks) {
   if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return float_type;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
@@ -34,8 +34,7 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
         recipe.standard_operators ? "f32, f16, q8_0 and groups of 8 bits (i8_g64, u8_g64)"
                                   : "f32, f16, q8_0, q4_0 and groups (i4_g64, u4_g64)",
         Info(asked).name, Name(tensor.roles.front()));
-  QF_RETURN_IF_ERROR(CheckGroups("onnx", tensor, asked));
-  return asked;
+  return FittingType(tensor, asked, fallbacks);
 }
 
 // What GroupQueryAttention demands of a head: tables of cosines whose width is a multiple of eight
@@ -97,8 +96,9 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
   const auto name = [&](Role role, int layer) { return OnnxName(*model.family, role, layer); };
   std::vector<OnnxTensor> tensors;
+  std::vector<TypeFallback> fallbacks;
   for (OutputTensor& tensor : FusePieces(model, name)) {
-    QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor));
+    QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
   }
   QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
@@ -119,7 +119,7 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   files.push_back(data.TakeFile());
   files.push_back(WholeFile(path, proto.SerializeAsString()));
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), float_type);
-  return Assemble(std::move(memory), std::move(files), small);
+  return Assemble(std::move(memory), std::move(files), small, std::move(fallbacks));
 }
 
 const TargetFormat kOnnxFormat = {

@@ -31,20 +31,8 @@ bool PacksZeroPoints(const OutputTensor& tensor, DType dtype) {
          tensor.cols / Info(dtype).block_elements * CodeBits(dtype) % 8 == 0;
 }
 
-absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
-  if (PacksZeroPoints(tensor, dtype)) return absl::OkStatus();
-  const int64_t group = Info(dtype).block_elements, groups = tensor.cols / group;
-  return InvalidArgument(
-      "tensor '{}': rows of {} have {} groups of {}, and 4-bit zero points cannot be packed for an "
-      "odd number of groups; use {}groups without -asym, or 8 bits for it (--tensor-type "
-      "role:{}=u8_g{})",
-      tensor.name, tensor.cols, groups, group,
-      group > 32 ? fmt::format("groups of {}, ", group / 2) : "", Name(tensor.roles.front()),
-      group);
-}
-
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
-                             const OutputTensor& tensor) {
+                             const OutputTensor& tensor, std::vector<TypeFallback>& fallbacks) {
   if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
@@ -53,10 +41,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
         "tensor '{}': openvino supports f32, f16, q8_0, q4_0 and groups that are symmetric or have "
         "a zero point (i4_g128, u4_g128), not {}: use one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
-  QF_RETURN_IF_ERROR(CheckGroups("openvino", tensor, asked,
-                                 [&](DType type) { return PacksZeroPoints(tensor, type); }));
-  QF_RETURN_IF_ERROR(CheckZeroPoints(tensor, asked));
-  return asked;
+  return FittingType(tensor, asked, fallbacks,
+                     [&](DType type) { return PacksZeroPoints(tensor, type); });
 }
 
 // The same scheme with 8 bits; q8_0 where the type is of no scheme that has one.
@@ -125,9 +111,10 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   // time.
   if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
+  std::vector<TypeFallback> fallbacks;
   const auto name = [&](Role role, int layer) { return OpenVinoName(*model.family, role, layer); };
   for (OutputTensor& tensor : FusePieces(model, name)) {
-    QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor));
+    QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
   }
   QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small, SmallFiles(source));
@@ -137,7 +124,7 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   files.push_back(data.Take());
   files.push_back(WholeFile("openvino_model.xml", std::move(xml)));
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), DType::kF32);
-  return Assemble(std::move(memory), std::move(files), small);
+  return Assemble(std::move(memory), std::move(files), small, std::move(fallbacks));
 }
 
 const TargetFormat kOpenVinoFormat = {

@@ -1,5 +1,5 @@
 // Opens a model as its authors publish it: an HF folder of safetensors, or a GGUF file (or
-// several, of one model), also as what its folder holds.
+// several, of one model), also as what its folder holds. Adapters that go with it are merged.
 #pragma once
 
 #include <memory>

@@ -174,8 +174,9 @@ absl::StatusOr<HfQuantization> ReadCompressed(JsonMembers& from) {
     QF_RETURN_IF_ERROR(group.status());
     if (object == nullptr) continue;
     JsonMembers weights(*object, where + ": weights");
-    const Scheme scheme{
-        weights.Integer("num_bits").value_or(8), weights.Integer("group_size").value_or(-1), {}};
+    const Scheme scheme{.bits = weights.Integer("num_bits").value_or(8),
+                        .group = weights.Integer("group_size").value_or(-1),
+                        .asymmetric = !weights.Bool("symmetric").value_or(true)};
     const json::value* block = weights.Any("block_structure");
     QF_RETURN_IF_ERROR(weights.status());
     QF_RETURN_IF_ERROR(CheckScheme(scheme, weights.where()));

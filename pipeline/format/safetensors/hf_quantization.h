@@ -19,6 +19,8 @@ struct HfQuantization {
     int64_t bits = 0;
     int64_t group = 0;      // columns; -1: a whole row
     std::string mode = {};  // MLX's: "affine", "mxfp4"
+    // compressed-tensors': there are zero points, without which values would be others.
+    bool asymmetric = false;
   };
   Method method = Method::kNone;
   std::string name = {};  // "gptq", as the file has it

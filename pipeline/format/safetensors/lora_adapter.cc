@@ -11,6 +11,7 @@
 #include "common/base/digest.h"
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
+#include "pipeline/format/safetensors/adapter_list.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 
 namespace quantfleet::pipeline {
@@ -18,8 +19,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char *kAdapterConfig = "adapter_config.json",
-                     *kAdapterWeights = "adapter_model.safetensors";
 constexpr uint64_t kMaxAdapterBytes = 4u << 20;
 constexpr std::string_view kModulePrefix = "base_model.model.";
 constexpr std::string_view kMergeFirst =
@@ -78,21 +77,12 @@ class LoraOpener {
       : files_(files), folder_(folder), times_(times) {}
 
   absl::StatusOr<LoraAdapter> Run() {
-    if (!files_.Exists(folder_ / kAdapterConfig))
-      return NotFound("{} is missing: is {} an adapter's folder?",
-                      (folder_ / kAdapterConfig).string(), folder_.string());
+    QF_RETURN_IF_ERROR(CheckAdapterFiles(files_, folder_).status());
     QF_ASSIGN_OR_RETURN(const std::string text,
                         files_.ReadAll(folder_ / kAdapterConfig, kMaxAdapterBytes));
     QF_ASSIGN_OR_RETURN(const json::object config,
                         ParseJsonObject(text, (folder_ / kAdapterConfig).string()));
     QF_RETURN_IF_ERROR(ReadConfig(config));
-    if (!files_.Exists(folder_ / kAdapterWeights))
-      return NotFound(
-          "{} is missing{}", (folder_ / kAdapterWeights).string(),
-          files_.Exists(folder_ / "adapter_model.bin")
-              ? ": adapter_model.bin, which is a pickle, is never opened; save the adapter with "
-                "safe_serialization=True"
-              : ": download the adapter again");
     out_.file_name_ = (folder_ / kAdapterWeights).string();
     QF_ASSIGN_OR_RETURN(out_.file_, files_.Open(folder_ / kAdapterWeights, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, out_.file_->Size());

@@ -1,8 +1,6 @@
 #include "pipeline/format/safetensors/lora_source.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 #include "pipeline/family/family.h"
 #include "pipeline/model/whole_rows.h"
@@ -15,29 +13,15 @@ constexpr int64_t kValuesAtOnce = 1 << 20;
 
 }  // namespace
 
-absl::StatusOr<LoraChoice> ParseLoraChoice(std::string_view text) {
-  LoraChoice choice{fs::path(text), 1};
-  if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {
-    const std::string_view number = text.substr(colon + 1);
-    double times = 0;
-    const char* const end = number.data() + number.size();
-    const auto [at, error] = std::from_chars(number.data(), end, times);
-    if (error == std::errc() && at == end) choice = {fs::path(text.substr(0, colon)), times};
-  }
-  if (choice.folder.empty() || !std::isfinite(choice.times))
-    return InvalidArgument(
-        "'{}' is not an adapter: give its folder, or folder:scale, such as ./adapter:0.5", text);
-  return choice;
-}
-
 absl::StatusOr<std::unique_ptr<ModelSource>> LoraSource::Merge(
-    FileSystem& files, std::unique_ptr<ModelSource> base, const std::vector<LoraChoice>& choices) {
+    FileSystem& files, std::unique_ptr<ModelSource> base, std::string_view name,
+    const std::vector<LoraChoice>& choices) {
   if (choices.empty()) return base;
   if (base->format() != "safetensors")
     return InvalidArgument(
-        "adapters can be merged only into a Hugging Face folder, not into a {} file: pass the "
+        "adapters can be merged only into a Hugging Face folder, and {} is a {} file: pass the "
         "folder of the model that they were trained on",
-        base->format());
+        name, base->format());
   std::unique_ptr<LoraSource> source(new LoraSource);
   source->base_ = std::move(base);
   source->description_ = source->base_->description();
@@ -48,28 +32,30 @@ absl::StatusOr<std::unique_ptr<ModelSource>> LoraSource::Merge(
     source->adapters_.push_back(std::move(adapter));
   }
   for (const LoraAdapter& adapter : source->adapters_) {
-    QF_RETURN_IF_ERROR(source->Take(adapter));
+    QF_RETURN_IF_ERROR(source->Take(adapter, name));
     source->fingerprint_.text += " " + adapter.fingerprint();
   }
   return source;
 }
 
-absl::Status LoraSource::Take(const LoraAdapter& adapter) {
+absl::Status LoraSource::Take(const LoraAdapter& adapter, std::string_view model) {
   const std::string base = adapter.base().empty() ? "" : fmt::format(" ({})", adapter.base());
   for (const LoraDelta& delta : adapter.deltas()) {
     const std::string name = delta.module + ".weight";
     const auto found = std::ranges::find(description_.tensors, name, &SourceTensor::name);
     if (found == description_.tensors.end())
       return InvalidArgument(
-          "{}: '{}' is for tensor '{}', which the model does not have: use the model that the "
-          "adapter was trained on{}",
-          adapter.file(), delta.name, name, base);
+          "{}: '{}' is for tensor '{}', which {} does not have: use the model that the adapter was "
+          "trained on{}",
+          adapter.file(), delta.name, name, model, base);
     SourceTensor& tensor = *found;
     if (tensor.dims != 2 || tensor.rows != delta.rows || tensor.cols != delta.cols)
       return InvalidArgument(
-          "{}: '{}' is for a weight of {} x {}, but tensor '{}' is {} x {}: use the model that the "
-          "adapter was trained on{}",
-          adapter.file(), delta.name, delta.rows, delta.cols, name, tensor.rows, tensor.cols, base);
+          "{}: '{}' is for a weight of {} x {}, but tensor '{}' of {} is {} x {}: use the model "
+          "that "
+          "the adapter was trained on{}",
+          adapter.file(), delta.name, delta.rows, delta.cols, name, model, tensor.rows, tensor.cols,
+          base);
     const Family& family = *description_.family;
     if (description_.hyper.tied_embeddings &&
         name == TensorName(family, Dialect::kHf, Role::kTokenEmbedding))

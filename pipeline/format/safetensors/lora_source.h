@@ -9,25 +9,20 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/format/safetensors/adapter_list.h"
 #include "pipeline/format/safetensors/lora_adapter.h"
 #include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {
 
-// An adapter's folder, and what its scale is multiplied by.
-struct LoraChoice {
-  fs::path folder;
-  double times = 1;
-};
-// "DIR" or "DIR:SCALE".
-absl::StatusOr<LoraChoice> ParseLoraChoice(std::string_view text);
-
 class LoraSource final : public ModelSource {
  public:
-  // `base` unchanged where there are no choices. INVALID_ARGUMENT names what does not fit: an
-  // adapter of another base has modules that this one lacks, or other shapes.
+  // `base` unchanged where there are no choices; `name` is what people call it. INVALID_ARGUMENT
+  // names what does not fit, and both: an adapter of another base has modules that this one lacks,
+  // or other shapes.
   static absl::StatusOr<std::unique_ptr<ModelSource>> Merge(FileSystem& files,
                                                             std::unique_ptr<ModelSource> base,
+                                                            std::string_view name,
                                                             const std::vector<LoraChoice>& choices);
 
   const ModelDescription& description() const override { return description_; }
@@ -44,7 +39,7 @@ class LoraSource final : public ModelSource {
 
  private:
   LoraSource() = default;
-  absl::Status Take(const LoraAdapter& adapter);
+  absl::Status Take(const LoraAdapter& adapter, std::string_view model);
   absl::Status MergeRows(size_t tensor, int64_t first, int64_t count,
                          std::vector<float>& values) const;
 

@@ -101,6 +101,14 @@ absl::StatusOr<std::vector<std::string>> ShardsOf(FileSystem& files, const fs::p
   return shards;
 }
 
+absl::Status TakeAdapter(FileSystem& files, const fs::path& folder, const fs::path& name,
+                         ModelFiles& model) {
+  QF_ASSIGN_OR_RETURN(const AdapterSizes sizes, CheckAdapterFiles(files, folder));
+  model.files.push_back({Part::kAdapter, (name / kAdapterConfig).string(), sizes.config});
+  model.files.push_back({Part::kAdapter, (name / kAdapterWeights).string(), sizes.weights});
+  return absl::OkStatus();
+}
+
 // Looks through one folder, step by step.
 class FolderResolver {
  public:
@@ -123,6 +131,7 @@ class FolderResolver {
       if (Has(kConfig)) Ignore(std::string(kConfig), gguf[0] + " has a configuration of its own");
       for (const std::string& shard : shards)
         QF_RETURN_IF_ERROR(Take(shard, Part::kWeights, Expected::kBinary));
+      QF_RETURN_IF_ERROR(TakeAdapters());
       result_.gguf = true;
       result_.why = shards.size() == 1
                         ? shards[0] + ", the only weights in the folder"
@@ -140,6 +149,7 @@ class FolderResolver {
             Take(std::string(known.name), known.part,
                  known.name == "tokenizer.model" ? Expected::kBinary : Expected::kText));
     QF_RETURN_IF_ERROR(TakeTemplates());
+    QF_RETURN_IF_ERROR(TakeAdapters());
     if (Has(kModulesFile)) QF_RETURN_IF_ERROR(TakePooling());
     for (const std::string& name : names_)
       if (IsAttachment(name) && !files_.List(result_.folder / name).ok())  // a folder LICENSES
@@ -179,6 +189,16 @@ class FolderResolver {
     for (const std::string& name : *names)
       if (name.ends_with(kTemplate) && !name.starts_with('.'))
         QF_RETURN_IF_ERROR(Take(folder + "/" + name, Part::kTokenizer, Expected::kText));
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeAdapters() {
+    if (!Has(kAdapterList)) return absl::OkStatus();
+    QF_RETURN_IF_ERROR(Take(std::string(kAdapterList), Part::kAdapter, Expected::kText));
+    QF_ASSIGN_OR_RETURN(result_.adapters, ReadAdapterList(files_, result_.folder));
+    for (const LoraChoice& adapter : result_.adapters)
+      QF_RETURN_IF_ERROR(TakeAdapter(files_, adapter.folder,
+                                     adapter.folder.lexically_relative(result_.folder), result_));
     return absl::OkStatus();
   }
 
@@ -322,8 +342,20 @@ std::string_view PartName(Part part) {
       return "pooling";
     case Part::kAttachment:
       return "attachment";
+    case Part::kAdapter:
+      return "adapter";
   }
   return "";
+}
+
+absl::Status AddAdapters(FileSystem& files, const std::vector<LoraChoice>& choices,
+                         ModelFiles& model) {
+  for (LoraChoice choice : choices) {
+    choice.folder = fs::absolute(choice.folder);
+    QF_RETURN_IF_ERROR(TakeAdapter(files, choice.folder, choice.folder, model));
+    model.adapters.push_back(std::move(choice));
+  }
+  return absl::OkStatus();
 }
 
 bool ModelFiles::Has(std::string_view file) const {

@@ -4,7 +4,8 @@
 // Reads names, the index of shards and the first bytes of each file.
 //
 // Weights of a folder are model.safetensors or the shards that model.safetensors.index.json names,
-// and a GGUF file only where it has neither. Names that begin with a dot are never part of a model
+// and a GGUF file only where it has neither. Adapters are merged where the folder has a list of
+// them. Names that begin with a dot are never part of a model
 // (._config.json of macOS, .cache of the hub's tools).
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "common/base/file.h"
+#include "pipeline/format/safetensors/adapter_list.h"
 #include "pipeline/format/safetensors/shard_index.h"
 
 namespace quantfleet::pipeline {
@@ -25,10 +27,12 @@ struct ModelFile {
     kTokenizer,
     kGeneration,
     kPooling,
-    kAttachment
+    kAttachment,
+    kAdapter
   };
   Part part;
-  std::string name;   // in the folder, or below it: "1_Pooling/config.json"
+  // In the folder, or below it: "1_Pooling/config.json". The path of an adapter that was added.
+  std::string name;
   uint64_t size = 0;  // bytes
 };
 std::string_view PartName(ModelFile::Part part);  // "weights"
@@ -44,6 +48,9 @@ struct ModelFiles {
   bool gguf = false;
   std::vector<ModelFile> files;  // by name
   ShardIndex shards;             // unless `gguf`
+  // Merged into the weights, in this order: those in the folder that its list names
+  // (adapter_list.h), then those that were added.
+  std::vector<LoraChoice> adapters;
   // What stands there, looks like a part of a model, and is not read, with the reason: "m.gguf:
   // ...".
   std::vector<std::string> ignored;
@@ -55,6 +62,10 @@ struct ModelFiles {
 // Errors name the file, or both of two that exclude each other, and say what to do. NOT_FOUND with
 // the command that downloads it: `path` is the hub's name of a model and not there.
 absl::StatusOr<ModelFiles> ResolveModel(FileSystem& files, const fs::path& path);
+
+// Adapters from elsewhere, to be merged after those that the folder has. Errors name the file.
+absl::Status AddAdapters(FileSystem& files, const std::vector<LoraChoice>& choices,
+                         ModelFiles& model);
 
 // "microsoft/Phi-3-mini-4k-instruct": what the hub calls a model.
 bool IsHubName(std::string_view path);

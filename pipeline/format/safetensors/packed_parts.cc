@@ -251,7 +251,9 @@ class Joiner {
                words * 4};
     QF_ASSIGN_OR_RETURN(w.scales, Floats(*scales, w.rows, w.groups()));
     w.values = &MiddleCodes(bits);
-    if (const ShardTensor* points = Find(weight + "_zero_point")) {
+    QF_ASSIGN_OR_RETURN(const ShardTensor* const points,
+                        ZeroPoints(codes, weight, scheme->asymmetric));
+    if (points != nullptr) {
       const int64_t lines = RoundedUp(w.rows * bits, 32);
       QF_RETURN_IF_ERROR(Shaped(*points, "I32", {lines, w.groups()},
                                 fmt::format("{} bits for {} rows", bits, w.rows)));
@@ -265,6 +267,14 @@ class Joiner {
       QF_ASSIGN_OR_RETURN(w.group_of, GroupOf(*order, w.cols, w.group));
     }
     return w;
+  }
+
+  // Null: the weight has none, and need not.
+  absl::StatusOr<const ShardTensor*> ZeroPoints(const ShardTensor& codes, const std::string& weight,
+                                                bool asymmetric) {
+    const std::string name = weight + "_zero_point";
+    if (asymmetric) return Need(codes, name);
+    return Find(name);
   }
 
   static absl::Status ReadShape(const ShardTensor& part, int64_t& rows, int64_t& cols) {
@@ -311,13 +321,20 @@ class Joiner {
       height = RoundedUp(w.rows, w.scale_rows), width = w.groups();
     }
     QF_ASSIGN_OR_RETURN(w.scales, Floats(*scales, height, width));
-    if (const ShardTensor* points = Find(weight + "_zero_point")) {
+    // config.json may have schemes for several kinds of modules, of which sizes do not tell which.
+    const bool asymmetric = !quantization_.schemes.empty() &&
+                            std::ranges::all_of(quantization_.schemes, &Scheme::asymmetric);
+    QF_ASSIGN_OR_RETURN(const ShardTensor* const points, ZeroPoints(codes, weight, asymmetric));
+    if (points != nullptr) {
       if (points->tensor.dtype_name != "I8" || points->tensor.shape != shape)
         return Bad(*points, "it must be I8 {}, as the scales are: {}", ShapeText(scales->tensor),
                    kAgain);
       w.points = CodeMatrix{
           points->file, points->tensor.offset, 8, Packing::kAlongRows, height, width, width};
       w.point_values = &SignedBytes();
+    }
+    if (const ShardTensor* order = Find(weight + "_g_idx")) {
+      QF_ASSIGN_OR_RETURN(w.group_of, GroupOf(*order, w.cols, w.group));
     }
     return w;
   }

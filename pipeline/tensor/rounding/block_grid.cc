@@ -34,6 +34,17 @@ void Q6KGrids(const std::byte* block, CodeGrid* out) {
     out[g] = {d * static_cast<float>(Load<int8_t>(block + kQ6Scales + g)), 0.f};
 }
 
+void Q3KGrids(const std::byte* block, CodeGrid* out) {
+  const float d = HalfAt(block + kQ3ScaleAt);
+  for (int g = 0; g < kQ6Groups; ++g)
+    out[g] = {d * static_cast<float>(Q3ScaleOf(block + kQ3ScalesAt, g) - kQ3ScaleLevels), 0.f};
+}
+
+void Q2KGrids(const std::byte* block, CodeGrid* out) {
+  const Q2Scales scales = LoadQ2Scales(block);
+  for (int g = 0; g < kQ2Groups; ++g) out[g] = {scales.ScaleOf(g), -scales.MinusMinOf(g)};
+}
+
 template <int kBits, int kAt>
 void Write32(const uint8_t* codes, std::byte* block) {
   Codes32<kBits>::Pack(codes, block + kAt);
@@ -65,30 +76,6 @@ void WriteQ6K(const uint8_t* codes, std::byte* block) {
   scales.d = Load<uint16_t>(block + kQ6Scale);
   std::memcpy(scales.groups, block + kQ6Scales, sizeof scales.groups);
   PackQ6(codes, scales, block);
-}
-
-Q6Scales Q3ScalesOf(const std::byte* block) {
-  Q6Scales scales;
-  scales.d = Load<uint16_t>(block + kQ3ScaleAt);
-  for (int g = 0; g < kQ6Groups; ++g)
-    scales.groups[g] = static_cast<int8_t>(Q3ScaleOf(block + kQ3ScalesAt, g) - kQ3ScaleLevels);
-  return scales;
-}
-
-void Q3KGrids(const std::byte* block, CodeGrid* out) {
-  const Q6Scales scales = Q3ScalesOf(block);
-  const float d = HalfToFloat(scales.d);
-  for (int g = 0; g < kQ6Groups; ++g) out[g] = {d * static_cast<float>(scales.groups[g]), 0.f};
-}
-
-void WriteQ3K(const uint8_t* codes, std::byte* block) { StoreQ3(Q3ScalesOf(block), codes, block); }
-
-void Q2KGrids(const std::byte* block, CodeGrid* out) {
-  const float d = HalfAt(block + kQ2ScaleAt), dmin = HalfAt(block + kQ2ScaleAt + 2);
-  for (int g = 0; g < kQ2Groups; ++g) {
-    const auto both = Load<uint8_t>(block + g);
-    out[g] = {d * static_cast<float>(both & 15), -dmin * static_cast<float>(both >> 4)};
-  }
 }
 
 void WriteQ2K(const uint8_t* codes, std::byte* block) {
@@ -177,11 +164,11 @@ constexpr BlockGrid kGrids[] = {
     Legacy(DType::kQ8_0, -127, 127, GridSearch::kMiddle, WriteInOrder<8, 2, kBlock32, -127>),
     Legacy(DType::kIQ4_NL, 0, 15, GridSearch::kTable, Write32<4, 2>),
     Super(DType::kIQ4_XS, kIq4Sub, 0, 15, Iq4XsGrids, WriteIq4Xs, &kIq4Values),
-    Super(DType::kQ2_K, kQ2Group, 0, kQ2Levels, Q2KGrids, WriteQ2K),
-    Super(DType::kQ3_K, kQ6Group, -kQ3Levels, kQ3Levels - 1, Q3KGrids, WriteQ3K),
     Super(DType::kQ4_K, kSubBlock, 0, 15, AffineKGrids, WriteQ4K),
     Super(DType::kQ5_K, kSubBlock, 0, 31, AffineKGrids, WriteQ5K),
     Super(DType::kQ6_K, kQ6Group, -kQ6Levels, kQ6Levels - 1, Q6KGrids, WriteQ6K),
+    Super(DType::kQ3_K, kQ6Group, -kQ3Levels, kQ3Levels - 1, Q3KGrids, PackQ3Codes),
+    Super(DType::kQ2_K, kQ2Group, 0, kQ2Levels, Q2KGrids, WriteQ2K),
     Group<4, 32, GroupZero::kPoint>(),
     Group<4, 32, GroupZero::kBias>(),
     Group<4, 64, GroupZero::kMiddle>(),

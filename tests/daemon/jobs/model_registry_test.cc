@@ -21,8 +21,9 @@ class ModelRegistryTest : public JobsFixture {
   std::vector<PushedFile> Announce() {
     std::vector<PushedFile> files;
     content_.clear();
-    for (const auto& entry : fs::directory_iterator(model_)) {
-      const std::string name = entry.path().filename().string(),
+    for (const auto& entry : fs::recursive_directory_iterator(model_)) {
+      if (entry.is_directory()) continue;
+      const std::string name = entry.path().lexically_relative(model_).string(),
                         bytes = *RealFileSystem().ReadAll(entry.path());
       files.push_back({name, bytes.size(), HashText(bytes)});
       content_[name] = bytes;
@@ -324,6 +325,119 @@ TEST_F(ModelRegistryTest, FilesThatAnEarlierVersionHasAreNotSentAgain) {
   const auto other = registry_->BeginPush("", "other", Announce());
   ASSERT_TRUE(other.ok());
   for (const auto& entry : other->files) EXPECT_EQ(entry.received, entry.file.size);
+}
+
+// As `model push --lora` sends one.
+void AddAdapter(const fs::path& model, int64_t cols = 96) {
+  testing::WriteTinyAdapter(model / "adapters/1", "model.layers.0.mlp.down_proj", 64, cols);
+  testing::WriteFile(model / "quantfleet-adapters.json",
+                     R"({"adapters": [{"folder": "adapters/1", "name": "tone", "scale": 0.5}]})");
+}
+
+TEST_F(ModelRegistryTest, AnAdapterComesAloneWhereTheBaseIsThere) {
+  ASSERT_OK(PushAll());
+  AddAdapter(model_);
+  for (const char* const name : {"tuned", "tiny"}) {
+    const auto push = registry_->BeginPush("", name, Announce());
+    ASSERT_OK(push);
+    uint64_t sent = 0;
+    for (const auto& entry : push->files) {
+      const bool of_base = entry.file.path.find("adapter") == std::string::npos;
+      if (std::string(name) == "tuned")  // nobody has the adapter yet
+        EXPECT_EQ(entry.received, of_base ? entry.file.size : 0) << entry.file.path;
+      else
+        EXPECT_EQ(entry.received, entry.file.size) << entry.file.path;
+      sent += entry.file.size - entry.received;
+    }
+    EXPECT_LT(sent, 4096u);
+    Send(*push);
+    const auto model = registry_->CommitPush(push->push_id);
+    ASSERT_OK(model);
+    ASSERT_EQ(model->adapters_size(), 1);
+    EXPECT_EQ(model->adapters(0).name(), "tone");
+    EXPECT_EQ(model->adapters(0).scale(), 0.5);
+    EXPECT_EQ(model->adapters(0).base_model(), "some/base");
+    EXPECT_EQ(model->adapters(0).weights(), 1u);
+  }
+  EXPECT_EQ(Once(*store_)->models().Get("tiny")->version(), 2u);
+}
+
+TEST_F(ModelRegistryTest, AnArtifactWithAnAdapterSharesWhatTheAdapterDoesNotChange) {
+  const auto chunks_of = [&](const v1::Job& job) {
+    std::set<std::string> chunks;
+    const auto artifact = Once(*store_)->artifacts().Get(job.artifacts(0));
+    v1::Manifest manifest;
+    EXPECT_TRUE(artifact.ok() && manifest.ParseFromString(artifact->manifest));
+    for (const v1::ArtifactFile& file : manifest.files())
+      for (const v1::Chunk& chunk : file.chunks()) chunks.insert(chunk.digest());
+    return chunks;
+  };
+  ASSERT_OK(PushAll());
+  MakeRunner();
+  const v1::Job base = RunToEnd(Submit({"iot"}));
+  AddAdapter(model_);
+  ASSERT_OK(PushAll());
+  MakeRunner();
+  const v1::Job tuned = RunToEnd(Submit({"iot"}));
+  ASSERT_EQ(tuned.state(), v1::Job::SUCCEEDED) << tuned.error_message();
+  EXPECT_NE(tuned.artifacts(0), base.artifacts(0));
+  std::set<std::string> of_base = chunks_of(base), of_tuned = chunks_of(tuned), both;
+  std::ranges::set_intersection(of_base, of_tuned, std::inserter(both, both.end()));
+  // The one weight differs; the file's header is the same.
+  EXPECT_EQ(both.size(), of_base.size() - 1);
+  EXPECT_EQ(of_tuned.size(), of_base.size());
+}
+
+TEST_F(ModelRegistryTest, AnAdapterOfAnotherModelIsRefusedWithBothNames) {
+  AddAdapter(model_, 128);
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_OK(push);
+  Send(*push);
+  EXPECT_ERROR(registry_->CommitPush(push->push_id), kInvalidArgument, "adapters/1", "of tiny",
+               "some/base");
+  EXPECT_THAT(*Once(*store_)->models().List(), IsEmpty());
+  EXPECT_EQ(Entries("models"), 0u);
+}
+
+// One that was imported, and is another by the time a job reads it.
+TEST_F(ModelRegistryTest, AnAdapterThatChangedFailsTheJobWithBothNames) {
+  AddAdapter(model_);
+  ASSERT_OK(registry_->Import("", "tiny", model_));
+  AddAdapter(model_, 128);
+  MakeRunner();
+  const v1::Job job = RunToEnd(Submit({"iot"}));
+  EXPECT_EQ(job.state(), v1::Job::FAILED);
+  EXPECT_THAT(job.error_message(), testing::Names("adapters/1", "of tiny", "some/base"));
+  EXPECT_EQ(job.artifacts_size(), 0);
+}
+
+TEST_F(ModelRegistryTest, APlannedPushSaysWhatIsThereAndLeavesNothing) {
+  const auto received = [](const ModelRegistry::PushProgress& progress) {
+    std::map<std::string, uint64_t> bytes;
+    for (const auto& entry : progress.files) bytes[entry.file.path] = entry.received;
+    return bytes;
+  };
+  ASSERT_OK(PushAll());
+  AddAdapter(model_);
+  const auto plan = registry_->PlanPush("other", Announce());
+  ASSERT_OK(plan);
+  EXPECT_EQ(plan->push_id, "");
+  EXPECT_THAT(*Once(*store_)->models().ListPushes(), SizeIs(1));  // the one that was committed
+  EXPECT_EQ(Entries("incoming"), 0u);
+  const auto push = registry_->BeginPush("", "other", Announce());
+  ASSERT_OK(push);
+  EXPECT_EQ(received(*plan), received(*push));
+  // Of one that has begun, where it would go on.
+  const std::string_view part =
+      std::string_view(content_.at("adapters/1/adapter_model.safetensors")).substr(0, 100);
+  ASSERT_OK(registry_->WritePush(push->push_id, "adapters/1/adapter_model.safetensors", 0,
+                                 AsBytes(part)));
+  const auto later = registry_->PlanPush("other", Announce());
+  ASSERT_OK(later);
+  EXPECT_EQ(received(*later).at("adapters/1/adapter_model.safetensors"), 100u);
+  EXPECT_ERROR(registry_->PlanPush("../x", Announce()), kInvalidArgument, "../x");
+  EXPECT_ERROR(registry_->PlanPush("x", {{"m.gguf", uint64_t{3} << 40, HashText("x")}}),
+               kResourceExhausted, "free");
 }
 
 TEST_F(ModelRegistryTest, AKnownFileThatIsDamagedIsSentAfterAll) {

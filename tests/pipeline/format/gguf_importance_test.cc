@@ -45,8 +45,8 @@ ModelDescription Model(std::string_view family) {
 // Tensors by name; a vector each, in F32 unless said otherwise.
 using Vectors = std::map<std::string, std::vector<float>>;
 
-std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix",
-                   DType dtype = DType::kF32) {
+std::string ImportanceFile(const Vectors& vectors, std::string_view type = "imatrix",
+                           DType dtype = DType::kF32) {
   GgufWriter writer;
   if (!type.empty()) writer.AddText("general.type", type);
   std::string data;
@@ -74,12 +74,12 @@ class ImportanceTest : public ::testing::Test {
 
 TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
   const std::string bytes =
-      FileOf({{"blk.1.attn_q.weight.in_sum2", {2, 4, 0, 1}},
-              {"blk.1.attn_q.weight.counts", {4}},
-              {"blk.0.ffn_down.weight.in_sum2", {1, 2, 3, 4, 5, 6}},
-              {"blk.0.ffn_down.weight.counts", {0}},
-              {"blk.7.attn_q.weight.in_sum2", {1}},  // of a layer that the model lacks
-              {"blk.7.attn_q.weight.counts", {1}}});
+      ImportanceFile({{"blk.1.attn_q.weight.in_sum2", {2, 4, 0, 1}},
+                      {"blk.1.attn_q.weight.counts", {4}},
+                      {"blk.0.ffn_down.weight.in_sum2", {1, 2, 3, 4, 5, 6}},
+                      {"blk.0.ffn_down.weight.counts", {0}},
+                      {"blk.7.attn_q.weight.in_sum2", {1}},  // of a layer that the model lacks
+                      {"blk.7.attn_q.weight.counts", {1}}});
   const auto importance = Read(bytes);
   ASSERT_OK(importance);
   EXPECT_EQ(importance->digest, HashText(bytes));
@@ -91,10 +91,10 @@ TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
 }
 
 TEST_F(ImportanceTest, AFusedTensorsColumnsAreThoseOfEachPiece) {
-  const auto importance = Read(FileOf({{"blk.0.attn_qkv.weight.in_sum2", {2, 4, 6, 8}},
-                                       {"blk.0.attn_qkv.weight.counts", {2}},
-                                       {"blk.0.ffn_up.weight.in_sum2", {1, 1, 2, 2}},
-                                       {"blk.0.ffn_up.weight.counts", {1}}}),
+  const auto importance = Read(ImportanceFile({{"blk.0.attn_qkv.weight.in_sum2", {2, 4, 6, 8}},
+                                               {"blk.0.attn_qkv.weight.counts", {2}},
+                                               {"blk.0.ffn_up.weight.in_sum2", {1, 1, 2, 2}},
+                                               {"blk.0.ffn_up.weight.counts", {1}}}),
                                "phi3");
   ASSERT_OK(importance);
   for (const Role role : {Role::kAttnQ, Role::kAttnK, Role::kAttnV})
@@ -104,10 +104,10 @@ TEST_F(ImportanceTest, AFusedTensorsColumnsAreThoseOfEachPiece) {
 }
 
 TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
-  const auto importance = Read(FileOf({{"token_embd.weight.in_sum2", {1, 2}},
-                                       {"token_embd.weight.counts", {1}},
-                                       {"output.weight.in_sum2", {1, 2, 3, 4}},
-                                       {"output.weight.counts", {1}}}));
+  const auto importance = Read(ImportanceFile({{"token_embd.weight.in_sum2", {1, 2}},
+                                               {"token_embd.weight.counts", {1}},
+                                               {"output.weight.in_sum2", {1, 2, 3, 4}},
+                                               {"output.weight.counts", {1}}}));
   ASSERT_OK(importance);
   EXPECT_TRUE(Of(*importance, "llama", Role::kTokenEmbedding, -1).empty());
   EXPECT_FALSE(Of(*importance, "llama", Role::kOutputHead, -1).empty());
@@ -116,7 +116,7 @@ TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
 TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto with = [](std::vector<float> sums, std::vector<float> counts) {
-    return FileOf(
+    return ImportanceFile(
         {{"output.weight.in_sum2", std::move(sums)}, {"output.weight.counts", std::move(counts)}});
   };
   EXPECT_OK(Read(with({1, 2, 3, 4}, {2})));
@@ -131,15 +131,18 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "'output.weight.counts'", "nan");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument, "'output.weight.counts'",
                "inf");
-  EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
+  EXPECT_ERROR(Read(ImportanceFile({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
                "'output.weight.in_sum2'", "'output.weight.counts'");
-  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument, "'x.counts'", "'x.in_sum2'");
-  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "both sums");
-  EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument, "llama");
-  EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},
-                           "model")),
-               kInvalidArgument, "general.type", "'model'");
-  EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type", "''");
+  EXPECT_ERROR(Read(ImportanceFile({{"x.counts", {1}}})), kInvalidArgument, "'x.counts'",
+               "'x.in_sum2'");
+  EXPECT_ERROR(Read(ImportanceFile({{"output.weight", {1}}})), kInvalidArgument, "both sums");
+  EXPECT_ERROR(Read(ImportanceFile({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
+               "llama");
+  EXPECT_ERROR(
+      Read(ImportanceFile({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},
+                          "model")),
+      kInvalidArgument, "general.type", "'model'");
+  EXPECT_ERROR(Read(ImportanceFile({}, "")), kInvalidArgument, "general.type", "''");
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");
   EXPECT_ERROR(Read("old form"), kInvalidArgument, "llama-imatrix --in-file");

@@ -256,6 +256,11 @@ TEST_F(HfSourceTest, NamesAFusedTensorOfTheWrongShape) {
   Write("phi3");
   Replace("config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1");
   EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.self_attn.qkv_proj.weight");
+  // As many rows as one of its parts has: the message says where that part begins.
+  Write("phi3");
+  Replace("config.json", "\"intermediate_size\": 96", "\"intermediate_size\": 192");
+  EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.mlp.gate_up_proj.weight", "[192, 64]",
+               "row 192");
 }
 
 TEST_F(HfSourceTest, NamesAMissingShard) {
@@ -398,6 +403,10 @@ TEST_F(HfSourceTest, RefusesOtherArchitectures) {
   Write("phi3");
   Replace("config.json", "Phi3ForCausalLM", "MambaForCausalLM");
   EXPECT_ERROR(Open(), kUnimplemented, "'MambaForCausalLM'", "Phi3ForCausalLM");
+  // With the nearest, and all of them.
+  Replace("config.json", "MambaForCausalLM", "Phi4ForCausalLM");
+  EXPECT_ERROR(Open(), kUnimplemented, "'Phi4ForCausalLM'", "Phi3ForCausalLM", "LlamaForCausalLM",
+               "Qwen3MoeForCausalLM", "BertModel");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {

@@ -64,7 +64,8 @@ class LoraSourceTest : public ::testing::Test {
   }
   absl::StatusOr<std::unique_ptr<ModelSource>> Open(double times = 1) {
     QF_ASSIGN_OR_RETURN(auto base, OpenModel(RealFileSystem(), dir_ / "model"));
-    return LoraSource::Merge(RealFileSystem(), std::move(base), {{dir_ / "adapter", times}});
+    return LoraSource::Merge(RealFileSystem(), std::move(base), "my-base",
+                             {{dir_ / "adapter", times}});
   }
   static std::vector<float> Values(const ModelSource& source, std::string_view name) {
     const auto& tensors = source.description().tensors;
@@ -147,7 +148,7 @@ TEST_F(LoraSourceTest, AnAdapterOfAnotherShapeRankOrBase) {
   Weights(
       {{std::string(kQ) + ".lora_A.weight", 2, 32}, {std::string(kQ) + ".lora_B.weight", 64, 2}});
   EXPECT_ERROR(Open(), kInvalidArgument, "adapter_model.safetensors", "lora_A", "64 x 32",
-               "64 x 64", "some/base");
+               "64 x 64", "my-base", "some/base");
   Weights(
       {{std::string(kQ) + ".lora_A.weight", 3, 64}, {std::string(kQ) + ".lora_B.weight", 64, 3}});
   EXPECT_ERROR(Open(), kInvalidArgument, "lora_A", "rank is 3", "says 2");
@@ -156,7 +157,8 @@ TEST_F(LoraSourceTest, AnAdapterOfAnotherShapeRankOrBase) {
   EXPECT_ERROR(Open(), kInvalidArgument, "lora_B", "rank is 3", "lora_A");
   const std::string ninth = "base_model.model.model.layers.9.self_attn.q_proj";
   Weights({{ninth + ".lora_A.weight", 2, 64}, {ninth + ".lora_B.weight", 64, 2}});
-  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.9.self_attn.q_proj.weight'", "some/base");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.9.self_attn.q_proj.weight'", "my-base",
+               "some/base");
 }
 
 TEST_F(LoraSourceTest, HalfAnAdapter) {
@@ -258,15 +260,6 @@ TEST_F(LoraSourceTest, WhatMergingNeedsCountsAgainstTheMemoryBudget) {
   EXPECT_ERROR(Execute(*merged, *plan, sink,
                        {.threads = 1, .memory_bytes = enough - merged->scratch_bytes()}),
                kInvalidArgument, HumanBytes(enough - merged->scratch_bytes()));
-}
-
-TEST(LoraChoice, IsAFolderAndAScale) {
-  EXPECT_EQ(ParseLoraChoice("a/b")->folder, "a/b");
-  EXPECT_EQ(ParseLoraChoice("a/b")->times, 1);
-  EXPECT_EQ(ParseLoraChoice("a/b:0.5")->times, 0.5);
-  EXPECT_EQ(ParseLoraChoice("a:b")->folder, "a:b");
-  EXPECT_EQ(ParseLoraChoice("a:-2")->times, -2);
-  EXPECT_ERROR(ParseLoraChoice(":2"), kInvalidArgument, "':2'");
 }
 
 }  // namespace

@@ -211,24 +211,33 @@ TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
   EXPECT_EQ(types["model.layers.0.mlp.up_proj.weight"], onnx::TensorProto::FLOAT16);
 }
 
-TEST(CheckGroups, NamesTheTensorAndWhatFits) {
-  const auto check = [](
-                         const char* type, int64_t cols,
-                         const std::function<bool(DType)>& holds = [](DType) { return true; }) {
-    OutputTensor tensor{"x.weight", {0}, 8, cols, 2, 0, {Role::kFfnDown}};
-    return CheckGroups("onnx", tensor, *DTypeFromName(type), holds);
+TEST(FittingType, IsWhatWasAskedForOrTheNextThatDividesTheRows) {
+  const auto fitting = [](
+                           const char* type, int64_t cols,
+                           const std::function<bool(DType)>& holds = [](DType) { return true; }) {
+    const OutputTensor tensor{"x.weight", {0}, 8, cols, 2, 0, {Role::kFfnDown}};
+    std::vector<TypeFallback> fallbacks;
+    const DType asked = *DTypeFromName(type), taken = FittingType(tensor, asked, fallbacks, holds);
+    EXPECT_EQ(fallbacks.size(), taken == asked ? 0u : 1u);
+    if (taken != asked) {
+      EXPECT_EQ(fallbacks[0].tensor, "x.weight");
+      EXPECT_EQ(fallbacks[0].asked, asked);
+      EXPECT_EQ(fallbacks[0].taken, taken);
+    }
+    return std::string(Info(taken).name);
   };
-  EXPECT_OK(check("u4_g128", 384));
-  EXPECT_OK(check("q8_0", 96));
-  EXPECT_ERROR(check("u4_g128", 192), kInvalidArgument, "'x.weight'", "192", "128",
-               "--tensor-type role:ffn_down=u4_g64");
-  EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument, "--tensor-type role:ffn_down=q4_0");
-  EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");
-  EXPECT_ERROR(check("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }),
-               kInvalidArgument, "role:ffn_down=u4_g32");
-  for (const char* type : {"q8_0", "i8_g64"})
-    EXPECT_ERROR(check(type, 200), kInvalidArgument, "--tensor-type role:ffn_down=f16",
-                 "onnx:fp16");
+  EXPECT_EQ(fitting("u4_g128", 384), "u4_g128");
+  EXPECT_EQ(fitting("q8_0", 96), "q8_0");
+  EXPECT_EQ(fitting("u4_g128", 576), "u4_g64");
+  EXPECT_EQ(fitting("i4_g128", 96), "q4_0");
+  EXPECT_EQ(fitting("a4_g64", 96), "a4_g32");
+  EXPECT_EQ(fitting("u8_g64", 96), "u8_g32");
+  // Of a format that cannot hold all of them.
+  EXPECT_EQ(fitting("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }),
+            "u4_g32");
+  EXPECT_EQ(fitting("u4_g64", 192, [](DType type) { return CodeBits(type) == 8; }), "u8_g64");
+  for (const char* type : {"q8_0", "q4_0", "i8_g64", "u4_g128"})
+    EXPECT_EQ(fitting(type, 200), "f16") << type;
 }
 
 }  // namespace

@@ -279,6 +279,37 @@ TEST_F(PackedPartsTest, TensorsThatContradictTheirConfig) {
   EXPECT_ERROR(Join({}), kInvalidArgument, "'x.weight'", "config.json", "MLX");
 }
 
+TEST_F(PackedPartsTest, AsymmetricWeightsWithoutZeroPoints) {
+  HfQuantization asymmetric = Of(Method::kCompressedTensors, 4, 32);
+  asymmetric.schemes[0].asymmetric = true;
+  Add("x.weight_packed", "I32", {16, 8});
+  Add("x.weight_scale", "BF16", {16, 2});
+  Add("x.weight_shape", "I64", {2}, Shape(16, 64));
+  EXPECT_ERROR(Join(asymmetric), kInvalidArgument, "'x.weight_packed'", "'x.weight_zero_point'");
+  Clear();
+  Add("x.weight", "I8", {16, 64});
+  Add("x.weight_scale", "BF16", {16, 1});
+  EXPECT_ERROR(Join(asymmetric), kInvalidArgument, "'x.weight'", "'x.weight_zero_point'");
+  EXPECT_OK(Join(Of(Method::kCompressedTensors, 8, -1)));
+}
+
+TEST_F(PackedPartsTest, BytesOfGroupsInAnotherOrder) {
+  std::string order;
+  for (int32_t column = 0; column < 64; ++column) order += I32({column % 2});
+  Add("x.weight", "I8", {1, 64}, std::string(64, '\x02'));
+  Add("x.weight_scale", "F32", {1, 2}, I32({0x3f800000, 0x40000000}));  // 1 and 2
+  Add("x.weight_g_idx", "I32", {64}, order);
+  const auto joined = Join(Of(Method::kCompressedTensors, 8, 32));
+  ASSERT_OK(joined);
+  ASSERT_EQ(joined->size(), 1u);
+  std::vector<float> values(64);
+  ASSERT_OK(
+      joined->front().packed->Read(DType::kF32, 0, std::as_writable_bytes(std::span(values))));
+  for (size_t c = 0; c < 64; ++c) EXPECT_EQ(values[c], c % 2 == 0 ? 2.f : 4.f) << c;
+  tensors_.back().tensor.shape = {32};
+  EXPECT_ERROR(Join(Of(Method::kCompressedTensors, 8, 32)), kInvalidArgument, "'x.weight_g_idx'");
+}
+
 TEST_F(PackedPartsTest, PartsThatAreMissing) {
   Add("x.qweight", "I32", {8, 8});
   Add("x.scales", "F16", {2, 8});

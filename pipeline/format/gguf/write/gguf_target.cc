@@ -15,7 +15,7 @@ namespace {
 
 struct GgufTensor {
   OutputTensor is;
-  DType dtype;
+  DType asked, dtype;   // the former before a type that divides the rows took its place
   uint64_t offset = 0;  // from where the data begin
 };
 
@@ -37,14 +37,15 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
          return HoldingTensorName(*model.family, Dialect::kGguf, role, layer);
        })) {
     DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
-    if (KeepsItsType(model, recipe, tensor)) dtype = DType::kMXFP4;
-    // Before a type that divides the rows takes its place.
-    const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
+    DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
     if (tensor.dims > 1 && !Info(asked).ggml)
       return InvalidArgument(
           "tensor '{}': gguf supports only ggml's types, not {}: use q4_0, q4_1 or q8_0",
           tensor.name, Info(asked).name);
-    tensors.push_back({std::move(tensor), dtype});
+    if (KeepsItsType(model, recipe, tensor)) dtype = DType::kMXFP4;
+    // Only a type whose blocks do not divide the rows has another in its place.
+    if (tensor.dims == 1 || Divides(asked, tensor.cols)) asked = dtype;
+    tensors.push_back({std::move(tensor), asked, dtype});
   }
   return tensors;
 }
@@ -122,10 +123,14 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
     return InvalidArgument(
         "recipe '{}': gguf holds ggml's types, not {}: use q4_0, q4_1 or q8_0 for its body",
         recipe.name, Info(recipe.body).name);
+  std::vector<TypeFallback> fallbacks;
+  for (const auto& tensor : tensors)
+    if (tensor.dtype != tensor.asked)
+      fallbacks.push_back({tensor.is.name, tensor.asked, tensor.dtype});
   std::vector<PlannedFile> files;
   files.push_back(LayOut(model, recipe, std::move(tensors)));
   v1::Memory memory = EngineMemory(model.hyper, WeightBytes(files));
-  return Assemble(std::move(memory), std::move(files), attachments);
+  return Assemble(std::move(memory), std::move(files), attachments, std::move(fallbacks));
 }
 
 const TargetFormat kGgufFormat = {

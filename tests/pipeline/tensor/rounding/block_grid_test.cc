@@ -47,9 +47,10 @@ TEST_P(BlockGridTest, GridsAndCodesAreThoseOfTheCodec) {
 
 INSTANTIATE_TEST_SUITE_P(Types, BlockGridTest, ::testing::ValuesIn(RoundedTypes()), TypeName());
 
-TEST(BlockGridTest, FloatsAndTypesThatAreNeverMadeHaveNone) {
+TEST(BlockGridTest, FloatsMxfp4AndTypesThatAreNeverMadeHaveNone) {
   EXPECT_EQ(FindBlockGrid(DType::kF16), nullptr);
-  EXPECT_EQ(FindBlockGrid(DType::kIQ2_S), nullptr);
+  EXPECT_EQ(FindBlockGrid(DType::kIQ3_S), nullptr);
+  EXPECT_EQ(FindBlockGrid(DType::kMXFP4), nullptr);
 }
 
 }  // namespace
