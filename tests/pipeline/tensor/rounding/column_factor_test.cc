@@ -39,7 +39,15 @@ TEST(ColumnFactorTest, FactorTimesItselfIsWhatWasGivenAndDamped) {
 
 // Fewer inputs than columns: the damping is what makes it definite.
 TEST(ColumnFactorTest, FewInputsAreEnough) {
-  const auto factor = FactorOf(96, MakeMoments(96, 5, 11).Triangle());
+  constexpr int64_t kCols = 96, kInputs = 5;
+  const std::vector<float> x = testing::NormalFloats(kInputs * kCols, 11);
+  std::vector<float> triangle;
+  for (int64_t i = 0; i < kCols; ++i)
+    for (int64_t j = 0; j <= i; ++j) {
+      float& sum = triangle.emplace_back();
+      for (int64_t r = 0; r < kInputs; ++r) sum += x[r * kCols + i] * x[r * kCols + j];
+    }
+  const auto factor = FactorOf(kCols, triangle);
   ASSERT_OK(factor);
   EXPECT_EQ(factor->damping(), ColumnFactor::kDamping);
 }

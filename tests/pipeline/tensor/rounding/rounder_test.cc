@@ -27,16 +27,11 @@ class RounderTest : public ::testing::TestWithParam<DType> {
  protected:
   static constexpr int64_t kRows = 21, kCols = 256;
   RounderTest()
-      : moments_(SharedMoments()),
+      : moments_(MakeMoments(kCols, 2 * kCols, 5)),
         importance_(moments_.Diagonal()),
         values_(testing::NormalFloats(kRows * kCols, 9)) {
     for (float& w : importance_) w /= 2 * kCols;
     factor_ = std::make_unique<ColumnFactor>(*FactorOf(kCols, moments_.Triangle()));
-  }
-  // Slow to make in a build for tests, so made once.
-  static const Moments& SharedMoments() {
-    static const Moments moments = MakeMoments(kCols, 2 * kCols, 5);
-    return moments;
   }
   Bytes Round(Rounding how) const {
     return RoundStrip(how, GetParam(), values_, kCols, importance_, factor_.get());
@@ -45,7 +40,7 @@ class RounderTest : public ::testing::TestWithParam<DType> {
     return DecodeAll(GetParam(), blocks, kRows * kCols);
   }
 
-  const Moments& moments_;
+  const Moments moments_;
   std::vector<float> importance_;
   const std::vector<float> values_;
   std::unique_ptr<ColumnFactor> factor_;

@@ -35,23 +35,22 @@ struct Moments {
   }
 };
 
-// X' * X of `rows` inputs: neighbours resemble one another, and some columns are much larger.
+// What X' * X of `rows` inputs is on average, where neighbours resemble one another (each column is
+// 0.7 of the one before, and noise) and some columns are much larger.
 inline Moments MakeMoments(int64_t n, int64_t rows, uint64_t seed) {
+  constexpr double kAlike = 0.7;
   std::mt19937_64 random(seed);
   std::normal_distribution<double> normal;
-  std::vector<double> scale(static_cast<size_t>(n)), x(static_cast<size_t>(n));
+  std::vector<double> scale(static_cast<size_t>(n)), alike(static_cast<size_t>(n));
   for (double& s : scale) s = std::exp(normal(random));
+  for (size_t apart = 0; apart < alike.size(); ++apart)
+    alike[apart] = std::pow(kAlike, static_cast<double>(apart)) / (1 - kAlike * kAlike);
   Moments moments{n, std::vector<double>(static_cast<size_t>(n * n))};
-  for (int64_t r = 0; r < rows; ++r) {
-    double before = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      before = 0.7 * before + normal(random);
-      x[static_cast<size_t>(i)] = before * scale[static_cast<size_t>(i)];
-    }
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j)
-        moments.at(i, j) += x[static_cast<size_t>(i)] * x[static_cast<size_t>(j)];
-  }
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j)
+      moments.at(i, j) = static_cast<double>(rows) * scale[static_cast<size_t>(i)] *
+                         scale[static_cast<size_t>(j)] *
+                         alike[static_cast<size_t>(std::abs(i - j))];
   return moments;
 }
 
