@@ -179,8 +179,8 @@ std::string Formulas(const ModelDescription& model, size_t tensor) {
 std::vector<const Piece*> AsTensorsHaveThem(const ModelDescription& model) {
   std::vector<const Piece*> pieces;
   for (const Piece& piece : model.pieces) pieces.push_back(&piece);
-  std::ranges::stable_sort(pieces, {}, [](const Piece* piece) {
-    return std::pair(piece->tensor, std::max(piece->expert, 0));
+  std::ranges::sort(pieces, {}, [](const Piece* piece) {
+    return std::tuple(piece->tensor, std::max(piece->expert, 0), piece);
   });
   return pieces;
 }

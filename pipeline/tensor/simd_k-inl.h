@@ -180,6 +180,22 @@ void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const fl
                                          EncodeAffineKBatch<B>);
 }
 
+// Codes of a super-block of Q6_K's groups: those of the rounded scales, and of a group whose scale
+// came to 0 those that the search found.
+HWY_INLINE void GroupCodes(const float* x, const Q6Scales& rounded, const LaneScales* found,
+                           int levels, uint8_t* codes) {
+  for (int g = 0; g < kQ6Groups; ++g) {
+    const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
+    const float* from = x + g * kQ6Group;
+    uint8_t* to = codes + g * kQ6Group;
+    if (scale != 0.f) {
+      DivideToCodes<kQ6Group>(from, 0.f, scale, -levels, levels - 1, to);
+    } else {
+      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, levels, to);
+    }
+  }
+}
+
 HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byte* block) {
   LaneScales found[(kQ6Groups + kLanes - 1) / kLanes];
   alignas(64) float scales[kQ6Groups];
@@ -201,16 +217,7 @@ HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byt
     return true;
   }
   uint8_t codes[kQ6Elements];
-  for (int g = 0; g < kQ6Groups; ++g) {
-    const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
-    const float* from = x + g * kQ6Group;
-    uint8_t* to = codes + g * kQ6Group;
-    if (scale != 0.f) {
-      DivideToCodes<kQ6Group>(from, 0.f, scale, -kQ6Levels, kQ6Levels - 1, to);
-    } else {
-      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, kQ6Levels, to);
-    }
-  }
+  GroupCodes(x, rounded, found, kQ6Levels, codes);
   PackQ6(codes, rounded, block);
   return true;
 }
@@ -297,16 +304,7 @@ HWY_INLINE bool EncodeQ3KBlock(const float* x, const float* importance, std::byt
   }
   const Q6Scales rounded = SearchQ3Scales(scales, group_weights);
   uint8_t codes[kQ6Elements];
-  for (int g = 0; g < kQ6Groups; ++g) {
-    const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
-    const float* from = x + g * kQ6Group;
-    uint8_t* to = codes + g * kQ6Group;
-    if (scale != 0.f) {
-      DivideToCodes<kQ6Group>(from, 0.f, scale, -kQ3Levels, kQ3Levels - 1, to);
-    } else {
-      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, kQ3Levels, to);
-    }
-  }
+  GroupCodes(x, rounded, found, kQ3Levels, codes);
   StoreQ3(rounded, codes, block);
   return true;
 }

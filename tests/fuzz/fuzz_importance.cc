@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
+#include "tests/support/canonical_model.h"
 #include "tests/support/memory_file.h"
 
 using quantfleet::testing::MemoryFileSystem;
@@ -14,30 +14,16 @@ namespace pipeline = quantfleet::pipeline;
 namespace {
 
 pipeline::ModelDescription Model() {
-  pipeline::ModelDescription model;
-  model.family = pipeline::FindFamily("phi3");
-  model.hyper = {.hidden = 4,
-                 .intermediate = 6,
-                 .layers = 1,
-                 .heads = 2,
-                 .kv_heads = 1,
-                 .head_dim = 2,
-                 .vocab = 9,
-                 .context = 8,
-                 .original_context = 8,
-                 .rope_dims = 2};
-  for (const pipeline::PieceName& name :
-       pipeline::CanonicalPieces(*model.family, model.hyper, false)) {
-    const pipeline::Shape s = ShapeOf(model.hyper, name.role);
-    model.pieces.push_back({.role = name.role,
-                            .layer = name.layer,
-                            .rows = s.rows,
-                            .cols = s.cols,
-                            .dims = s.dims,
-                            .tensor = 0,
-                            .first_row = 0});
-  }
-  return model;
+  return quantfleet::testing::CanonicalModel("phi3", {.hidden = 4,
+                                                      .intermediate = 6,
+                                                      .layers = 1,
+                                                      .heads = 2,
+                                                      .kv_heads = 1,
+                                                      .head_dim = 2,
+                                                      .vocab = 9,
+                                                      .context = 8,
+                                                      .original_context = 8,
+                                                      .rope_dims = 2});
 }
 
 void Require(bool condition) {

@@ -31,8 +31,9 @@ std::vector<OutputTensor> FusePieces(
   // What a tensor has of one expert stands together.
   for (OutputTensor& tensor : tensors)
     if (tensor.dims == 3 && tensor.roles.size() > 1)
-      std::ranges::stable_sort(tensor.pieces, {},
-                               [&](uint32_t piece) { return model.pieces[piece].expert; });
+      std::ranges::sort(tensor.pieces, {}, [&](uint32_t piece) {
+        return std::pair(model.pieces[piece].expert, piece);
+      });
   return tensors;
 }
 

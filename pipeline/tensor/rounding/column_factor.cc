@@ -45,7 +45,8 @@ absl::StatusOr<double> ColumnFactor::ReadDiagonal(const ReadTriangle& read) {
   if (!(sum > 0)) return FailedPrecondition("all second moments are zero");
   order_.resize(diagonal.size());
   std::iota(order_.begin(), order_.end(), 0);
-  std::ranges::stable_sort(order_, {}, [&](int32_t column) { return diagonal[column]; });
+  std::ranges::sort(order_, {},
+                    [&](int32_t column) { return std::pair(diagonal[column], column); });
   places_.resize(order_.size());
   for (size_t place = 0; place < order_.size(); ++place)
     places_[order_[place]] = static_cast<int32_t>(place);

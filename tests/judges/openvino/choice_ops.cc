@@ -68,8 +68,7 @@ std::vector<Tensor> TopK(const Layer& layer, const Tensor& in, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   for (int64_t row = 0; row < Count(in.shape) / n; ++row) {
     std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(
-        order, [&](int64_t a, int64_t b) { return F(in, row * n + a) > F(in, row * n + b); });
+    std::ranges::sort(order, {}, [&](int64_t i) { return std::pair(-F(in, row * n + i), i); });
     for (int64_t i = 0; i < count; ++i) {
       const int64_t best = order[static_cast<size_t>(i)];
       Set(values, row * count + i, F(in, row * n + best));

@@ -6,8 +6,8 @@
 #include <limits>
 #include <map>
 
-#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/write/gguf_writer.h"
+#include "tests/support/canonical_model.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 
@@ -17,29 +17,16 @@ namespace {
 using testing::MemoryFileSystem;
 
 ModelDescription Model(std::string_view family) {
-  ModelDescription model;
-  model.family = FindFamily(family);
-  model.hyper = {.hidden = 4,
-                 .intermediate = 6,
-                 .layers = 2,
-                 .heads = 2,
-                 .kv_heads = 1,
-                 .head_dim = 2,
-                 .vocab = 9,
-                 .context = 8,
-                 .original_context = 8,
-                 .rope_dims = 2};
-  for (const PieceName& name : CanonicalPieces(*model.family, model.hyper, false)) {
-    const Shape s = ShapeOf(model.hyper, name.role);
-    model.pieces.push_back({.role = name.role,
-                            .layer = name.layer,
-                            .rows = s.rows,
-                            .cols = s.cols,
-                            .dims = s.dims,
-                            .tensor = 0,
-                            .first_row = 0});
-  }
-  return model;
+  return testing::CanonicalModel(family, {.hidden = 4,
+                                          .intermediate = 6,
+                                          .layers = 2,
+                                          .heads = 2,
+                                          .kv_heads = 1,
+                                          .head_dim = 2,
+                                          .vocab = 9,
+                                          .context = 8,
+                                          .original_context = 8,
+                                          .rope_dims = 2});
 }
 
 // Tensors by name; a vector each, in F32 unless said otherwise.

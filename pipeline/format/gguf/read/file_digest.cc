@@ -6,6 +6,10 @@ namespace quantfleet::pipeline {
 
 absl::StatusOr<Digest> DigestOf(const File& file) {
   QF_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  return DigestOf(file, size);
+}
+
+absl::StatusOr<Digest> DigestOf(const File& file, uint64_t size) {
   Sha256 sha;
   Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
   for (uint64_t at = 0; at < size; at += buffer.size()) {

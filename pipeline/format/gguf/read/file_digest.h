@@ -1,4 +1,4 @@
-// The identity of a file that is read beside a model.
+// The identity of a file, or of its beginning.
 #pragma once
 
 #include "common/base/digest.h"
@@ -6,7 +6,8 @@
 
 namespace quantfleet::pipeline {
 
-// SHA-256 of all its bytes.
+// SHA-256 of all its bytes, or of the first `size`.
 absl::StatusOr<Digest> DigestOf(const File& file);
+absl::StatusOr<Digest> DigestOf(const File& file, uint64_t size);
 
 }  // namespace quantfleet::pipeline

@@ -5,6 +5,7 @@
 
 #include "common/base/digest.h"
 #include "pipeline/family/cut_pieces.h"
+#include "pipeline/format/gguf/read/file_digest.h"
 #include "pipeline/format/gguf/read/gguf_hyper.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 
@@ -12,18 +13,6 @@ namespace quantfleet::pipeline {
 namespace {
 
 constexpr int64_t kMaxRopeFactors = 4096;
-
-absl::StatusOr<std::string> HeaderDigest(const File& file, uint64_t size) {
-  Sha256 sha;
-  Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
-  for (uint64_t at = 0; at < size; at += buffer.size()) {
-    const MutableBytes part =
-        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
-    QF_RETURN_IF_ERROR(file.ReadAt(at, part));
-    sha.Update(part);
-  }
-  return sha.Finish().hex();
-}
 
 bool IsWeight(const GgufTensor& tensor) {
   return tensor.name != kRopeFactorsLong && tensor.name != kRopeFactorsShort &&
@@ -63,10 +52,9 @@ absl::StatusOr<std::unique_ptr<GgufSource>> GgufSource::Open(FileSystem& files,
     const File& file = *shards.files[i];
     QF_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
     QF_ASSIGN_OR_RETURN(const int64_t modified, files.ModifiedAt(shards.paths[i]));
-    QF_ASSIGN_OR_RETURN(const std::string header,
-                        HeaderDigest(file, shards.headers[i].header_size()));
+    QF_ASSIGN_OR_RETURN(const Digest header, DigestOf(file, shards.headers[i].header_size()));
     source->fingerprint_.text +=
-        fmt::format("{}gguf {} {} {}", i == 0 ? "" : "\n", size, modified, header);
+        fmt::format("{}gguf {} {} {}", i == 0 ? "" : "\n", size, modified, header.hex());
   }
   return source;
 }

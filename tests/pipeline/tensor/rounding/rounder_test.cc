@@ -143,8 +143,7 @@ PlainGptq::PlainGptq(const Moments& moments) : n_(moments.n) {
   std::vector<int32_t>& order = order_;
   order.resize(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(
-      order, [&](int32_t a, int32_t b) { return moments.at(a, a) < moments.at(b, b); });
+  std::ranges::sort(order, {}, [&](int32_t a) { return std::pair(moments.at(a, a), a); });
   std::ranges::reverse(order);
   double mean = 0;
   for (int64_t i = 0; i < n; ++i) mean += moments.at(i, i) / static_cast<double>(n);
