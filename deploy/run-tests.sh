@@ -162,8 +162,8 @@ if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and cause many false reports in tsan, so only tests that use neither run.
   # Protobuf's maps are laid out differently under tsan than in Debian's library, so agent_platform_test is left out.
   targets=(base_test trust_test tokenizer_test tensor_test model_test family_test recipe_test format_test artifact_test stage_test
-    folder_blobs_test kernels_test decode_test measure_test http_test agent_serve_test agent_external_test daemon_store_test
-    daemon_store_sqlite_test daemon_trust_test daemon_jobs_test)
+    folder_blobs_test kernels_test decode_test calibrate_test measure_test http_test agent_serve_test agent_external_test
+    daemon_store_test daemon_store_sqlite_test daemon_trust_test daemon_jobs_test)
   step "build tsan" build tsan "${targets[@]}"
   step "unit tests, tsan" unit tsan -L "^($(IFS='|'; echo "${targets[*]}"))\$"
 fi
