@@ -21,7 +21,11 @@ namespace quantfleet::pipeline::HWY_NAMESPACE {
 class GroupSearch {
  public:
   GroupSearch(const BlockGrid& grid, const float* weights)
-      : grid_(grid), weights_(weights), n_(grid.group) {}
+      : grid_(grid),
+        weights_(weights),
+        n_(grid.group),
+        best_{hn::Zero(Floats()), hn::Zero(Floats())},
+        first_(best_) {}
 
   template <class Codes>
   void Run(const Codes& codes, const float* values, int64_t stride, float* scales, float* zeros) {
@@ -48,7 +52,8 @@ class GroupSearch {
   }
 
  private:
-  // zero: the point or the bias.
+  // zero: the point or the bias. Never made without values: g++ 12 would compile the constructor
+  // for no instruction set, and so refuse it for NEON.
   struct Zeroed {
     V scale, zero;
   };
