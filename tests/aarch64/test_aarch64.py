@@ -32,7 +32,7 @@ NO_CRYPTO = {"QEMU_SET_ENV": f"LD_PRELOAD={BUILD}/lib/libno_crypto.so"}
 # depends on no instruction: it runs natively.
 UNIT_TESTS = [
     ("max", "decode_test", "Transformer.*-Transformer.ShortCachesOfLayersWithAWindowAreEnough"),
-    ("max", "decode_test", "-Transformer.*"),
+    ("max", "decode_test", "-Transformer.*:*SequencesThatSharePasses*:*BatchesAndThreads*/1:*BatchesAndThreads*/2"),
     ("max", "kernels_test", "*"),
     ("max", "measure_test", "*"),
     ("max", "tokenizer_test", "-BpeTokenizer.LongRunsAreSplitInBoundedTime"),
