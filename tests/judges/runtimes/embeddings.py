@@ -10,9 +10,8 @@ text "alone", or all of them in one batch that is padded on the "right" or the "
 model gives it (MLX: text_embeds), and "pooled", what sentence-transformers makes of last_hidden_state by 1_Pooling/config.json
 and modules.json. Answers are lines {"said": ...} or {"error": ...}.
 """
-import contextlib
+import functools
 import json
-import os
 import subprocess
 import sys
 import types
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import numpy
 import tokenizers
+
+from answering import serve
 
 STATES, VECTORS = "last_hidden_state", "sentence_embedding"
 
@@ -141,18 +142,5 @@ def answer(runtime, folder, command, texts):
     return runtime.pipeline(folder, texts) if command == "pipeline" else embed(runtime, folder, texts)
 
 
-def main():
-    runtime = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}[sys.argv[1]]()
-    # What the runtimes print goes where errors go: answers stand alone in the output.
-    with os.fdopen(os.dup(1), "w") as output:
-        os.dup2(2, 1)
-        for line in sys.stdin:
-            with contextlib.redirect_stdout(sys.stderr):
-                try:
-                    said = {"said": answer(runtime, *json.loads(line))}
-                except Exception as error:
-                    said = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(said), file=output, flush=True)
-
-
-main()
+RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}
+serve(functools.partial(answer, RUNTIMES[sys.argv[1]]()))

@@ -16,15 +16,16 @@ generate adds at most N tokens, greedily; the end is among them if the runtime g
 from the folder. Answers are lines {"said": ...} or {"error": ...}.
 """
 import collections
-import contextlib
+import functools
 import importlib.metadata
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy
+
+from answering import serve
 
 WAYS = ("whole", "parts", "single")
 
@@ -184,18 +185,5 @@ def answer(runtime, folder, command, ids=None, argument=None):
     return runtime.generate(folder, ids, int(argument)) if command == "generate" else compare(runtime, folder, ids, argument)
 
 
-def main():
-    runtime = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}[sys.argv[1]]()
-    # What the runtimes print goes where errors go: answers stand alone in the output.
-    with os.fdopen(os.dup(1), "w") as output:
-        os.dup2(2, 1)
-        for line in sys.stdin:
-            with contextlib.redirect_stdout(sys.stderr):
-                try:
-                    said = {"said": answer(runtime, *json.loads(line))}
-                except Exception as error:
-                    said = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(said), file=output, flush=True)
-
-
-main()
+RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}
+serve(functools.partial(answer, RUNTIMES[sys.argv[1]]()))
