@@ -260,6 +260,8 @@ class Execution {
     if (plan_.rounding.moments)
       manifest.mutable_target()->add_changes(
           fmt::format("second-moments={}", plan_.rounding.moments->digest().hex()));
+    if (plan_.fold)
+      manifest.mutable_target()->add_changes(fmt::format("fold={}", plan_.fold->digest.hex()));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

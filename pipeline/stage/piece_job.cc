@@ -28,7 +28,7 @@ PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob
   const BlockGrid* grid =
       plan.rounding.how == Rounding::kNearest ? nullptr : FindBlockGrid(placed.dtype);
   // Codes that stay as they are need no rounding.
-  if (placed.dtype == job.tensor->dtype && added == 0) grid = nullptr;
+  if (Copies(job, placed.dtype, added)) grid = nullptr;
   if (grid != nullptr && plan.rounding.moments)
     job.input = plan.rounding.moments->InputOf(placed.piece);
   job.encodings.push_back({placed.dtype,
@@ -81,6 +81,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
                  .block_rows = RowsPerBlock(tensor.dtype, shape),
                  .read_rows = 0,
                  .strip_rows = 0,
+                 .fold = FactorsOf(plan.fold.get(), i),
                  .encodings = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
     job.strip_rows =
@@ -134,8 +135,7 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
     size_t filling = 0;
     for (const PieceEncoding& encoding : job.encodings) {
-      if ((encoding.dtype != job.tensor->dtype || encoding.added != 0) &&
-          encoding.dtype != DType::kF32)
+      if (!Copies(job, encoding.dtype, encoding.added) && encoding.dtype != DType::kF32)
         buffers.encoded_bytes =
             std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
       if (encoding.grid != nullptr)

@@ -158,6 +158,7 @@ Digest PlanDigest(const Plan& plan) {
   if (plan.importance) hash.Text(plan.importance->digest.raw());
   if (plan.rounding.how != Rounding::kNearest) hash.Text(Name(plan.rounding.how));
   if (plan.rounding.moments) hash.Text(plan.rounding.moments->digest().raw());
+  if (plan.fold) hash.Text(plan.fold->digest.raw());
   return hash.Finish();
 }
 

@@ -14,6 +14,7 @@
 #include "pipeline/model/second_moments.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
+#include "pipeline/stage/fold.h"
 #include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::pipeline {
@@ -75,6 +76,9 @@ struct Plan {
   RoundingChoice rounding = {};
   // What the source's digest has to turn out to be, where importance and moments are of one model.
   std::optional<Digest> calibrated_source = {};
+  // What moves between weights, in all targets; null: nothing. Importance and moments are then
+  // those of the folded model (Folded).
+  std::shared_ptr<const Fold> fold = {};
 };
 
 // Every piece of the model has slabs, whether a target uses it or not: the source digest covers all
