@@ -162,9 +162,8 @@ absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const Mode
     importance = std::make_shared<const Importance>(std::move(read));
   } else if (!options.calibration.empty()) {
     const bool feeds_back = choice.how == Rounding::kFeedback;
-    QF_ASSIGN_OR_RETURN(
-        Calibration calibration,
-        OpenCalibration(RealFileSystem(), options.calibration, source.description(), feeds_back));
+    QF_ASSIGN_OR_RETURN(Calibration calibration,
+                        OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
     importance = std::move(calibration.importance);
     choice.moments = std::move(calibration.moments);
     calibrated_source = calibration.source;
