@@ -162,8 +162,8 @@ absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const Mode
     calibration.importance = std::make_shared<const Importance>(std::move(read));
   } else if (!options.calibration.empty()) {
     const bool feeds_back = rounding == Rounding::kFeedback;
-    QF_ASSIGN_OR_RETURN(calibration, OpenCalibration(RealFileSystem(), options.calibration,
-                                                     source.description(), feeds_back));
+    QF_ASSIGN_OR_RETURN(calibration,
+                        OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
   for (TargetSpec& spec : specs) {
     spec.rounding = rounding;

@@ -1,8 +1,11 @@
 // Rounding by search and by feedback on its way through a plan.
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <limits>
 #include <map>
+#include <set>
+#include <thread>
 
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/column_factors.h"
@@ -17,7 +20,7 @@ using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::WriteTinyModel;
 
 // Neighbouring columns of every input go together.
-class FakeMoments final : public SecondMoments {
+class FakeMoments : public SecondMoments {
  public:
   explicit FakeMoments(const ModelDescription& model) {
     for (const Piece& piece : model.pieces) {
@@ -247,6 +250,60 @@ TEST(ColumnFactorsTest, OneSlotServesWorkersOneAfterTheOther) {
   EXPECT_EQ(moments.reads, reads) << "it was kept";
   ASSERT_OK(factors.Take(2, 64));
   EXPECT_GT(moments.reads, reads);
+}
+
+// Whose rows are not read to the end before two threads have begun with some.
+class MomentsForTwo final : public FakeMoments {
+ public:
+  using FakeMoments::FakeMoments;
+  absl::Status Read(int64_t input, uint64_t first, std::span<float> out) const override {
+    if (out.size() > 1) {  // not the diagonal
+      std::unique_lock lock(mutex_);
+      readers_.insert(std::this_thread::get_id());
+      changed_.notify_all();
+      if (!changed_.wait_for(lock, std::chrono::seconds(20), [&] { return readers_.size() > 1; }))
+        return DeadlineExceeded("nobody helps");
+    }
+    return FakeMoments::Read(input, first, out);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable std::set<std::thread::id> readers_;
+};
+
+TEST(ColumnFactorsTest, WhoWaitsForAFactorHelpsToBuildIt) {
+  constexpr int64_t kColumns = 2 * kTile;
+  TempDir dir;
+  WriteTinyModel(dir.path(), "llama", {});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const MomentsForTwo moments((*source)->description());
+  ColumnFactors factors(&moments);
+  factors.SetSlots(1);
+  const auto take = [&] { EXPECT_OK(factors.Take(1, kColumns)); };
+  std::jthread other(take);
+  take();
+}
+
+TEST(ColumnFactorsTest, WhatMemoryDoesNotHoldLeavesNobodyWaiting) {
+  class TooLarge final : public FakeMoments {
+   public:
+    using FakeMoments::FakeMoments;
+    absl::Status Read(int64_t, uint64_t, std::span<float>) const override {
+      throw std::bad_alloc();
+    }
+  };
+  TempDir dir;
+  WriteTinyModel(dir.path(), "llama", {});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const TooLarge moments((*source)->description());
+  ColumnFactors factors(&moments);
+  factors.SetSlots(1);
+  EXPECT_ERROR(factors.Take(1, 64), kResourceExhausted, "memory");
+  EXPECT_ERROR(factors.Take(1, 64), kResourceExhausted, "memory");
 }
 
 }  // namespace
