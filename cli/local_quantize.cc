@@ -70,6 +70,7 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
     const std::vector<std::string> clauses = target.spec.clauses();
     targets.push_back({{"name", target.spec.name()},
                        {"changes", json::array(clauses.begin(), clauses.end())},
+                       {"rounding", Name(target.spec.rounding)},
                        {"tensors", tensors},
                        {"files", FilesJson(target)},
                        {"bytes", TargetBytes(target)},
@@ -86,9 +87,10 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
                    {"slabs", plan.slabs.size()},
                    {"chat", ChatJson(model.tokenizer)},
                    {"targets", targets}};
-  if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
-  out["rounding"] = Name(plan.rounding.how);
-  if (plan.rounding.moments) out["second_moments_digest"] = plan.rounding.moments->digest().hex();
+  if (const auto& importance = plan.calibration.importance)
+    out["importance_digest"] = importance->digest.hex();
+  if (const auto& moments = plan.calibration.moments)
+    out["second_moments_digest"] = moments->digest().hex();
   return out;
 }
 
@@ -163,12 +165,11 @@ void WarnOfFallbacks(const TargetPlan& target) {
 
 absl::StatusOr<std::shared_ptr<const Fold>> FoldOf(const QuantizeOptions& options,
                                                    const ModelSource& source,
-                                                   const Importance& importance,
-                                                   const SecondMoments* moments,
+                                                   const Calibration& calibration,
                                                    std::stop_token stop) {
   ProgressLine line("fold");
   return ChooseFold(
-      source, importance, moments,
+      source, calibration,
       {.threads = options.threads,
        .memory_bytes = options.memory_mib << 20,
        .on_progress = [&line](uint64_t done, uint64_t total) { line.Update(done, total); },
@@ -176,33 +177,28 @@ absl::StatusOr<std::shared_ptr<const Fold>> FoldOf(const QuantizeOptions& option
 }
 
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
-                                      const std::vector<TargetSpec>& specs, std::stop_token stop) {
-  RoundingChoice choice;
-  QF_ASSIGN_OR_RETURN(choice.how, RoundingFromName(options.rounding));
-  std::shared_ptr<const Importance> importance;
-  std::optional<Digest> calibrated_source;
+                                      std::vector<TargetSpec> specs, std::stop_token stop) {
+  QF_ASSIGN_OR_RETURN(const Rounding rounding, RoundingFromName(options.rounding));
+  Calibration calibration;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,
                         ReadImportance(RealFileSystem(), options.imatrix, source.description()));
-    importance = std::make_shared<const Importance>(std::move(read));
+    calibration.importance = std::make_shared<const Importance>(std::move(read));
   } else if (!options.calibration.empty()) {
-    const bool feeds_back = choice.how == Rounding::kFeedback;
-    QF_ASSIGN_OR_RETURN(
-        Calibration calibration,
-        OpenCalibration(RealFileSystem(), options.calibration, source.description(), feeds_back));
-    importance = std::move(calibration.importance);
-    choice.moments = std::move(calibration.moments);
-    calibrated_source = calibration.source;
+    const bool feeds_back = rounding == Rounding::kFeedback;
+    QF_ASSIGN_OR_RETURN(calibration,
+                        OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
   std::shared_ptr<const Fold> fold;
   if (options.fold == kFoldAuto && !options.dry_run) {
-    QF_ASSIGN_OR_RETURN(
-        fold, FoldOf(options, source, *importance, choice.moments.get(), std::move(stop)));
-    importance = Folded(std::move(importance), *fold);
-    QF_ASSIGN_OR_RETURN(choice.moments, Folded(std::move(choice.moments), *fold));
+    QF_ASSIGN_OR_RETURN(fold, FoldOf(options, source, calibration, std::move(stop)));
+    QF_ASSIGN_OR_RETURN(calibration, Folded(calibration, *fold));
   }
-  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(importance), std::move(choice)));
-  plan.calibrated_source = calibrated_source;
+  for (TargetSpec& spec : specs) {
+    spec.rounding = rounding;
+    spec.calibrated = calibration.importance != nullptr;
+  }
+  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(calibration)));
   plan.fold = std::move(fold);
   return plan;
 }

@@ -332,10 +332,9 @@ class Choice {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Fold>> ChooseFold(const ModelSource& source,
-                                                       const Importance& importance,
-                                                       const SecondMoments* moments,
+                                                       const Calibration& calibration,
                                                        const FoldOptions& options) {
-  return Choice(source, importance, moments, options).Run();
+  return Choice(source, *calibration.importance, calibration.moments.get(), options).Run();
 }
 
 }  // namespace quantfleet::pipeline

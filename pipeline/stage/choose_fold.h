@@ -22,12 +22,11 @@ struct FoldOptions {
   std::stop_token stop = {};  // CANCELLED when it fires
 };
 
-// `moments` may be null: columns count each by itself then. Sites with weights that the source has
-// as codes, or of which nothing was measured, are left alone. Errors are the source's and those of
-// the moments; RESOURCE_EXHAUSTED where the memory is not enough for one site.
+// Has importance; without second moments columns count each by itself. Sites with weights that the
+// source has as codes, or of which nothing was measured, are left alone. Errors are the source's
+// and those of the moments; RESOURCE_EXHAUSTED where the memory is not enough for one site.
 absl::StatusOr<std::shared_ptr<const Fold>> ChooseFold(const ModelSource& source,
-                                                       const Importance& importance,
-                                                       const SecondMoments* moments,
+                                                       const Calibration& calibration,
                                                        const FoldOptions& options);
 
 }  // namespace quantfleet::pipeline

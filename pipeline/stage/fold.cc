@@ -53,6 +53,17 @@ class FoldedMoments final : public SecondMoments {
   std::vector<Fold::Factors> factors_;  // by input
 };
 
+std::shared_ptr<const Importance> FoldedImportance(const Importance& importance, const Fold& fold) {
+  auto folded = std::make_shared<Importance>(importance);
+  for (size_t piece = 0; piece < folded->columns.size(); ++piece) {
+    const Fold::Factors& factors = FactorsOf(&fold, piece).columns;
+    std::vector<float>& means = folded->columns[piece];
+    if (factors == nullptr || means.empty()) continue;
+    for (size_t c = 0; c < means.size(); ++c) means[c] = means[c] / (*factors)[c] / (*factors)[c];
+  }
+  return folded;
+}
+
 }  // namespace
 
 Fold FoldBy(const ModelDescription& model, const std::vector<FoldSite>& sites,
@@ -91,23 +102,14 @@ void ApplyFold(const Fold::OfPiece& factors, float lacks, int64_t row, int64_t r
   }
 }
 
-std::shared_ptr<const Importance> Folded(std::shared_ptr<const Importance> importance,
-                                         const Fold& fold) {
-  if (importance == nullptr) return nullptr;
-  auto folded = std::make_shared<Importance>(*importance);
-  for (size_t piece = 0; piece < folded->columns.size(); ++piece) {
-    const Fold::Factors& factors = FactorsOf(&fold, piece).columns;
-    std::vector<float>& means = folded->columns[piece];
-    if (factors == nullptr || means.empty()) continue;
-    for (size_t c = 0; c < means.size(); ++c) means[c] = means[c] / (*factors)[c] / (*factors)[c];
+absl::StatusOr<Calibration> Folded(const Calibration& calibration, const Fold& fold) {
+  Calibration folded = calibration;
+  if (calibration.importance != nullptr)
+    folded.importance = FoldedImportance(*calibration.importance, fold);
+  if (calibration.moments != nullptr) {
+    QF_ASSIGN_OR_RETURN(folded.moments, FoldedMoments::Of(calibration.moments, fold));
   }
   return folded;
-}
-
-absl::StatusOr<std::shared_ptr<const SecondMoments>> Folded(
-    std::shared_ptr<const SecondMoments> moments, const Fold& fold) {
-  if (moments == nullptr) return nullptr;
-  return FoldedMoments::Of(std::move(moments), fold);
 }
 
 }  // namespace quantfleet::pipeline

@@ -9,9 +9,8 @@
 
 #include "common/base/digest.h"
 #include "pipeline/family/fold_sites.h"
+#include "pipeline/model/calibration.h"
 #include "pipeline/model/description.h"
-#include "pipeline/model/importance.h"
-#include "pipeline/model/second_moments.h"
 
 namespace quantfleet::pipeline {
 
@@ -44,12 +43,8 @@ inline const Fold::OfPiece& FactorsOf(const Fold* fold, size_t piece) {
 void ApplyFold(const Fold::OfPiece& factors, float lacks, int64_t row, int64_t rows, int64_t cols,
                float* values);
 
-// What was measured, as it is of the folded model: its inputs are the less the larger their
-// columns' factors. Null stays null. INVALID_ARGUMENT: moments that pieces share which are folded
-// otherwise.
-std::shared_ptr<const Importance> Folded(std::shared_ptr<const Importance> importance,
-                                         const Fold& fold);
-absl::StatusOr<std::shared_ptr<const SecondMoments>> Folded(
-    std::shared_ptr<const SecondMoments> moments, const Fold& fold);
+// What was measured, as it is of the folded model: its inputs are the smaller the larger their
+// columns' factors. INVALID_ARGUMENT: moments that pieces share which are folded otherwise.
+absl::StatusOr<Calibration> Folded(const Calibration& calibration, const Fold& fold);
 
 }  // namespace quantfleet::pipeline

@@ -70,14 +70,14 @@ class FoldTest : public ::testing::Test {
   }
 
   // One column of 32 has inputs twenty times as large.
-  Importance Uneven() const {
+  Calibration Uneven(std::shared_ptr<const SecondMoments> moments = nullptr) const {
     Importance importance{.digest = HashText("importance"), .columns = {}};
     for (const Piece& piece : model().pieces) {
       std::vector<float>& columns = importance.columns.emplace_back();
       if (piece.dims == 1 || piece.layer < 0) continue;
       for (int64_t c = 0; c < piece.cols; ++c) columns.push_back(c % 32 == 5 ? 400.f : 1.f);
     }
-    return importance;
+    return {std::make_shared<const Importance>(std::move(importance)), std::move(moments)};
   }
 
   ExecutorResult Run(const Plan& plan) {
@@ -171,10 +171,10 @@ TEST(ApplyFold, MultipliesRowsAndColumnsOfWhatIsComputedWith) {
 TEST_F(FoldTest, WhatWasMeasuredIsThatOfTheFoldedModel) {
   Open("llama");
   const auto fold = AnyFold();
-  const auto before = std::make_shared<const Importance>(Uneven());
-  const auto after = Folded(before, *fold);
-  const auto moments = std::make_shared<EvenMoments>(model());
-  const auto folded = Folded(moments, *fold);
+  const Calibration calibration = Uneven(std::make_shared<EvenMoments>(model()));
+  const Importance* before = calibration.importance.get();
+  const SecondMoments* moments = calibration.moments.get();
+  const auto folded = Folded(calibration, *fold);
   ASSERT_OK(folded);
   for (uint32_t i = 0; i < model().pieces.size(); ++i) {
     const float* means = before->Of(i);
@@ -183,23 +183,26 @@ TEST_F(FoldTest, WhatWasMeasuredIsThatOfTheFoldedModel) {
     const int64_t input = moments->InputOf(i), last = model().pieces[i].cols - 1;
     std::vector<float> row(3), raw(3);
     const auto at = static_cast<uint64_t>(last * (last + 1) / 2);
-    ASSERT_OK((*folded)->Read(input, at, row));
+    ASSERT_OK(folded->moments->Read(input, at, row));
     ASSERT_OK(moments->Read(input, at, raw));
     for (size_t c = 0; c < 3; ++c) {
-      EXPECT_FLOAT_EQ(after->Of(i)[c], means[c] / (factors[c] * factors[c]));
+      EXPECT_FLOAT_EQ(folded->importance->Of(i)[c], means[c] / (factors[c] * factors[c]));
       EXPECT_FLOAT_EQ(row[c], raw[c] / (factors[c] * factors[static_cast<size_t>(last)]));
     }
   }
-  EXPECT_EQ(after->digest, before->digest);
+  EXPECT_EQ(folded->importance->digest, before->digest);
 }
 
 // Of rows that Q4_0 holds, weighed by their inputs, before and after.
 TEST_F(FoldTest, ErrorsAreSmallerWhereInputsAreUneven) {
   Open("llama", {.hidden = 128, .intermediate = 256});
-  const auto importance = std::make_shared<const Importance>(Uneven());
+  const Calibration calibration = Uneven();
+  const Importance* importance = calibration.importance.get();
   const auto error_of = [&](std::shared_ptr<const Fold> fold) {
-    Plan plan = *MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "f32"}},
-                          fold ? Folded(importance, *fold) : importance, {Rounding::kSearch, {}});
+    std::vector<TargetSpec> targets = {{"gguf", "q4_0"}, {"gguf", "f32"}};
+    targets[0].rounding = Rounding::kSearch;
+    for (TargetSpec& spec : targets) spec.calibrated = true;
+    Plan plan = *MakePlan(*source_, targets, fold ? *Folded(calibration, *fold) : calibration);
     plan.fold = fold;
     Run(plan);
     double error = 0;
@@ -213,12 +216,12 @@ TEST_F(FoldTest, ErrorsAreSmallerWhereInputsAreUneven) {
       const Fold::Factors& rows = FactorsOf(fold.get(), coded.piece).rows;
       for (size_t i = 0; i < a.size(); ++i) {
         const double off = (a[i] - b[i]) / (rows ? (*rows)[i / cols] : 1.f);
-        error += plan.importance->Of(coded.piece)[i % cols] * off * off;
+        error += plan.calibration.importance->Of(coded.piece)[i % cols] * off * off;
       }
     }
     return error;
   };
-  const auto fold = ChooseFold(*source_, *importance, nullptr, {});
+  const auto fold = ChooseFold(*source_, calibration, {});
   ASSERT_OK(fold);
   EXPECT_EQ((*fold)->sites, 8u);
   EXPECT_GT((*fold)->folded, 4u);
@@ -227,16 +230,13 @@ TEST_F(FoldTest, ErrorsAreSmallerWhereInputsAreUneven) {
 
 TEST_F(FoldTest, ThreadsAndMemoryChangeNothing) {
   Open("llama", {.hidden = 128, .intermediate = 256});
-  const Importance importance = Uneven();
-  const EvenMoments moments(model());
-  for (const SecondMoments* with :
-       {static_cast<const SecondMoments*>(nullptr), static_cast<const SecondMoments*>(&moments)}) {
-    const auto first = ChooseFold(*source_, importance, with, {.threads = 1});
+  for (const Calibration& with : {Uneven(), Uneven(std::make_shared<EvenMoments>(model()))}) {
+    const auto first = ChooseFold(*source_, with, {.threads = 1});
     ASSERT_OK(first);
     EXPECT_GT((*first)->folded, 0u);
     for (const int threads : {2, 5}) {
-      const auto again = ChooseFold(*source_, importance, with,
-                                    {.threads = threads, .memory_bytes = uint64_t{6} << 20});
+      const auto again =
+          ChooseFold(*source_, with, {.threads = threads, .memory_bytes = uint64_t{6} << 20});
       ASSERT_OK(again);
       EXPECT_EQ((*again)->digest, (*first)->digest);
     }
@@ -245,7 +245,7 @@ TEST_F(FoldTest, ThreadsAndMemoryChangeNothing) {
 
 TEST_F(FoldTest, ExpertsAreFoldedTogetherAndEachByItself) {
   Open("qwen3moe", {.hidden = 128});
-  const auto fold = ChooseFold(*source_, Uneven(), nullptr, {});
+  const auto fold = ChooseFold(*source_, Uneven(), {});
   ASSERT_OK(fold);
   const auto of = [&](Role role, int expert) {
     for (size_t i = 0; i < model().pieces.size(); ++i)
@@ -262,15 +262,18 @@ TEST_F(FoldTest, ExpertsAreFoldedTogetherAndEachByItself) {
 
 TEST_F(FoldTest, NothingMovesWhereInputsAreAlikeOrUnknown) {
   Open("llama");
-  Importance importance = Uneven();
-  for (std::vector<float>& columns : importance.columns) std::ranges::fill(columns, 3.f);
-  auto fold = ChooseFold(*source_, importance, nullptr, {});
-  ASSERT_OK(fold);
-  EXPECT_EQ((*fold)->folded, 0u);
-  for (std::vector<float>& columns : importance.columns) std::ranges::fill(columns, 0.f);
-  EXPECT_EQ((*ChooseFold(*source_, importance, nullptr, {}))->folded, 0u);
-  for (std::vector<float>& columns : importance.columns) columns.clear();
-  EXPECT_EQ((*ChooseFold(*source_, importance, nullptr, {}))->folded, 0u);
+  const auto folded = [&](std::vector<float> (*columns)(size_t)) {
+    Importance importance = *Uneven().importance;
+    for (std::vector<float>& of : importance.columns)
+      if (!of.empty()) of = columns(of.size());
+    const auto fold =
+        ChooseFold(*source_, {std::make_shared<const Importance>(std::move(importance))}, {});
+    EXPECT_OK(fold);
+    return (*fold)->folded;
+  };
+  EXPECT_EQ(folded([](size_t n) { return std::vector<float>(n, 3.f); }), 0u);
+  EXPECT_EQ(folded([](size_t n) { return std::vector<float>(n, 0.f); }), 0u);
+  EXPECT_EQ(folded([](size_t) { return std::vector<float>(); }), 0u);
 }
 
 // Multiplying codes would round them twice.
@@ -288,7 +291,8 @@ TEST_F(FoldTest, WhatTheSourceHasAsCodesStays) {
     for (int64_t c = 0; piece.dims == 2 && c < piece.cols; ++c)
       importance.columns.back().push_back(c % 32 == 5 ? 400.f : 1.f);
   }
-  const auto fold = ChooseFold(source, importance, nullptr, {});
+  const auto fold =
+      ChooseFold(source, {std::make_shared<const Importance>(std::move(importance))}, {});
   ASSERT_OK(fold);
   EXPECT_FALSE((*fold)->pieces[0]) << "q reads it";
   EXPECT_TRUE((*fold)->pieces[3]);
@@ -298,9 +302,8 @@ TEST_F(FoldTest, StopsAndSaysWhatIsTooLittle) {
   Open("llama");
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_ERROR(ChooseFold(*source_, Uneven(), nullptr, {.stop = stop.get_token()}), kCancelled,
-               "stopped");
-  EXPECT_ERROR(ChooseFold(*source_, Uneven(), nullptr, {.memory_bytes = 1000}), kResourceExhausted,
+  EXPECT_ERROR(ChooseFold(*source_, Uneven(), {.stop = stop.get_token()}), kCancelled, "stopped");
+  EXPECT_ERROR(ChooseFold(*source_, Uneven(), {.memory_bytes = 1000}), kResourceExhausted,
                "memory");
 }
 
