@@ -12,7 +12,7 @@
 #include "cli/source_text.h"
 #include "engine/calibrate/calibrate.h"
 #include "engine/calibrate/chunks.h"
-#include "engine/calibrate/self_text.h"
+#include "engine/calibrate/preparation.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/source_sample.h"
 #include "pipeline/stage/exact_copy.h"
@@ -44,12 +44,6 @@ struct Calibrated {
   engine::CalibrationOrigin origin;
   engine::CalibrationCost cost;
 };
-
-// The engine maps one GGUF file.
-std::optional<fs::path> RunsAsItIs(const ModelFiles& files) {
-  if (!files.gguf || files.files.size() != 1) return std::nullopt;
-  return files.folder / files.files.front().name;
-}
 
 absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options, int64_t chunk,
                                               const fs::path& gguf) {
@@ -125,31 +119,17 @@ engine::SelfTextOptions SelfOptions(const CalibrateOptions& options, const Calib
 absl::Status WriteText(const CalibrateOptions& options, Calibrated& model,
                        engine::RunnableModel& runnable, const engine::CalibrationFolder& folder,
                        const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path path = folder.scratch() / "text";
-  const std::string key = HashText(fmt::format("{} {} {} {}", model.origin.source.hex(),
-                                               options.seed, model.origin.chunk, options.chunks))
-                              .hex();
-  std::vector<int32_t> tokens(static_cast<size_t>(model.origin.tokens));
-  const size_t size = tokens.size() * sizeof(int32_t);
-  bool found = false;
-  if (options.resume && files.Exists(path)) {
-    QF_ASSIGN_OR_RETURN(const std::string kept, files.ReadAll(path));
-    found = kept.starts_with(key) && kept.size() == key.size() + size;
-    if (found) std::memcpy(tokens.data(), kept.data() + key.size(), size);
-  }
-  if (!found) {
-    ProgressLine line("write");
-    engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
-    self.stop = stop;
-    // Each pass reads the weights, and feeds a token of each sequence.
-    self.on_progress = [&](int64_t done, int64_t all) {
-      line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
-    };
-    QF_ASSIGN_OR_RETURN(tokens, engine::WriteSelfText(runnable, *model.tokenizer, self));
-    QF_RETURN_IF_ERROR(files.WriteAtomically(
-        path, AsBytes(key + std::string(AsText(std::as_bytes(std::span(tokens)))))));
-  }
+  ProgressLine line("write");
+  engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
+  self.stop = stop;
+  // Each pass reads the weights, and feeds a token of each sequence.
+  self.on_progress = [&](int64_t done, int64_t all) {
+    line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
+  };
+  QF_ASSIGN_OR_RETURN(
+      std::vector<int32_t> tokens,
+      engine::WriteOrFindSelfText(RealFileSystem(), runnable, *model.tokenizer, folder,
+                                  model.origin.source, options.resume, self));
   Take(model, std::move(tokens));
   model.origin.text_digest = model.origin.tokens_digest;
   return absl::OkStatus();
@@ -202,7 +182,7 @@ absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibr
 absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model) {
   json::object cost = CostJson(model.cost);
   std::string text = CostText(model.cost);
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
+  if (const std::optional<fs::path> gguf = engine::RunsAsItIs(model.files)) {
     QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
                         LoadFor(options, model.origin.chunk, *gguf));
     const bool self = model.tokens.empty();
@@ -230,48 +210,26 @@ absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model)
   return absl::OkStatus();
 }
 
-// What the engine runs, and the source's digest. A run that resumes finds both as it left them.
+// What the engine runs, and the source's digest.
 absl::StatusOr<fs::path> MakeRunnable(const CalibrateOptions& options, Calibrated& model,
                                       const engine::CalibrationFolder& folder,
                                       const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path note = folder.scratch() / "source";
-  const std::string fingerprint = HashText(model.source->fingerprint().text).hex();
-  QF_RETURN_IF_ERROR(files.CreateDirectories(folder.scratch()));
-  if (options.resume && files.Exists(note)) {
-    QF_ASSIGN_OR_RETURN(const std::string found, files.ReadAll(note));
-    const std::string_view text = found;
-    const size_t hex = 2 * Digest::kSize;
-    if (text.starts_with(fingerprint) && text.size() > 2 * hex + 2) {
-      const fs::path runnable = text.substr(2 * hex + 2);
-      if (files.Exists(runnable)) {
-        QF_ASSIGN_OR_RETURN(model.origin.source, Digest::FromHexText(text.substr(hex + 1, hex)));
-        return runnable;
-      }
-    }
-  }
   ProgressLine line("read");
-  const ExecutorOptions execution{
+  engine::RunnableSourceOptions reading{.resume = options.resume};
+  reading.execution = {
       .threads = options.threads,
       .memory_bytes = options.memory_mib << 20,
       .on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); },
       .stop = stop};
-  fs::path runnable;
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
-    runnable = *gguf;
-    QF_ASSIGN_OR_RETURN(model.origin.source, SourceDigestOf(*model.source, execution));
-  } else {
+  reading.on_copy = [&] {
     Say(fmt::format("a copy of the model as GGUF ({}) is made in {}, and removed in the end",
                     ExactRecipe(model.source->description()), folder.scratch().string()));
-    QF_ASSIGN_OR_RETURN(ExactCopy copy, WriteExactCopy(files, *model.source,
-                                                       folder.scratch() / "model", execution));
-    runnable = std::move(copy.file);
-    model.origin.source = copy.source_digest;
-  }
-  QF_RETURN_IF_ERROR(files.WriteAtomically(
-      note,
-      AsBytes(fmt::format("{} {} {}", fingerprint, model.origin.source.hex(), runnable.string()))));
-  return runnable;
+  };
+  QF_ASSIGN_OR_RETURN(
+      engine::RunnableSource runnable,
+      engine::MakeRunnable(RealFileSystem(), *model.source, model.files, folder, reading));
+  model.origin.source = runnable.digest;
+  return std::move(runnable.gguf);
 }
 
 void PrintResult(const CalibrateOptions& options, const Calibrated& model,
