@@ -6,6 +6,7 @@
 #include "common/base/outside_text.h"
 #include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
+#include "daemon/fleet/calibration_texts.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/model/running_memory.h"
@@ -204,6 +205,9 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("description", spec.description);
   reader.Require("format", spec.format);
   reader.Require("recipe", spec.recipe);
+  std::string rounding(pipeline::Name(spec.rounding));
+  const bool calibrates = reader.Read("calibration", spec.calibration);
+  reader.Read("rounding", rounding);
   reader.Read("priority", spec.priority, -1'000'000, 1'000'000);
   reader.Read("memory_headroom", spec.memory_headroom, 1.0, 100.0);
   ClassRules& match = spec.match;
@@ -254,6 +258,16 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
   QF_RETURN_IF_ERROR(context.status());
   spec.context = *context;
+  if (calibrates && spec.calibration != kSelfText)
+    QF_RETURN_IF_ERROR(Annotate(CheckTextName(spec.calibration), "device class"));
+  const auto how = pipeline::RoundingFromName(rounding);
+  if (!how.ok()) return Annotate(how.status(), "device class: rounding");
+  spec.rounding = *how;
+  if (spec.rounding != pipeline::Rounding::kNearest && spec.calibration.empty())
+    return InvalidArgument(
+        "device class: rounding = \"{}\" needs a calibration: add calibration = \"{}\", or the "
+        "name of a text",
+        rounding, kSelfText);
   if (spec.runtime)
     QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);

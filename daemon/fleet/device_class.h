@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "pipeline/tensor/rounding/rounder.h"
 #include "quantfleet/v1/trust.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
@@ -41,6 +42,10 @@ struct QualityLimits {
 
 struct DeviceClassSpec {
   std::string name, description, format, recipe;
+  // What codes are chosen by: "self" or the name of a text (calibration_texts.h); empty: the
+  // weights alone. Then the rounding is to the nearest.
+  std::string calibration;
+  pipeline::Rounding rounding = pipeline::Rounding::kNearest;
   int64_t priority = 0;  // of the classes that match, the highest wins, then the first by name
   double memory_headroom = 1.0;  // an artifact may need at most memory_total / memory_headroom
   ClassRules match;

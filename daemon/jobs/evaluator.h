@@ -46,6 +46,8 @@ class Evaluator {
             uint64_t memory_bytes);
 
   bool enabled() const { return options_.tokens > 0; }
+  // On which artifacts are measured, and nothing is calibrated.
+  const std::string& text() const { return options_.text; }
   // Identifies the text and prompts; evaluations with different digests cannot be compared.
   Digest text_digest() const;
 

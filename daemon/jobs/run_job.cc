@@ -7,6 +7,7 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
 #include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/kind.h"
@@ -16,8 +17,6 @@
 
 namespace quantfleet::daemon {
 namespace {
-
-constexpr Duration kPublishInterval{200};
 
 uint64_t SizeOf(const v1::Manifest& manifest) {
   uint64_t size = 0;
@@ -116,11 +115,14 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(pipeline::ModelFiles files, pipeline::ResolveModel(with_.files, place));
   files.name = record.job.model();  // errors say it instead of the folder's
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, files));
+  QF_ASSIGN_OR_RETURN(pipeline::Calibration calibration,
+                      CalibrateFor(record, *source, files, job_stop.get_token()));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {
-    QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));
+    QF_ASSIGN_OR_RETURN(targets.emplace_back(), ParseJobTarget(text));
   }
-  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(*source, targets));
+  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan,
+                      pipeline::MakePlan(*source, targets, std::move(calibration)));
   QF_RETURN_IF_ERROR(CheckPlan(record, *source, plan));
 
   QF_ASSIGN_OR_RETURN(const auto journal, JobJournal::Load(with_.store, with_.blobs, plan, name,
@@ -136,6 +138,7 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result,
                       pipeline::Execute(*source, plan, sink, options));
   OnProgress(name, result.progress);
+  QF_RETURN_IF_ERROR(NoteResult(record, result));
   if (result.manifests.size() != plan.targets.size())
     return Internal("the run returned {} manifests for {} targets", result.manifests.size(),
                     plan.targets.size());
@@ -404,6 +407,11 @@ void JobRunner::SetStage(const std::string& name, std::string_view stage) {
   {
     std::lock_guard lock(mutex_);
     Live& live = live_[name];
+    if (stage == "quantizing") {  // what was read before was for a calibration
+      live.progress.clear_bytes_read();
+      live.progress.clear_bytes_total();
+      live.first.reset();
+    }
     live.progress.set_stage(std::string(stage));
     live.progress.set_eta_seconds(-1);
     live.published = with_.clock.Monotonic();

@@ -97,6 +97,28 @@ budget_mib = 500
               HasSubstr("quality.max_loss"));
 }
 
+TEST(DeviceClass, CalibrationAndRounding) {
+  const auto plain = ParseDeviceClass(kLeast);
+  ASSERT_OK(plain);
+  EXPECT_EQ(plain->calibration, "");
+  EXPECT_EQ(plain->rounding, pipeline::Rounding::kNearest);
+  const auto spec =
+      ParseDeviceClass(std::string(kLeast) + "calibration = 'talks.txt'\nrounding = 'feedback'\n");
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->calibration, "talks.txt");
+  EXPECT_EQ(spec->rounding, pipeline::Rounding::kFeedback);
+  EXPECT_OK(ParseDeviceClass(std::string(kLeast) + "calibration = 'self'\n"));
+  EXPECT_OK(ParseDeviceClass(std::string(kLeast) + "rounding = 'nearest'\n"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "rounding = 'feedback'\n"),
+              HasSubstr("needs a calibration"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "calibration = 'self'\nrounding = 'up'\n"),
+              Names("rounding", "nearest"));
+  for (const std::string_view name : {"", "a/b", "../a", ".a", "two words", "none"})
+    EXPECT_THAT(ParseError(fmt::format("{}calibration = '{}'\n", kLeast, name)),
+                HasSubstr("calibration"))
+        << name;
+}
+
 TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
   std::map<std::string, std::string> recipes;
   for (const ShippedClass& shipped : ShippedClasses()) {
