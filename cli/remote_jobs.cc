@@ -2,8 +2,10 @@
 
 #include "cli/remote_jobs.h"
 
+#include <algorithm>
 #include <thread>
 
+#include "cli/quality_text.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "cli/remote_progress.h"
@@ -17,6 +19,19 @@ std::string Slabs(const v1::JobProgress& progress) {
   if (progress.slabs_resumed() > 0)
     text += fmt::format(", {} of them resumed from before a restart", progress.slabs_resumed());
   return text;
+}
+
+// "artifacts/..., gguf:q4_0, 87.4 MiB, 96.1 % of F16's choices (KL 0.012 ± 0.001)"
+std::string MadeText(const v1::Job& job, const std::string& name) {
+  const auto made = std::ranges::find(job.measured(), name, &v1::MeasuredArtifact::name);
+  if (made == job.measured().end()) return name;  // an older daemon
+  return fmt::format("{}, {}:{}, {}, {}", name, made->format(), made->recipe(),
+                     HumanBytes(made->size_bytes()), QualityText(*made));
+}
+
+std::string StepUpText(const v1::StepUp& step) {
+  return fmt::format("class {}: {} instead of {}: {}", step.device_class(),
+                     step.to().empty() ? "nothing larger" : step.to(), step.from(), step.reason());
 }
 
 void PrintJob(const v1::Job& job, Time now) {
@@ -37,7 +52,9 @@ void PrintJob(const v1::Job& job, Time now) {
        fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
   for (const std::string& artifact : job.repairs()) fields.emplace_back("repairs", artifact);
-  for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
+  for (const std::string& artifact : job.artifacts())
+    fields.emplace_back("artifact", MadeText(job, artifact));
+  for (const v1::StepUp& step : job.step_ups()) fields.emplace_back("step-up", StepUpText(step));
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
   if (!job.evaluation_error().empty()) fields.emplace_back("not measured", job.evaluation_error());
   PrintOut(Fields(fields));
