@@ -14,6 +14,7 @@
 #include "engine/calibrate/chunks.h"
 #include "engine/calibrate/self_text.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/model/source_sample.h"
 #include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::cli {
@@ -107,6 +108,7 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
     model.origin.seed = options.seed;
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
+  QF_ASSIGN_OR_RETURN(model.origin.sample, SourceSampleOf(*model.source));
   return model;
 }
 

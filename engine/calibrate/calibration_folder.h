@@ -29,6 +29,7 @@ inline constexpr std::string_view kSecondMomentsFile = "second_moments.gguf";
 // What a calibration is made from; the same has the same files.
 struct CalibrationOrigin {
   Digest source;             // of the model, as manifests have it
+  Digest sample;             // of a sample of its weights (pipeline/model/source_sample.h)
   std::string architecture;  // its family
   std::string text;          // "self", or the name of the file
   Digest text_digest;        // of the file's bytes; of "self" that of its tokens

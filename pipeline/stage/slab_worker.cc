@@ -137,7 +137,7 @@ void SlabWorker::Encode(const PieceJob& job, const PieceEncoding& encoding, cons
     rounder_.Search(*encoding.grid, values, rows, job.cols, encoding.importance, encoded_.data());
   else
     encoding.codec->encode(values, rows, job.cols, encoding.importance, encoded_.data());
-  if (encoding.grid != nullptr && factor_.factor() != nullptr)
+  if (encoding.feeds_back && factor_.factor() != nullptr)
     rounder_.FeedBack(*encoding.grid, *factor_.factor(), values, rows, job.cols, encoded_.data());
 }
 
