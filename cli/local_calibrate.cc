@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/engine_source.h"
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
@@ -14,15 +15,12 @@
 #include "engine/calibrate/chunks.h"
 #include "engine/calibrate/self_text.h"
 #include "pipeline/format/registry/open_model.h"
-#include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::cli {
 namespace {
 
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
-
-constexpr std::string_view kSelf = "self";
 
 struct CalibrateOptions {
   std::string source, out, text;
@@ -43,12 +41,6 @@ struct Calibrated {
   engine::CalibrationOrigin origin;
   engine::CalibrationCost cost;
 };
-
-// The engine maps one GGUF file.
-std::optional<fs::path> RunsAsItIs(const ModelFiles& files) {
-  if (!files.gguf || files.files.size() != 1) return std::nullopt;
-  return files.folder / files.files.front().name;
-}
 
 absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options, int64_t chunk,
                                               const fs::path& gguf) {
@@ -103,7 +95,7 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   } else if (description.embedding) {
     return InvalidArgument("{} makes embeddings and writes no text: use --text", description.name);
   } else {
-    model.origin.text = kSelf;
+    model.origin.text = engine::kSelfText;
     model.origin.seed = options.seed;
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
@@ -174,13 +166,6 @@ std::string CostText(const engine::CalibrationCost& cost) {
   return text;
 }
 
-std::string Minutes(double seconds) {
-  return seconds < 100 ? fmt::format("{:.1f} s", seconds)
-                       : fmt::format("{:.0f} minutes", seconds / 60);
-}
-
-void Say(std::string_view text) { fmt::print(stderr, "quantfleet: {}\n", ShownLines(text)); }
-
 // Seconds that writing the text takes, by a few of its passes.
 absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibrated& model,
                                    engine::RunnableModel& runnable) {
@@ -228,50 +213,6 @@ absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model)
   return absl::OkStatus();
 }
 
-// What the engine runs, and the source's digest. A run that resumes finds both as it left them.
-absl::StatusOr<fs::path> MakeRunnable(const CalibrateOptions& options, Calibrated& model,
-                                      const engine::CalibrationFolder& folder,
-                                      const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path note = folder.scratch() / "source";
-  const std::string fingerprint = HashText(model.source->fingerprint().text).hex();
-  QF_RETURN_IF_ERROR(files.CreateDirectories(folder.scratch()));
-  if (options.resume && files.Exists(note)) {
-    QF_ASSIGN_OR_RETURN(const std::string found, files.ReadAll(note));
-    const std::string_view text = found;
-    const size_t hex = 2 * Digest::kSize;
-    if (text.starts_with(fingerprint) && text.size() > 2 * hex + 2) {
-      const fs::path runnable = text.substr(2 * hex + 2);
-      if (files.Exists(runnable)) {
-        QF_ASSIGN_OR_RETURN(model.origin.source, Digest::FromHexText(text.substr(hex + 1, hex)));
-        return runnable;
-      }
-    }
-  }
-  ProgressLine line("read");
-  const ExecutorOptions execution{
-      .threads = options.threads,
-      .memory_bytes = options.memory_mib << 20,
-      .on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); },
-      .stop = stop};
-  fs::path runnable;
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
-    runnable = *gguf;
-    QF_ASSIGN_OR_RETURN(model.origin.source, SourceDigestOf(*model.source, execution));
-  } else {
-    Say(fmt::format("a copy of the model as GGUF ({}) is made in {}, and removed in the end",
-                    ExactRecipe(model.source->description()), folder.scratch().string()));
-    QF_ASSIGN_OR_RETURN(ExactCopy copy, WriteExactCopy(files, *model.source,
-                                                       folder.scratch() / "model", execution));
-    runnable = std::move(copy.file);
-    model.origin.source = copy.source_digest;
-  }
-  QF_RETURN_IF_ERROR(files.WriteAtomically(
-      note,
-      AsBytes(fmt::format("{} {} {}", fingerprint, model.origin.source.hex(), runnable.string()))));
-  return runnable;
-}
-
 void PrintResult(const CalibrateOptions& options, const Calibrated& model,
                  const engine::CalibrationResult& result, double seconds) {
   if (!options.json)
@@ -295,8 +236,14 @@ absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_tok
                                              RealFileSystem(), options.out,
                                              {.replace = options.force, .resume = options.resume}));
   Say(CostText(model.cost));
-  QF_ASSIGN_OR_RETURN(const fs::path gguf, MakeRunnable(options, model, *folder, stop));
-  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, model.origin.chunk, gguf));
+  QF_ASSIGN_OR_RETURN(
+      const EngineSource made,
+      MakeEngineSource(
+          model.files, *model.source, folder->scratch(), options.resume,
+          {.threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = stop}));
+  model.origin.source = made.source;
+  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
+                      LoadFor(options, model.origin.chunk, made.gguf));
   if (model.tokens.empty()) QF_RETURN_IF_ERROR(WriteText(options, model, runnable, *folder, stop));
   absl::StatusOr<engine::CalibrationResult> result;
   {

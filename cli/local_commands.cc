@@ -1,6 +1,7 @@
 #include "cli/local_commands.h"
 
 #include "cli/local_calibrate.h"
+#include "cli/local_fit.h"
 #include "cli/local_inspect.h"
 #include "cli/local_quantize.h"
 
@@ -9,6 +10,7 @@ namespace quantfleet::cli {
 void AddLocalCommands(CLI::App& app) {
   AddQuantizeCommand(app);
   AddCalibrateCommand(app);
+  AddFitCommand(app);
   AddInspectCommand(app);
 }
 
