@@ -34,9 +34,13 @@ ModelDescription CalibratedModel(std::string_view family) {
 MemorySource CalibratedSource(std::string_view family, std::byte value = std::byte{1}) {
   MemorySource source;
   source.model = CalibratedModel(family);
-  for (const SourceTensor& tensor : source.model.tensors)
-    source.data.emplace_back(static_cast<size_t>(tensor.rows * RowBytes(tensor.dtype, tensor.cols)),
+  for (Piece& piece : source.model.pieces) {
+    piece.tensor = source.model.tensors.size();
+    source.model.tensors.push_back(
+        {std::string(Name(piece.role)), DType::kF32, piece.rows, piece.cols, piece.dims});
+    source.data.emplace_back(static_cast<size_t>(piece.rows * RowBytes(DType::kF32, piece.cols)),
                              value);
+  }
   return source;
 }
 
