@@ -30,13 +30,17 @@ ModelDescription CalibratedModel(std::string_view family) {
                                           .rope_dims = 2});
 }
 
-// With weights that are all of one value.
-MemorySource CalibratedSource(std::string_view family, std::byte value = std::byte{1}) {
+// A tensor for each piece, whose bytes are all the same.
+MemorySource CalibratedSource(std::string_view family) {
   MemorySource source;
   source.model = CalibratedModel(family);
-  for (const SourceTensor& tensor : source.model.tensors)
-    source.data.emplace_back(static_cast<size_t>(tensor.rows * RowBytes(tensor.dtype, tensor.cols)),
-                             value);
+  for (Piece& piece : source.model.pieces) {
+    piece.tensor = source.data.size();
+    source.model.tensors.push_back(
+        {std::string(Name(piece.role)), DType::kF32, piece.rows, piece.cols, piece.dims});
+    source.data.emplace_back(static_cast<size_t>(piece.rows * piece.cols) * sizeof(float),
+                             std::byte{1});
+  }
   return source;
 }
 
