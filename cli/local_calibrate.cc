@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/engine_source.h"
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
@@ -15,15 +16,12 @@
 #include "engine/calibrate/preparation.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/source_sample.h"
-#include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::cli {
 namespace {
 
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
-
-constexpr std::string_view kSelf = "self";
 
 struct CalibrateOptions {
   std::string source, out, text;
@@ -98,7 +96,7 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   } else if (description.embedding) {
     return InvalidArgument("{} makes embeddings and writes no text: use --text", description.name);
   } else {
-    model.origin.text = kSelf;
+    model.origin.text = engine::kSelfText;
     model.origin.seed = options.seed;
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
@@ -156,13 +154,6 @@ std::string CostText(const engine::CalibrationCost& cost) {
   return text;
 }
 
-std::string Minutes(double seconds) {
-  return seconds < 100 ? fmt::format("{:.1f} s", seconds)
-                       : fmt::format("{:.0f} minutes", seconds / 60);
-}
-
-void Say(std::string_view text) { fmt::print(stderr, "quantfleet: {}\n", ShownLines(text)); }
-
 // Seconds that writing the text takes, by a few of its passes.
 absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibrated& model,
                                    engine::RunnableModel& runnable) {
@@ -210,28 +201,6 @@ absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model)
   return absl::OkStatus();
 }
 
-// What the engine runs, and the source's digest.
-absl::StatusOr<fs::path> MakeRunnable(const CalibrateOptions& options, Calibrated& model,
-                                      const engine::CalibrationFolder& folder,
-                                      const std::stop_token& stop) {
-  ProgressLine line("read");
-  engine::RunnableSourceOptions reading{.resume = options.resume};
-  reading.execution = {
-      .threads = options.threads,
-      .memory_bytes = options.memory_mib << 20,
-      .on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); },
-      .stop = stop};
-  reading.on_copy = [&] {
-    Say(fmt::format("a copy of the model as GGUF ({}) is made in {}, and removed in the end",
-                    ExactRecipe(model.source->description()), folder.scratch().string()));
-  };
-  QF_ASSIGN_OR_RETURN(
-      engine::RunnableSource runnable,
-      engine::MakeRunnable(RealFileSystem(), *model.source, model.files, folder, reading));
-  model.origin.source = runnable.digest;
-  return std::move(runnable.gguf);
-}
-
 void PrintResult(const CalibrateOptions& options, const Calibrated& model,
                  const engine::CalibrationResult& result, double seconds) {
   if (!options.json)
@@ -255,8 +224,14 @@ absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_tok
                                              RealFileSystem(), options.out,
                                              {.replace = options.force, .resume = options.resume}));
   Say(CostText(model.cost));
-  QF_ASSIGN_OR_RETURN(const fs::path gguf, MakeRunnable(options, model, *folder, stop));
-  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, model.origin.chunk, gguf));
+  QF_ASSIGN_OR_RETURN(
+      const engine::RunnableSource made,
+      MakeEngineSource(
+          model.files, *model.source, folder->scratch(), options.resume,
+          {.threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = stop}));
+  model.origin.source = made.digest;
+  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
+                      LoadFor(options, model.origin.chunk, made.gguf));
   if (model.tokens.empty()) QF_RETURN_IF_ERROR(WriteText(options, model, runnable, *folder, stop));
   absl::StatusOr<engine::CalibrationResult> result;
   {

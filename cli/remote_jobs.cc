@@ -2,8 +2,10 @@
 
 #include "cli/remote_jobs.h"
 
+#include <algorithm>
 #include <thread>
 
+#include "cli/quality_text.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "cli/remote_progress.h"
@@ -32,6 +34,19 @@ std::string CalibrationText(const v1::Job& job) {
   return text;
 }
 
+// "artifacts/..., gguf:q4_0, 87.4 MiB, 96.1 % of F16's choices (KL 0.012 ± 0.001)"
+std::string MadeText(const v1::Job& job, const std::string& name) {
+  const auto made = std::ranges::find(job.measured(), name, &v1::MeasuredArtifact::name);
+  if (made == job.measured().end()) return name;  // an older daemon
+  return fmt::format("{}, {}:{}, {}, {}", name, made->format(), made->recipe(),
+                     HumanBytes(made->size_bytes()), QualityText(*made));
+}
+
+std::string StepUpText(const v1::StepUp& step) {
+  return fmt::format("class {}: {} instead of {}: {}", step.device_class(),
+                     step.to().empty() ? "nothing larger" : step.to(), step.from(), step.reason());
+}
+
 void PrintJob(const v1::Job& job, Time now) {
   const v1::JobProgress& progress = job.progress();
   const int64_t end = job.finished_ms() ? job.finished_ms() : ToUnixMillis(now);
@@ -50,9 +65,11 @@ void PrintJob(const v1::Job& job, Time now) {
        fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
   for (const std::string& artifact : job.repairs()) fields.emplace_back("repairs", artifact);
-  for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
+  for (const std::string& artifact : job.artifacts())
+    fields.emplace_back("artifact", MadeText(job, artifact));
   if (const std::string text = CalibrationText(job); !text.empty())
     fields.emplace_back("calibrated", text);
+  for (const v1::StepUp& step : job.step_ups()) fields.emplace_back("step-up", StepUpText(step));
   for (const std::string& note : job.notes()) fields.emplace_back("note", note);
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
   if (!job.evaluation_error().empty()) fields.emplace_back("not measured", job.evaluation_error());

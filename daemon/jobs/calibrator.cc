@@ -170,8 +170,9 @@ absl::Status Calibrator::Run(const Model& model, const Planned& planned,
                              tell(progress.bytes_read, progress.bytes_total);
                            },
                        .stop = stop};
-  QF_ASSIGN_OR_RETURN(const engine::RunnableSource runnable,
-                      engine::MakeRunnable(files_, model.source, model.files, folder, reading));
+  QF_ASSIGN_OR_RETURN(
+      const engine::RunnableSource runnable,
+      engine::MakeRunnable(files_, model.source, model.files, folder.scratch(), reading));
   QF_ASSIGN_OR_RETURN(
       engine::RunnableModel loaded,
       engine::RunnableModel::Load(runnable.gguf, {.threads = options_.threads,

@@ -1,5 +1,6 @@
 // Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the
-// weights, measured with the engine that devices run.
+// weights, measured with the engine that devices run. A further pass makes larger ones for classes
+// whose limits an artifact misses (step_up.h); what the earlier ones made is sealed before.
 //
 // QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread,
 // owned by the runner, takes the jobs in order. Each slab's chunks are durable before the slab is
@@ -131,6 +132,8 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  // Makes and seals the targets that are left, and ends the job unless classes step up.
+  absl::Status RunPass(JobRecord record, const std::stop_token& stop);
   absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   // ---- calibrate_job.cc
@@ -165,14 +168,21 @@ class JobRunner {
   struct Made {
     std::vector<v1::Manifest> manifests;
     bool no_tokenizer = false;
+    std::vector<v1::StepUp> step_ups = {};
+    bool last = true;  // pass of the job
   };
-  absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
+  absl::StatusOr<Measured> Measure(const JobRecord& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests,
                                    const std::stop_token& stop);
   // What to measure of this artifact: once for each KV cache that the job's classes run, with short
   // and long contexts where these differ.
-  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job,
+  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const JobRecord& job,
                                                           const v1::Manifest& manifest);
+  // Which classes' limits the manifests miss, and what is to be made for these.
+  absl::StatusOr<std::vector<v1::StepUp>> DecideStepUps(const JobRecord& job,
+                                                        const pipeline::ModelSource& source,
+                                                        const std::vector<v1::Manifest>& manifests,
+                                                        const Measured& measured);
   absl::Status Seal(const JobRecord& record, const Made& made, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const v1::Job& job, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);

@@ -19,6 +19,18 @@ absl::StatusOr<pipeline::TargetSpec> ParseJobTarget(std::string_view text) {
   return spec;
 }
 
+std::string JobTargetOf(const v1::Manifest& manifest) {
+  const v1::Target& target = manifest.target();
+  pipeline::TargetSpec spec{target.format(), target.recipe()};
+  spec.calibrated = !target.importance_digest().empty();
+  constexpr std::string_view kRounding = "rounding=";
+  for (const std::string& change : target.changes())
+    if (change.starts_with(kRounding))
+      spec.rounding = pipeline::RoundingFromName(std::string_view(change).substr(kRounding.size()))
+                          .value_or(spec.rounding);
+  return JobTarget(spec);
+}
+
 bool Quantizes(const pipeline::TargetSpec& spec) {
   const auto recipe = pipeline::FindRecipe(spec.recipe);
   return recipe.ok() && !recipe->as_is && !pipeline::IsFloat(recipe->body);

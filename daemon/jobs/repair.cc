@@ -4,6 +4,7 @@
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
+#include "daemon/jobs/step_up.h"
 #include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon {
@@ -78,7 +79,7 @@ std::string TargetOf(const Origin& origin) {
       return spec.ok() && spec->format == artifact.format() && spec->recipe == artifact.recipe();
     };
     // A job's artifacts stand in the order of its targets; several may have the same recipe.
-    const std::vector<std::string>& targets = origin.made_by->targets;
+    const std::vector<std::string> targets = TargetsOf(*origin.made_by);
     const auto& made = origin.made_by->job.artifacts();
     const auto at = static_cast<size_t>(std::ranges::find(made, artifact.name()) - made.begin());
     if (at < targets.size() && is_own(targets[at])) return targets[at];

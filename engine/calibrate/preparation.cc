@@ -13,11 +13,11 @@ std::optional<fs::path> RunsAsItIs(const pipeline::ModelFiles& files) {
 
 absl::StatusOr<RunnableSource> MakeRunnable(FileSystem& files, const pipeline::ModelSource& source,
                                             const pipeline::ModelFiles& model,
-                                            const CalibrationFolder& folder,
+                                            const fs::path& scratch,
                                             const RunnableSourceOptions& options) {
-  const fs::path note = folder.scratch() / "source";
+  const fs::path note = scratch / "source";
   const std::string fingerprint = HashText(source.fingerprint().text).hex();
-  QF_RETURN_IF_ERROR(files.CreateDirectories(folder.scratch()));
+  QF_RETURN_IF_ERROR(files.CreateDirectories(scratch));
   if (options.resume && files.Exists(note)) {
     QF_ASSIGN_OR_RETURN(const std::string found, files.ReadAll(note));
     const std::string_view text = found;
@@ -38,7 +38,7 @@ absl::StatusOr<RunnableSource> MakeRunnable(FileSystem& files, const pipeline::M
     if (options.on_copy) options.on_copy();
     QF_ASSIGN_OR_RETURN(
         pipeline::ExactCopy copy,
-        pipeline::WriteExactCopy(files, source, folder.scratch() / "model", options.execution));
+        pipeline::WriteExactCopy(files, source, scratch / "model", options.execution));
     made = {std::move(copy.file), copy.source_digest};
   }
   QF_RETURN_IF_ERROR(files.WriteAtomically(

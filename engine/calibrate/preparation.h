@@ -1,5 +1,5 @@
 // What a calibration needs before its first layer: a file that the engine runs, and a text's
-// tokens. Both take time, so they lie in the folder's scratch, and a run that resumes finds them
+// tokens. Both take time, so they lie in a scratch folder, and a run that resumes finds them
 // there. One thread at a time.
 #pragma once
 
@@ -26,10 +26,10 @@ struct RunnableSourceOptions {
   pipeline::ExecutorOptions execution = {};  // of reading the weights
   std::function<void()> on_copy = {};        // a copy is made, which takes disk space
 };
-// The model's own file, or else a copy in the source's precision, which goes with the scratch.
+// The model's own file, or else a copy in the source's precision, which lies in `scratch`.
 absl::StatusOr<RunnableSource> MakeRunnable(FileSystem& files, const pipeline::ModelSource& source,
                                             const pipeline::ModelFiles& model,
-                                            const CalibrationFolder& folder,
+                                            const fs::path& scratch,
                                             const RunnableSourceOptions& options);
 
 // The text that the model of this source digest writes itself, in chunks. Errors as WriteSelfText.
