@@ -15,6 +15,7 @@
 #include "engine/calibrate/chunks.h"
 #include "engine/calibrate/self_text.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/model/source_sample.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -99,6 +100,7 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
     model.origin.seed = options.seed;
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
+  QF_ASSIGN_OR_RETURN(model.origin.sample, SourceSampleOf(*model.source));
   return model;
 }
 

@@ -67,6 +67,7 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
     const std::vector<std::string> clauses = target.spec.clauses();
     targets.push_back({{"name", target.spec.name()},
                        {"changes", json::array(clauses.begin(), clauses.end())},
+                       {"rounding", Name(target.spec.rounding)},
                        {"tensors", tensors},
                        {"files", FilesJson(target)},
                        {"bytes", TargetBytes(target)},
@@ -83,9 +84,10 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
                    {"slabs", plan.slabs.size()},
                    {"chat", ChatJson(model.tokenizer)},
                    {"targets", targets}};
-  if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
-  out["rounding"] = Name(plan.rounding.how);
-  if (plan.rounding.moments) out["second_moments_digest"] = plan.rounding.moments->digest().hex();
+  if (const auto& importance = plan.calibration.importance)
+    out["importance_digest"] = importance->digest.hex();
+  if (const auto& moments = plan.calibration.moments)
+    out["second_moments_digest"] = moments->digest().hex();
   return out;
 }
 
@@ -151,27 +153,23 @@ void WarnOfFallbacks(const TargetPlan& target) {
 }
 
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
-                                      const std::vector<TargetSpec>& specs) {
-  RoundingChoice choice;
-  QF_ASSIGN_OR_RETURN(choice.how, RoundingFromName(options.rounding));
-  std::shared_ptr<const Importance> importance;
-  std::optional<Digest> calibrated_source;
+                                      std::vector<TargetSpec> specs) {
+  QF_ASSIGN_OR_RETURN(const Rounding rounding, RoundingFromName(options.rounding));
+  Calibration calibration;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,
                         ReadImportance(RealFileSystem(), options.imatrix, source.description()));
-    importance = std::make_shared<const Importance>(std::move(read));
+    calibration.importance = std::make_shared<const Importance>(std::move(read));
   } else if (!options.calibration.empty()) {
-    const bool feeds_back = choice.how == Rounding::kFeedback;
-    QF_ASSIGN_OR_RETURN(
-        Calibration calibration,
-        OpenCalibration(RealFileSystem(), options.calibration, source.description(), feeds_back));
-    importance = std::move(calibration.importance);
-    choice.moments = std::move(calibration.moments);
-    calibrated_source = calibration.source;
+    const bool feeds_back = rounding == Rounding::kFeedback;
+    QF_ASSIGN_OR_RETURN(calibration,
+                        OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
-  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(importance), std::move(choice)));
-  plan.calibrated_source = calibrated_source;
-  return plan;
+  for (TargetSpec& spec : specs) {
+    spec.rounding = rounding;
+    spec.calibrated = calibration.importance != nullptr;
+  }
+  return MakePlan(source, specs, std::move(calibration));
 }
 
 absl::Status Quantize(const QuantizeOptions& options) {

@@ -317,6 +317,7 @@ absl::Status CalibrationFolder::WriteStatus(bool complete) {
                             {"layers_done", done_},
                             {"layers", layers_},
                             {"source_digest", origin_.source.hex()},
+                            {"source_sample", origin_.sample.hex()},
                             {"architecture", origin_.architecture},
                             {"text", origin_.text},
                             {"text_digest", origin_.text_digest.hex()},

@@ -31,6 +31,7 @@ inline constexpr std::string_view kSelfText = "self";  // written by the model
 // What a calibration is made from; the same has the same files.
 struct CalibrationOrigin {
   Digest source;             // of the model, as manifests have it
+  Digest sample;             // of a sample of its weights (pipeline/model/source_sample.h)
   std::string architecture;  // its family
   std::string text;          // kSelfText, or the name of the file
   Digest text_digest;        // of the file's bytes; of "self" that of its tokens

@@ -134,7 +134,8 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
 
 void SlabWorker::Encode(const PieceJob& job, const PieceEncoding& encoding, const float* values,
                         int64_t rows) {
-  const RowEncoder encoder{encoding.codec, encoding.grid, encoding.importance, factor_.factor()};
+  const RowEncoder encoder{encoding.codec, encoding.grid, encoding.importance,
+                           encoding.feeds_back ? factor_.factor() : nullptr};
   encoder.Encode(rounder_, values, rows, job.cols, encoded_.data());
 }
 

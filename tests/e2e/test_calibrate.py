@@ -139,6 +139,7 @@ class Calibrate(EndToEnd):
         done = run("quantfleet", "quantize", other, "--target", "gguf:q4_0", "--calibration", self.dir / "phi3-out", "--out",
                    self.dir / "refused", check=False)
         self.assertEqual(done.returncode, 1)
+        self.assertFalse((self.dir / "refused").exists(), "before anything is made")
         status = json.loads((self.dir / "phi3-out/calibration.json").read_text())
         self.assertIn(status["source_digest"], done.stderr)
 

@@ -22,6 +22,7 @@ class CalibrationFolderTest : public ::testing::Test {
   // As it would be with another model or text, where a test says so.
   CalibrationOrigin Origin(std::string_view model = "model", std::string_view text = "text") {
     return {.source = HashText(model),
+            .sample = HashText("sample"),
             .architecture = "llama",
             .text = "text.txt",
             .text_digest = HashText(text),
