@@ -129,7 +129,7 @@ class Fitter {
     result_.summary =
         fmt::format("{} measurements of {} tokens, together {} times through a layer; memory {}\n",
                     result_.cells, tokens, result_.layer_passes, HumanBytes(result_.memory));
-    if (const std::optional<fs::path> gguf = RunsAsItIs(files_)) {
+    if (const std::optional<fs::path> gguf = engine::RunsAsItIs(files_)) {
       QF_ASSIGN_OR_RETURN(engine::RunnableModel model, Load(*gguf));
       // Any tokens will do.
       const std::vector<int32_t> any(static_cast<size_t>(chunk_));
@@ -153,10 +153,10 @@ class Fitter {
   absl::Status OpenEngine() {
     QF_ASSIGN_OR_RETURN(
         engine_, MakeEngineSource(files_, *source_, scratch(), /*resume=*/true, execution()));
-    if (calibration_.source && *calibration_.source != engine_.source)
+    if (calibration_.source && *calibration_.source != engine_.digest)
       return FailedPrecondition(
           "{}: the calibration is of another model: calibrate this one, whose digest is {}",
-          options_.calibration, engine_.source.hex());
+          options_.calibration, engine_.digest.hex());
     QF_ASSIGN_OR_RETURN(engine::RunnableModel model, Load(engine_.gguf));
     model_ = std::make_unique<engine::RunnableModel>(std::move(model));
     QF_ASSIGN_OR_RETURN(
@@ -188,7 +188,7 @@ class Fitter {
     const Digest statistics =
         calibration_.moments ? calibration_.moments->digest() : calibration_.importance->digest;
     const engine::SensitivityOrigin origin{
-        .source = engine_.source,
+        .source = engine_.digest,
         .statistics = statistics,
         .tokens = HashBytes(std::as_bytes(std::span(text_.measured))),
         .rounding = std::string(Name(how_)),
@@ -332,7 +332,7 @@ class Fitter {
     result_.summary = Summary();
     std::string comment = fmt::format(
         "quantfleet fit: {} in {}, {} bytes in all\nmodel {}\nimportance {}\n", format_,
-        budget_.text, result_.bytes, engine_.source.hex(), calibration_.importance->digest.hex());
+        budget_.text, result_.bytes, engine_.digest.hex(), calibration_.importance->digest.hex());
     if (calibration_.moments)
       comment += fmt::format("second moments {}\n", calibration_.moments->digest().hex());
     comment += fmt::format("rounding {}\n", Name(how_)) + result_.summary;
@@ -354,7 +354,7 @@ class Fitter {
   MixTable table_;
   std::vector<engine::SensitivityCell> cells_;
   int64_t chunk_ = 0;
-  EngineSource engine_;
+  engine::RunnableSource engine_;
   std::unique_ptr<engine::RunnableModel> model_;
   FitText text_;
   std::unique_ptr<RowRounding> rounding_;

@@ -13,7 +13,7 @@
 #include "cli/source_text.h"
 #include "engine/calibrate/calibrate.h"
 #include "engine/calibrate/chunks.h"
-#include "engine/calibrate/self_text.h"
+#include "engine/calibrate/preparation.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/source_sample.h"
 
@@ -117,31 +117,17 @@ engine::SelfTextOptions SelfOptions(const CalibrateOptions& options, const Calib
 absl::Status WriteText(const CalibrateOptions& options, Calibrated& model,
                        engine::RunnableModel& runnable, const engine::CalibrationFolder& folder,
                        const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path path = folder.scratch() / "text";
-  const std::string key = HashText(fmt::format("{} {} {} {}", model.origin.source.hex(),
-                                               options.seed, model.origin.chunk, options.chunks))
-                              .hex();
-  std::vector<int32_t> tokens(static_cast<size_t>(model.origin.tokens));
-  const size_t size = tokens.size() * sizeof(int32_t);
-  bool found = false;
-  if (options.resume && files.Exists(path)) {
-    QF_ASSIGN_OR_RETURN(const std::string kept, files.ReadAll(path));
-    found = kept.starts_with(key) && kept.size() == key.size() + size;
-    if (found) std::memcpy(tokens.data(), kept.data() + key.size(), size);
-  }
-  if (!found) {
-    ProgressLine line("write");
-    engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
-    self.stop = stop;
-    // Each pass reads the weights, and feeds a token of each sequence.
-    self.on_progress = [&](int64_t done, int64_t all) {
-      line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
-    };
-    QF_ASSIGN_OR_RETURN(tokens, engine::WriteSelfText(runnable, *model.tokenizer, self));
-    QF_RETURN_IF_ERROR(files.WriteAtomically(
-        path, AsBytes(key + std::string(AsText(std::as_bytes(std::span(tokens)))))));
-  }
+  ProgressLine line("write");
+  engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
+  self.stop = stop;
+  // Each pass reads the weights, and feeds a token of each sequence.
+  self.on_progress = [&](int64_t done, int64_t all) {
+    line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
+  };
+  QF_ASSIGN_OR_RETURN(
+      std::vector<int32_t> tokens,
+      engine::WriteOrFindSelfText(RealFileSystem(), runnable, *model.tokenizer, folder,
+                                  model.origin.source, options.resume, self));
   Take(model, std::move(tokens));
   model.origin.text_digest = model.origin.tokens_digest;
   return absl::OkStatus();
@@ -187,7 +173,7 @@ absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibr
 absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model) {
   json::object cost = CostJson(model.cost);
   std::string text = CostText(model.cost);
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
+  if (const std::optional<fs::path> gguf = engine::RunsAsItIs(model.files)) {
     QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
                         LoadFor(options, model.origin.chunk, *gguf));
     const bool self = model.tokens.empty();
@@ -239,11 +225,11 @@ absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_tok
                                              {.replace = options.force, .resume = options.resume}));
   Say(CostText(model.cost));
   QF_ASSIGN_OR_RETURN(
-      const EngineSource made,
+      const engine::RunnableSource made,
       MakeEngineSource(
           model.files, *model.source, folder->scratch(), options.resume,
           {.threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = stop}));
-  model.origin.source = made.source;
+  model.origin.source = made.digest;
   QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
                       LoadFor(options, model.origin.chunk, made.gguf));
   if (model.tokens.empty()) QF_RETURN_IF_ERROR(WriteText(options, model, runnable, *folder, stop));

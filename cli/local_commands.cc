@@ -1,6 +1,7 @@
 #include "cli/local_commands.h"
 
 #include "cli/local_calibrate.h"
+#include "cli/local_compare.h"
 #include "cli/local_fit.h"
 #include "cli/local_inspect.h"
 #include "cli/local_quantize.h"
@@ -12,6 +13,7 @@ void AddLocalCommands(CLI::App& app) {
   AddCalibrateCommand(app);
   AddFitCommand(app);
   AddInspectCommand(app);
+  AddCompareCommand(app);
 }
 
 }  // namespace quantfleet::cli

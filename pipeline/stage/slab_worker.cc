@@ -98,6 +98,7 @@ absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows
 absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows) {
   const int64_t n = rows * job.cols;
   job.decoder->decode(raw.data(), n, strip_.data());
+  if (job.fold) ApplyFold(job.fold, job.piece->lacks, row, rows, job.cols, strip_.data());
   if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0) {
     const std::string file = source_.FileOf(job.piece->tensor);
     return InvalidArgument(
@@ -118,7 +119,7 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
     moved_.assign(strip_.begin(), strip_.begin() + rows * job.cols);
     for (float& value : moved_) value += encoding.added;
     values = &moved_;
-  } else if (encoding.dtype == job.tensor->dtype) {
+  } else if (Copies(job, encoding.dtype, encoding.added)) {
     return raw;
   }
   if (encoding.dtype == DType::kF32)
