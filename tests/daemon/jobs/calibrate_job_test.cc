@@ -100,7 +100,7 @@ TEST_F(CalibrateJobTest, EachClassIsRoundedAsItSays) {
   EXPECT_EQ(job.calibration().text(), "self");
   EXPECT_EQ(job.calibration().tokens(), static_cast<uint64_t>(Calibrator::kTokens));
   EXPECT_TRUE(job.calibration().second_moments());
-  EXPECT_THAT(NotesOf(job), ElementsAre(HasSubstr("lm_head"))) << "the head was not measured";
+  EXPECT_THAT(NotesOf(job), ElementsAre(HasSubstr("embed_tokens"))) << "it has no input";
   EXPECT_EQ(job.progress().bytes_read(), job.progress().bytes_total());
 }
 
