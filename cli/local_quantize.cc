@@ -16,6 +16,7 @@
 #include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/stage/choose_fold.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/stage/plan.h"
@@ -27,8 +28,10 @@ namespace {
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
+constexpr std::string_view kFoldAuto = "auto";
+
 struct QuantizeOptions {
-  std::string source, out, imatrix, calibration, rounding = "nearest";
+  std::string source, out, imatrix, calibration, rounding = "nearest", fold = "none";
   std::vector<std::string> lora;
   TargetWords words;
   uint64_t memory_mib = 512;
@@ -117,6 +120,13 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
                         digest);
   }
   for (const std::string& note : result.notes) Warn(note);
+  json::object fold;
+  if (plan.fold != nullptr) {
+    text += fmt::format("{} of {} sites folded\n", plan.fold->folded, plan.fold->sites);
+    fold = {{"sites", plan.fold->sites},
+            {"folded", plan.fold->folded},
+            {"digest", plan.fold->digest.hex()}};
+  }
   if (!options.json) return PrintOut(text + fmt::format("{:.1f} s\n", seconds));
   const std::string& source_raw = result.manifests.front().source().digest();
   PrintOut(
@@ -127,6 +137,7 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
                                    {"slabs_resumed", result.progress.slabs_resumed},
                                    {"values_encoded", result.progress.values_encoded},
                                    {"notes", json::array(result.notes.begin(), result.notes.end())},
+                                   {"fold", plan.fold ? json::value(fold) : json::value()},
                                    {"seconds", seconds}}) +
       "\n");
 }
@@ -152,8 +163,21 @@ void WarnOfFallbacks(const TargetPlan& target) {
       Info(first.asked).name));
 }
 
+absl::StatusOr<std::shared_ptr<const Fold>> FoldOf(const QuantizeOptions& options,
+                                                   const ModelSource& source,
+                                                   const Calibration& calibration,
+                                                   std::stop_token stop) {
+  ProgressLine line("fold");
+  return ChooseFold(
+      source, calibration,
+      {.threads = options.threads,
+       .memory_bytes = options.memory_mib << 20,
+       .on_progress = [&line](uint64_t done, uint64_t total) { line.Update(done, total); },
+       .stop = std::move(stop)});
+}
+
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
-                                      std::vector<TargetSpec> specs) {
+                                      std::vector<TargetSpec> specs, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(const Rounding rounding, RoundingFromName(options.rounding));
   Calibration calibration;
   if (!options.imatrix.empty()) {
@@ -165,11 +189,18 @@ absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const Mode
     QF_ASSIGN_OR_RETURN(calibration,
                         OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
+  std::shared_ptr<const Fold> fold;
+  if (options.fold == kFoldAuto && !options.dry_run) {
+    QF_ASSIGN_OR_RETURN(fold, FoldOf(options, source, calibration, std::move(stop)));
+    QF_ASSIGN_OR_RETURN(calibration, Folded(calibration, *fold));
+  }
   for (TargetSpec& spec : specs) {
     spec.rounding = rounding;
     spec.calibrated = calibration.importance != nullptr;
   }
-  return MakePlan(source, specs, std::move(calibration));
+  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(calibration)));
+  plan.fold = std::move(fold);
+  return plan;
 }
 
 absl::Status Quantize(const QuantizeOptions& options) {
@@ -184,7 +215,8 @@ absl::Status Quantize(const QuantizeOptions& options) {
   PrintFiles(files);
   QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   WarnOf(source->description());
-  QF_ASSIGN_OR_RETURN(const Plan plan, PlanAsCalibrated(options, *source, specs));
+  QF_ASSIGN_OR_RETURN(const Plan plan,
+                      PlanAsCalibrated(options, *source, specs, interrupt.token()));
   if (std::ranges::any_of(plan.targets, [&](const TargetPlan& target) {
         return QuantizesAgain(source->description(), target);
       }))
@@ -275,6 +307,13 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
           "model looks) or feedback (columns that also make good each other's errors)")
       ->type_name("HOW")
       ->check(Parses(RoundingFromName));
+  command
+      .add_option(
+          "--fold", options.fold,
+          "Move numbers from weights to the norms and weights before them, so that four bits "
+          "hold them better: auto (where it measurably helps) or none [default]")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({std::string(kFoldAuto), std::string("none")}));
 }
 
 }  // namespace
@@ -337,6 +376,8 @@ void AddQuantizeCommand(CLI::App& app) {
       throw CLI::RequiredError("--rounding search: --calibration or --imatrix");
     if (options->rounding == "feedback" && options->calibration.empty())
       throw CLI::RequiredError("--rounding feedback: --calibration");
+    if (options->fold == kFoldAuto && options->imatrix.empty() && options->calibration.empty())
+      throw CLI::RequiredError("--fold auto: --calibration or --imatrix");
     ExitOnError(Quantize(*options));
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pipeline/artifact/entry_file.h"
+#include "pipeline/format/registry/dequantized_source.h"
 #include "pipeline/format/registry/registry.h"
 #include "pipeline/stage/plan_text.h"
 
@@ -41,6 +42,17 @@ absl::StatusOr<ExactCopy> WriteExactCopy(FileSystem& files, const ModelSource& s
   const std::string name = EntryFile(made.manifests[0]);
   if (name.empty()) return Internal("the artifact has no .gguf file");
   return ExactCopy{sink->FolderOf(0) / name, made.source_digest};
+}
+
+absl::StatusOr<ExactCopy> WriteDequantizedCopy(FileSystem& files, const fs::path& artifact,
+                                               const std::vector<std::string>& files_of_it,
+                                               std::string_view format,
+                                               const ModelDescription& model,
+                                               const fs::path& folder,
+                                               const ExecutorOptions& options) {
+  QF_ASSIGN_OR_RETURN(const auto values,
+                      DequantizedSource::Open(files, artifact, files_of_it, format, model));
+  return WriteExactCopy(files, *values, folder, options);
 }
 
 }  // namespace quantfleet::pipeline

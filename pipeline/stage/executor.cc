@@ -229,6 +229,13 @@ class Execution {
         notes.push_back(fmt::format("{}: {}{}", what, names,
                                     count > 3 ? fmt::format(" and {} more", count - 3) : ""));
     };
+    name("chosen by no token of the calibration, and rounded by what the other experts were given",
+         [&](const PieceJob& job, const PieceEncoding& e) {
+           const auto& all = plan_.calibration.importance;
+           if (e.importance == nullptr || all == nullptr) return false;
+           const auto it = all->stand_ins.find(static_cast<size_t>(&job - jobs_.data()));
+           return it != all->stand_ins.end() && it->second.data() == e.importance;
+         });
     name("without second moments, and so without feedback",
          [](const PieceJob& job, const PieceEncoding& e) {
            return e.wants_feedback && !e.feeds_back && RoundsTo(job, e.dtype, e.added) != nullptr;
@@ -262,6 +269,8 @@ class Execution {
     if (const SecondMoments* moments = plan_.MomentsFor(target.spec))
       manifest.mutable_target()->add_changes(
           fmt::format("second-moments={}", moments->digest().hex()));
+    if (plan_.fold)
+      manifest.mutable_target()->add_changes(fmt::format("fold={}", plan_.fold->digest.hex()));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

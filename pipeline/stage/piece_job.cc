@@ -24,7 +24,9 @@ PieceEncoding& EncodingFor(const Plan& plan, const TargetSpec& spec, const Place
                            PieceJob& job) {
   const float added = job.piece->lacks - placed.lacks;
   const Importance* all = plan.ImportanceFor(spec);
-  const float* importance = all == nullptr ? nullptr : all->Of(placed.piece);
+  const float* importance = all == nullptr                        ? nullptr
+                            : spec.rounding == Rounding::kNearest ? all->Of(placed.piece)
+                                                                  : all->OrStandIn(placed.piece);
   const BlockGrid* grid =
       spec.rounding == Rounding::kNearest ? nullptr : RoundsTo(job, placed.dtype, added);
   const SecondMoments* moments = grid == nullptr ? nullptr : plan.MomentsFor(spec);
@@ -74,7 +76,7 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
 }  // namespace
 
 const BlockGrid* RoundsTo(const PieceJob& job, DType dtype, float added) {
-  return dtype == job.tensor->dtype && added == 0 ? nullptr : FindBlockGrid(dtype);
+  return Copies(job, dtype, added) ? nullptr : FindBlockGrid(dtype);
 }
 
 absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, const Plan& plan) {
@@ -93,6 +95,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
                  .block_rows = RowsPerBlock(tensor.dtype, shape),
                  .read_rows = 0,
                  .strip_rows = 0,
+                 .fold = FactorsOf(plan.fold.get(), i),
                  .encodings = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
     job.strip_rows =
@@ -146,8 +149,7 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
     size_t filling = 0;
     for (const PieceEncoding& encoding : job.encodings) {
-      if ((encoding.dtype != job.tensor->dtype || encoding.added != 0) &&
-          encoding.dtype != DType::kF32)
+      if (!Copies(job, encoding.dtype, encoding.added) && encoding.dtype != DType::kF32)
         buffers.encoded_bytes =
             std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
       if (encoding.grid != nullptr)

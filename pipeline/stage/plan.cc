@@ -184,6 +184,7 @@ Digest PlanDigest(const Plan& plan) {
       hash.Number(n);
   hash.Number(plan.source_bytes);
   for (const TargetPlan& target : plan.targets) HashRounding(plan, target.spec, hash);
+  if (plan.fold) hash.Text(plan.fold->digest.raw());
   return hash.Finish();
 }
 

@@ -13,6 +13,7 @@
 #include "pipeline/model/calibration.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
+#include "pipeline/stage/fold.h"
 #include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::pipeline {
@@ -69,6 +70,9 @@ struct Plan {
   std::vector<Slab> slabs;
   uint64_t source_bytes = 0;
   Calibration calibration = {};  // of this model, for the targets that take it
+  // What moves between weights, in all targets; null: nothing. The calibration is then that of the
+  // folded model (Folded).
+  std::shared_ptr<const Fold> fold = {};
 
   // What a target takes of it; null: nothing.
   const Importance* ImportanceFor(const TargetSpec& spec) const {

@@ -47,10 +47,16 @@ struct PieceJob {
   int64_t block_rows;  // of the source digest
   int64_t read_rows;   // read at once
   int64_t strip_rows;  // decoded at once: stays in cache, whole heads
+  Fold::OfPiece fold;
   std::vector<PieceEncoding> encodings;
   size_t outputs = 0;  // of all encodings
   int64_t input = -1;  // whose second moments some encoding's feedback needs; -1: none does
 };
+
+// Whether the encoding is what the source has, byte for byte.
+inline bool Copies(const PieceJob& job, DType dtype, float added) {
+  return dtype == job.tensor->dtype && added == 0 && !job.fold;
+}
 
 // What the rounder would round a piece to; null: codecs alone choose the type's codes, or there is
 // nothing to choose as the source has them.

@@ -35,11 +35,11 @@ MemorySource CalibratedSource(std::string_view family) {
   MemorySource source;
   source.model = CalibratedModel(family);
   for (Piece& piece : source.model.pieces) {
-    piece.tensor = source.data.size();
+    piece.tensor = source.model.tensors.size();
     source.model.tensors.push_back(
         {std::string(Name(piece.role)), DType::kF32, piece.rows, piece.cols, piece.dims});
-    source.data.emplace_back(static_cast<size_t>(piece.rows * piece.cols) * sizeof(float),
-                             std::byte{1});
+    source.data.emplace_back(static_cast<size_t>(piece.rows * RowBytes(DType::kF32, piece.cols)),
+                             value);
   }
   return source;
 }
