@@ -11,12 +11,15 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from embedding_models import MINILM
 from harness import BIN, ROOT, SLOW, THOROUGH, run
 from judge import RUNTIMES, Judge, install_runtimes
 from test_tokenizers import JUDGE, install, raise_vocabulary
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
+sys.path.insert(0, str(JUDGE))
+import strings  # noqa: E402
 
 tokens = Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/tokens.py")
 # What begins a text, as each model's tokenizer_config.json says, or else its tokenizer.json.
@@ -103,6 +106,62 @@ class Published(Folders):
                 folder, _ = self.quantized(next(out.rglob("*.gguf")))
                 self.compare(folder, self.file(name), BEFORE[name])
                 shutil.rmtree(out)
+
+
+
+class Trained(Folders):
+    def test_whatever_kind_it_is_its_ids_are_right_or_it_is_left_out(self):
+        """What no published vocabulary of these has; without added tokens that have to be words, which OpenVINO cannot find."""
+        run_judge = subprocess.run([JUDGE / "installed/venv/bin/python", JUDGE / "trained.py", self.dir / "trained"], check=True,
+                                   capture_output=True, text=True, timeout=600 * SLOW, stdin=subprocess.DEVNULL)
+        written = set()
+        for name in json.loads(run_judge.stdout) if THOROUGH else ("bpe-fallback", "byte-level", "roberta", "unigram"):
+            with self.subTest(name):
+                file = self.dir / f"{name}.json"
+                content = json.loads((self.dir / f"trained/{name}.json").read_text())
+                kept = [token for token in content["added_tokens"] if not token["single_word"]]
+                # Ids follow one another without it.
+                kept = [token | {"id": at} for token, at in zip(kept, sorted(t["id"] for t in content["added_tokens"]))]
+                file.write_text(json.dumps(content | {"added_tokens": kept}))
+                folder, said = self.quantized(self.source(f"{name}-model", file))
+                made = (folder / "openvino_tokenizer.xml").exists()
+                self.assertNotEqual(made, LEFT_OUT in said)
+                self.assertEqual(made, (folder / "openvino_detokenizer.xml").exists())
+                if made:
+                    written.add(name)
+                    self.compare(folder, file, [0] if name == "roberta" else [])
+        self.assertLessEqual({"byte-level", "roberta"}, written)
+        self.assertNotIn("unigram", written)
+
+
+class Encoders(Folders):
+    @unittest.skipUnless(MINILM.exists(), "MiniLM is not there (tests/models/fetch.sh)")
+    def test_bert(self):
+        folder, said = self.quantized(MINILM)
+        self.assertNotIn(LEFT_OUT, said)
+        self.assertFalse((folder / "openvino_detokenizer.xml").exists())
+        texts = [s for s in strings.strings(STRINGS, 7, ("[CLS]", "[MASK]", "[SEP]")) if s and "\0" not in s]
+        got, wanted = self.ask("pad", folder, texts), self.ask("wanted", folder, texts)
+        for text, ids, mask, right in zip(texts, got["ids"], got["mask"], wanted, strict=True):
+            if right is not None:
+                self.assertEqual(ids[:sum(mask)], right, repr(text))
+        self.assertEqual({i for row in got["types"] for i in row}, {0})
+        self.assertEqual([row[:sum(row)] for row in got["mask"]], [[1] * sum(row) for row in got["mask"]])  # padded on the right
+
+
+class Chats(Folders):
+    def test_the_pipeline_applies_the_models_template(self):
+        for preset in ("llama32", "phi3-medium"):
+            with self.subTest(preset):
+                source = self.dir / preset
+                families.write(preset, source)
+                config = source / "tokenizer_config.json"
+                template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]"
+                config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": template}))
+                folder, _ = self.quantized(source)
+                said = tokens(folder, "chat", "Hello there")
+                self.assertEqual(said["prompt"], "[user] Hello there\n[assistant]")
+                self.assertEqual(said["said"], said["from_ids"])
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ constexpr std::string_view kChinese =
 constexpr uint32_t kPrivate = 0xE000;
 constexpr std::string_view kUntabled = R"([\x{0}\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}])";
 
-bool IsPrivate(uint32_t c) { return (c >= 0xE000 && c <= 0xF8FF) || c >= 0xF0000; }
+// Where characters end that have another form or case, and begin that are no text.
+constexpr uint32_t kIdeographs = 0x30000, kTags = 0xE0000, kMostTabled = 0xE1000;
 
 absl::Status Unsupported(const JsonMembers& from, std::string_view what) {
   return Unimplemented("{}: {} has no counterpart in OpenVINO's tokenizers", from.where(), what);
@@ -93,8 +94,9 @@ absl::Status AddByCharacter(const json::value& stage, IrTexts& texts) {
   QF_ASSIGN_OR_RETURN(const auto untabled, changed(kPrivate));
   if (untabled) ReplaceAll(kUntabled, *untabled, texts);
   std::map<std::string, std::string> entries;
-  for (uint32_t c = 1; c < 0xF0000; ++c) {
-    if ((c >= 0xD800 && c < 0xE000) || IsPrivate(c)) continue;
+  for (uint32_t c = 1; c < kMostTabled; ++c) {
+    if (c == kIdeographs) c = kTags;          // nothing between them has another form
+    if (c >= 0xD800 && c < 0xF900) continue;  // surrogates, and for private use
     QF_ASSIGN_OR_RETURN(auto made, changed(c));
     if (!made) continue;
     std::string text;
@@ -139,6 +141,7 @@ void AddForm(bool compatible, bool composes, IrTexts& texts) {
   const std::string distant = DistantMarkExpression();
   for (int pass = 0; pass < kDistantPasses; ++pass) {
     texts.Replace(distant, kDistantMark);
+    texts.Normalize("nfd");  // what is composed in part is no sequence that it knows
     texts.Normalize(form);
   }
 }
