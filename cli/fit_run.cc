@@ -91,22 +91,21 @@ class Fitter {
     WarnOf(description());
     Warn(QuantizedNote(description()));
     const bool has_moments = files.Exists(fs::path(options_.calibration) / kMoments);
-    choice_.how = has_moments ? Rounding::kFeedback : Rounding::kSearch;
+    how_ = has_moments ? Rounding::kFeedback : Rounding::kSearch;
     if (!options_.rounding.empty()) {
-      QF_ASSIGN_OR_RETURN(choice_.how, RoundingFromName(options_.rounding));
+      QF_ASSIGN_OR_RETURN(how_, RoundingFromName(options_.rounding));
     }
-    QF_ASSIGN_OR_RETURN(calibration_, OpenCalibration(files, options_.calibration, description(),
-                                                      choice_.how == Rounding::kFeedback));
-    choice_.moments = calibration_.moments;
+    QF_ASSIGN_OR_RETURN(calibration_, OpenCalibration(files, options_.calibration, *source_,
+                                                      how_ == Rounding::kFeedback));
     QF_ASSIGN_OR_RETURN(calibrated_, ReadCalibratedText(files, options_.calibration));
     return absl::OkStatus();
   }
 
   absl::Status MakeTable() {
-    QF_ASSIGN_OR_RETURN(table_, MakeMixTable(*source_, format_, /*has_importance=*/true));
+    QF_ASSIGN_OR_RETURN(table_, MakeMixTable(*source_, format_, /*calibrated=*/true));
     // Of no harm at all the smallest mix is the best.
     QF_RETURN_IF_ERROR(
-        FitMix(*source_, table_, name_, /*has_importance=*/true, budget_.budget).status());
+        FitMix(*source_, table_, name_, /*calibrated=*/true, budget_.budget).status());
     std::vector<bool> chosen(description().pieces.size());
     for (const std::vector<uint32_t>& pieces : table_.pieces)
       for (const uint32_t piece : pieces)
@@ -166,13 +165,13 @@ class Fitter {
             *model_, calibrated_,
             {.file = options_.text, .chunk = chunk_, .memory_bytes = memory_, .stop = stop_}));
     const size_t piece_count = description().pieces.size();
-    RowRounding sizes(description(), nullptr, choice_, 1);
+    const RowRounding sizes(description(), calibration_, how_, 1);
     const uint64_t each = sizes.FactorBytes();
     if (each > memory_ / 2)
       return ResourceExhausted("feedback takes {} for one tensor, but --memory is {}: give it more",
                                HumanBytes(2 * each), HumanBytes(memory_));
     const uint64_t slots = each == 0 ? 1 : std::clamp<uint64_t>(memory_ / 2 / each, 1, 64);
-    rounding_ = std::make_unique<RowRounding>(description(), calibration_.importance, choice_,
+    rounding_ = std::make_unique<RowRounding>(description(), calibration_, how_,
                                               static_cast<size_t>(slots));
     for (size_t p = 0; p < piece_count; ++p) {
       const Piece& piece = description().pieces[p];
@@ -192,7 +191,7 @@ class Fitter {
         .source = engine_.digest,
         .statistics = statistics,
         .tokens = HashBytes(std::as_bytes(std::span(text_.measured))),
-        .rounding = std::string(Name(choice_.how)),
+        .rounding = std::string(Name(how_)),
         .spoiled = std::string(Info(kSpoiled).name),
         .chunk = chunk_,
         .judged = probe->judged()};
@@ -255,7 +254,7 @@ class Fitter {
     result_.notes = rounding_->Notes();
     FillHarms(errors, Weights(errors), table_);
     QF_ASSIGN_OR_RETURN(FittedMix fitted,
-                        FitMix(*source_, table_, name_, /*has_importance=*/true, budget_.budget));
+                        FitMix(*source_, table_, name_, /*calibrated=*/true, budget_.budget));
     result_.predicted = fitted.mix.harm;
     result_.bytes = fitted.bytes;
     for (size_t t = 0; t < table_.tensors.size(); ++t) {
@@ -275,15 +274,18 @@ class Fitter {
 
   absl::Status Check() {
     QF_ASSIGN_OR_RETURN(const std::optional<TargetSpec> named,
-                        NearestNamed(*source_, format_, /*has_importance=*/true, budget_.budget));
+                        NearestNamed(*source_, format_, /*calibrated=*/true, budget_.budget));
     if (text_.judged.empty()) {
       result_.notes.push_back("the text is too short to judge the mix by a part of it");
       return absl::OkStatus();
     }
     std::vector<TargetSpec> specs{SpecOf(result_.recipe)};
     if (named) specs.push_back(*named);
-    QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(*source_, specs, calibration_.importance, choice_));
-    plan.calibrated_source = calibration_.source;
+    for (TargetSpec& spec : specs) {
+      spec.rounding = how_;
+      spec.calibrated = true;
+    }
+    QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source_, specs, calibration_));
     QF_ASSIGN_OR_RETURN(const std::vector<engine::Comparison> compared,
                         Judge(*source_, plan, engine_.gguf, scratch() / "judged",
                               {text_.judged, chunk_}, execution()));
@@ -333,7 +335,7 @@ class Fitter {
         budget_.text, result_.bytes, engine_.digest.hex(), calibration_.importance->digest.hex());
     if (calibration_.moments)
       comment += fmt::format("second moments {}\n", calibration_.moments->digest().hex());
-    comment += fmt::format("rounding {}\n", Name(choice_.how)) + result_.summary;
+    comment += fmt::format("rounding {}\n", Name(how_)) + result_.summary;
     QF_RETURN_IF_ERROR(
         files.WriteAtomically(options_.out, AsBytes(RecipeText(result_.recipe, comment))));
     return files.RemoveTree(scratch());
@@ -346,7 +348,7 @@ class Fitter {
   std::string format_, name_;
   ModelFiles files_;
   std::unique_ptr<ModelSource> source_;
-  RoundingChoice choice_;
+  Rounding how_ = Rounding::kNearest;
   Calibration calibration_;
   CalibratedText calibrated_;
   MixTable table_;

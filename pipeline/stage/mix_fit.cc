@@ -11,10 +11,10 @@ namespace {
 constexpr int kTries = 40;
 
 absl::StatusOr<Plan> PlanOf(const ModelSource& source, std::string_view format, Recipe recipe,
-                            bool has_importance) {
+                            bool calibrated) {
   TargetSpec spec{.format = std::string(format), .recipe = recipe.name};
   spec.own = std::move(recipe);
-  return MakePlan(source, {spec}, has_importance ? std::make_shared<const Importance>() : nullptr);
+  return PlanSizes(source, std::move(spec), calibrated);
 }
 
 // Options of the recipes for other runtimes, in every combination that has a name.
@@ -55,16 +55,15 @@ void FillHarms(const PieceErrors& errors, std::span<const double> weights, MixTa
 }
 
 absl::StatusOr<FittedMix> FitMix(const ModelSource& source, const MixTable& table,
-                                 std::string_view name, bool has_importance,
-                                 const MixBudget& budget) {
-  QF_ASSIGN_OR_RETURN(const Plan some, PlanOf(source, table.format, table.some, has_importance));
+                                 std::string_view name, bool calibrated, const MixBudget& budget) {
+  QF_ASSIGN_OR_RETURN(const Plan some, PlanOf(source, table.format, table.some, calibrated));
   QF_ASSIGN_OR_RETURN(const int64_t excess, ExcessOf(some, budget));
   const auto least = static_cast<int64_t>(SmallestMix(table.tensors));
   int64_t left = static_cast<int64_t>(table.some_bytes) - excess;
   for (int tries = 0; tries < kTries && left >= least; ++tries) {
     QF_ASSIGN_OR_RETURN(TypeMix mix, SolveMix(table.tensors, static_cast<uint64_t>(left)));
     QF_ASSIGN_OR_RETURN(Recipe recipe, RecipeOf(name, table.TypesOf(mix)));
-    QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, has_importance));
+    QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, calibrated));
     QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(plan, budget));
     if (over <= 0)
       return FittedMix{std::move(mix), std::move(recipe), TargetBytes(plan.targets[0])};
@@ -73,7 +72,7 @@ absl::StatusOr<FittedMix> FitMix(const ModelSource& source, const MixTable& tabl
   }
   QF_ASSIGN_OR_RETURN(TypeMix mix, SolveMix(table.tensors, static_cast<uint64_t>(least)));
   QF_ASSIGN_OR_RETURN(Recipe recipe, RecipeOf(name, table.TypesOf(mix)));
-  QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, has_importance));
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, calibrated));
   QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(plan, budget));
   const uint64_t bytes = TargetBytes(plan.targets[0]);
   if (over <= 0) return FittedMix{std::move(mix), std::move(recipe), bytes};
@@ -83,7 +82,7 @@ absl::StatusOr<FittedMix> FitMix(const ModelSource& source, const MixTable& tabl
 }
 
 absl::StatusOr<std::optional<TargetSpec>> NearestNamed(const ModelSource& source,
-                                                       std::string_view format, bool has_importance,
+                                                       std::string_view format, bool calibrated,
                                                        const MixBudget& budget) {
   const TargetFormat* found = FindFormat(format);
   if (found == nullptr) return InvalidArgument("there is no format '{}'", format);
@@ -91,8 +90,7 @@ absl::StatusOr<std::optional<TargetSpec>> NearestNamed(const ModelSource& source
   uint64_t most = 0;
   for (const std::string& name : NamesOf(*found)) {
     const TargetSpec spec{.format = std::string(format), .recipe = name};
-    const auto plan =
-        MakePlan(source, {spec}, has_importance ? std::make_shared<const Importance>() : nullptr);
+    const auto plan = PlanSizes(source, spec, calibrated);
     if (!plan.ok()) continue;  // a type that this model or format does not hold
     QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(*plan, budget));
     const uint64_t bytes = TargetBytes(plan->targets[0]);

@@ -29,13 +29,12 @@ struct FittedMix {
 };
 // RESOURCE_EXHAUSTED: the smallest mix exceeds the budget; the message has its size.
 absl::StatusOr<FittedMix> FitMix(const ModelSource& source, const MixTable& table,
-                                 std::string_view name, bool has_importance,
-                                 const MixBudget& budget);
+                                 std::string_view name, bool calibrated, const MixBudget& budget);
 
 // The named recipe of the format whose artifact is the largest that the budget holds, nullopt:
 // none.
 absl::StatusOr<std::optional<TargetSpec>> NearestNamed(const ModelSource& source,
-                                                       std::string_view format, bool has_importance,
+                                                       std::string_view format, bool calibrated,
                                                        const MixBudget& budget);
 
 }  // namespace quantfleet::pipeline

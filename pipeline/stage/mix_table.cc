@@ -24,6 +24,12 @@ bool MayBeChosen(const DTypeInfo& info) {
 
 }  // namespace
 
+absl::StatusOr<Plan> PlanSizes(const ModelSource& source, TargetSpec spec, bool calibrated) {
+  spec.calibrated = calibrated;
+  return MakePlan(source, {spec},
+                  {.importance = calibrated ? std::make_shared<const Importance>() : nullptr});
+}
+
 TensorTypes MixTable::TypesOf(const TypeMix& mix) const {
   TensorTypes types;
   for (size_t t = 0; t < tensors.size(); ++t)
@@ -32,19 +38,17 @@ TensorTypes MixTable::TypesOf(const TypeMix& mix) const {
 }
 
 absl::StatusOr<MixTable> MakeMixTable(const ModelSource& source, std::string_view format,
-                                      bool has_importance) {
+                                      bool calibrated) {
   const ModelDescription& model = source.description();
   MixTable table;
   table.format = format;
   std::map<std::string, size_t, std::less<>> places;
-  const auto importance = has_importance ? std::make_shared<const Importance>() : nullptr;
   absl::Status why = absl::OkStatus();
   for (const DTypeInfo& info : kDTypes) {
     if (!MayBeChosen(info)) continue;
     const Recipe recipe = AllOf(info.type);
-    const auto plan =
-        MakePlan(source, {{.format = std::string(format), .recipe = recipe.name, .own = recipe}},
-                 importance);
+    const auto plan = PlanSizes(
+        source, {.format = std::string(format), .recipe = recipe.name, .own = recipe}, calibrated);
     // A type that the format does not hold; what it says of the first is why there is none.
     if (!plan.ok()) {
       if (why.ok()) why = plan.status();

@@ -28,9 +28,12 @@ struct MixTable {
   TensorTypes TypesOf(const TypeMix& mix) const;
 };
 
-// FAILED_PRECONDITION: no tensor can have more than one type.
+// A mix's target is `calibrated` or not, as TargetSpec has it. FAILED_PRECONDITION: no tensor can
+// have more than one type.
 absl::StatusOr<MixTable> MakeMixTable(const ModelSource& source, std::string_view format,
-                                      bool has_importance);
+                                      bool calibrated);
+// A plan of sizes alone: it knows no calibration.
+absl::StatusOr<Plan> PlanSizes(const ModelSource& source, TargetSpec spec, bool calibrated);
 
 // By piece, and of it by type: RowRounding's errors of a sample of its rows.
 using PieceErrors = std::vector<std::map<DType, double>>;

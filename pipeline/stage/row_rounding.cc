@@ -60,27 +60,27 @@ double MomentError(const ColumnFactor& factor, std::span<const float> difference
 
 }  // namespace
 
-RowRounding::RowRounding(const ModelDescription& model,
-                         std::shared_ptr<const Importance> importance, RoundingChoice choice,
-                         size_t factors)
+RowRounding::RowRounding(const ModelDescription& model, const Calibration& calibration,
+                         Rounding how, size_t factors)
     : model_(model),
-      importance_(std::move(importance)),
-      choice_(std::move(choice)),
-      factors_(choice_.moments.get()) {
+      importance_(calibration.importance),
+      moments_(how == Rounding::kFeedback ? calibration.moments : nullptr),
+      how_(how),
+      factors_(moments_.get()) {
   factors_.SetSlots(std::max<size_t>(factors, 1));
 }
 
 uint64_t RowRounding::FactorBytes() const {
   uint64_t most = 0;
-  if (!choice_.moments) return most;
+  if (!moments_) return most;
   for (size_t p = 0; p < model_.pieces.size(); ++p)
-    if (choice_.moments->InputOf(p) >= 0)
+    if (moments_->InputOf(p) >= 0)
       most = std::max(most, ColumnFactor::Bytes(model_.pieces[p].cols));
   return most;
 }
 
 absl::StatusOr<ColumnFactors::Lease> RowRounding::FactorOf(size_t piece) {
-  const int64_t input = choice_.moments ? choice_.moments->InputOf(piece) : -1;
+  const int64_t input = moments_ ? moments_->InputOf(piece) : -1;
   if (input < 0) return ColumnFactors::Lease();
   return factors_.Take(input, model_.pieces[piece].cols);
 }
@@ -95,7 +95,7 @@ void RowRounding::RoundStrips(size_t piece, DType type, const ColumnFactor* fact
                               std::span<float> values) {
   const int64_t cols = model_.pieces[piece].cols;
   const RowEncoder encoder{FindCodec(type),
-                           choice_.how == Rounding::kNearest ? nullptr : FindBlockGrid(type),
+                           how_ == Rounding::kNearest ? nullptr : FindBlockGrid(type),
                            importance_ ? importance_->Of(piece) : nullptr, factor};
   Rounder rounder;
   Bytes blocks(static_cast<size_t>(kStripRows * RowBytes(type, cols)));

@@ -7,19 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/model/calibration.h"
 #include "pipeline/model/description.h"
-#include "pipeline/model/importance.h"
 #include "pipeline/stage/column_factors.h"
-#include "pipeline/stage/plan.h"
 #include "pipeline/stage/row_sample.h"
+#include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::pipeline {
 
 class RowRounding {
  public:
-  // `factors`: how many are held at once, at least 1. The description must outlive it.
-  RowRounding(const ModelDescription& model, std::shared_ptr<const Importance> importance,
-              RoundingChoice choice, size_t factors);
+  // `factors`: how many are held at once, at least 1. Second moments of the calibration count for
+  // feedback alone. The description must outlive it.
+  RowRounding(const ModelDescription& model, const Calibration& calibration, Rounding how,
+              size_t factors);
 
   // Memory of one factor, of the widest piece that has second moments; 0: none has.
   uint64_t FactorBytes() const;
@@ -44,7 +45,8 @@ class RowRounding {
 
   const ModelDescription& model_;
   const std::shared_ptr<const Importance> importance_;
-  const RoundingChoice choice_;
+  const std::shared_ptr<const SecondMoments> moments_;
+  const Rounding how_;
   ColumnFactors factors_;
 };
 

@@ -60,7 +60,7 @@ class MixTest : public ::testing::Test {
   }
   // Errors as if inputs were all alike.
   PieceErrors Errors(const MixTable& table, int threads = 1) {
-    RowRounding rounding(model(), nullptr, {}, 1);
+    RowRounding rounding(model(), {}, Rounding::kNearest, 1);
     return *MeasureErrors(*source_, table, DType::kQ4_0, rounding,
                           {.threads = threads, .rows = 32});
   }
@@ -79,7 +79,8 @@ TEST_F(MixTest, AnErrorIsThatOfTheProducts) {
   Importance importance{.digest = {},
                         .columns = {model().pieces.size(), std::vector<float>(256, 3.f)}};
   const auto columns = std::make_shared<const Importance>(importance);
-  RowRounding rounding(model(), columns, {Rounding::kFeedback, moments}, 1);
+  RowRounding rounding(model(), {.importance = columns, .moments = moments}, Rounding::kFeedback,
+                       1);
   const DType types[] = {DType::kQ4_0, DType::kQ5_0, DType::kQ8_0};
   const auto errors = rounding.ErrorsOf(piece, *sample, types);
   ASSERT_OK(errors);
@@ -104,7 +105,8 @@ TEST_F(MixTest, AnErrorIsThatOfTheProducts) {
   EXPECT_GT((*errors)[1], (*errors)[2]);
 
   // Without moments of the piece importance alone counts, without that each column alike.
-  RowRounding weighed(model(), columns, {}, 1), plain(model(), nullptr, {}, 1);
+  RowRounding weighed(model(), {.importance = columns}, Rounding::kNearest, 1),
+      plain(model(), {}, Rounding::kNearest, 1);
   const auto by_columns = weighed.ErrorsOf(piece, *sample, std::span(types).last(1)),
              alike = plain.ErrorsOf(piece, *sample, std::span(types).last(1));
   ASSERT_OK(by_columns);
@@ -114,7 +116,7 @@ TEST_F(MixTest, AnErrorIsThatOfTheProducts) {
 
 TEST_F(MixTest, AnErrorOfASampleIsNearlyThatOfAllRows) {
   Open("llama", {.hidden = 128, .intermediate = 512, .layers = 1});
-  RowRounding rounding(model(), nullptr, {}, 1);
+  RowRounding rounding(model(), {}, Rounding::kNearest, 1);
   const DType types[] = {DType::kQ4_0, DType::kQ5_0};
   const size_t piece = PieceOf(Role::kFfnUp, 0);
   const auto all = rounding.ErrorsOf(piece, *SampleRows(*source_, piece, 512), types),
@@ -222,8 +224,7 @@ TEST_F(MixTest, ABudgetMayBeADevicesMemory) {
 TEST_F(MixTest, TheNamedRecipeIsTheLargestWithin) {
   Open("llama", {.hidden = 256, .intermediate = 256, .layers = 2});
   const auto bytes = [&](const TargetSpec& spec) {
-    return TargetBytes(
-        MakePlan(*source_, {spec}, std::make_shared<const Importance>())->targets[0]);
+    return TargetBytes(PlanSizes(*source_, spec, true)->targets[0]);
   };
   for (const char* format : kFormats) {
     const std::string small = std::string_view(format) == "gguf" ? "q4_k_m" : "int4-g64";
