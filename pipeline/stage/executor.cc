@@ -229,6 +229,13 @@ class Execution {
         notes.push_back(fmt::format("{}: {}{}", what, names,
                                     count > 3 ? fmt::format(" and {} more", count - 3) : ""));
     };
+    name("chosen by no token of the calibration, and rounded by what the other experts were given",
+         [&](const PieceJob& job, const PieceEncoding& e) {
+           const auto& all = plan_.calibration.importance;
+           if (e.importance == nullptr || all == nullptr) return false;
+           const auto it = all->stand_ins.find(static_cast<size_t>(&job - jobs_.data()));
+           return it != all->stand_ins.end() && it->second.data() == e.importance;
+         });
     name("without second moments, and so without feedback",
          [](const PieceJob& job, const PieceEncoding& e) {
            return e.wants_feedback && !e.feeds_back && RoundsTo(job, e.dtype, e.added) != nullptr;

@@ -24,7 +24,9 @@ PieceEncoding& EncodingFor(const Plan& plan, const TargetSpec& spec, const Place
                            PieceJob& job) {
   const float added = job.piece->lacks - placed.lacks;
   const Importance* all = plan.ImportanceFor(spec);
-  const float* importance = all == nullptr ? nullptr : all->Of(placed.piece);
+  const float* importance = all == nullptr                        ? nullptr
+                            : spec.rounding == Rounding::kNearest ? all->Of(placed.piece)
+                                                                  : all->OrStandIn(placed.piece);
   const BlockGrid* grid =
       spec.rounding == Rounding::kNearest ? nullptr : RoundsTo(job, placed.dtype, added);
   const SecondMoments* moments = grid == nullptr ? nullptr : plan.MomentsFor(spec);

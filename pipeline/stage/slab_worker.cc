@@ -6,6 +6,7 @@
 #include "common/base/fail_point.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/overflow.h"
+#include "pipeline/stage/row_encoder.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -134,12 +135,9 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
 
 void SlabWorker::Encode(const PieceJob& job, const PieceEncoding& encoding, const float* values,
                         int64_t rows) {
-  if (encoding.grid != nullptr && encoding.importance != nullptr)
-    rounder_.Search(*encoding.grid, values, rows, job.cols, encoding.importance, encoded_.data());
-  else
-    encoding.codec->encode(values, rows, job.cols, encoding.importance, encoded_.data());
-  if (encoding.feeds_back && factor_.factor() != nullptr)
-    rounder_.FeedBack(*encoding.grid, *factor_.factor(), values, rows, job.cols, encoded_.data());
+  const RowEncoder encoder{encoding.codec, encoding.grid, encoding.importance,
+                           encoding.feeds_back ? factor_.factor() : nullptr};
+  encoder.Encode(rounder_, values, rows, job.cols, encoded_.data());
 }
 
 absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output,

@@ -30,8 +30,8 @@ ModelDescription CalibratedModel(std::string_view family) {
                                           .rope_dims = 2});
 }
 
-// With weights that are all of one value.
-MemorySource CalibratedSource(std::string_view family, std::byte value = std::byte{1}) {
+// A tensor for each piece, whose bytes are all the same.
+MemorySource CalibratedSource(std::string_view family) {
   MemorySource source;
   source.model = CalibratedModel(family);
   for (Piece& piece : source.model.pieces) {

@@ -208,6 +208,29 @@ TEST_F(RoundingTest, WhatCannotBeFedBackIsSearchedAndNamed) {
   EXPECT_EQ(sink_->File(0, 0), fed_back);
 }
 
+TEST_F(RoundingTest, WhatNoTokenChoseIsRoundedByWhatStandsInAndNamed) {
+  const auto nearest = RunPlan(PlanOf(Rounding::kNearest, {{"gguf", "q4_0"}}));
+  ASSERT_OK(nearest);
+  const auto searched = RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}}));
+  ASSERT_OK(searched);
+  Importance importance = *importance_;
+  const auto at = static_cast<size_t>(source_->description().Find(Role::kFfnUp, 1) -
+                                      source_->description().pieces.data());
+  importance.stand_ins[at] = importance.columns[at];
+  std::ranges::fill(importance.columns[at], 1.f);
+  importance_ = std::make_shared<const Importance>(std::move(importance));
+  const auto again = RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}}));
+  ASSERT_OK(again);
+  EXPECT_EQ(Digests(*again), Digests(*searched));
+  EXPECT_TRUE(searched->notes.empty());
+  ASSERT_EQ(again->notes.size(), 1u);
+  EXPECT_THAT(again->notes.front(), testing::Names("layers.1.mlp.up_proj"));
+  const auto plain = RunPlan(PlanOf(Rounding::kNearest, {{"gguf", "q4_0"}}));
+  ASSERT_OK(plain);
+  EXPECT_NE(Digests(*plain), Digests(*nearest)) << "ones, as llama-quantize has them";
+  EXPECT_TRUE(plain->notes.empty());
+}
+
 TEST_F(RoundingTest, MomentsThatAreNoNumbersAreRefused) {
   moments_->beside_diagonal = std::numeric_limits<float>::quiet_NaN();
   EXPECT_ERROR(RunPlan(PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}}), {.threads = 3}),
