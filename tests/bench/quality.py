@@ -34,7 +34,9 @@ TARGETS = {
     "groups of 64 with a zero point": ("openvino:int4-g64-asym", None),
 }
 WAYS = {"plain": (), "importance": ("--calibration", "nearest"), "search": ("--calibration", "search"),
-        "feedback": ("--calibration", "feedback")}
+        "feedback": ("--calibration", "feedback"),
+        "search + folds": ("--calibration", "search", "--fold", "auto"),
+        "feedback + folds": ("--calibration", "feedback", "--fold", "auto")}
 NOT_LIKE_LLAMA = ("mlx:", "openvino:")  # where nearest knows no importance
 PEER_NEEDS = {"nncf": "openvino", "mlx-awq": "mlx", "mlx-gptq": "mlx"}
 CHUNK, CHUNKS = 512, 20
@@ -102,7 +104,7 @@ class Bench:
         """{"kl": ..., "top1": ..., "bytes", "seconds"} of one of ours."""
         spec, body = TARGETS[target]
         out = self.folder / f"{target}-{way}".replace(" ", "-")
-        words = ("--calibration", self.calibration, "--rounding", WAYS[way][1]) if WAYS[way] else ()
+        words = ("--calibration", self.calibration, "--rounding", *WAYS[way][1:]) if WAYS[way] else ()
         if body:
             words += (SAME_TYPES[0], SAME_TYPES[1].format(body))
         started = time.monotonic()

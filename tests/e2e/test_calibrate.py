@@ -1,4 +1,5 @@
 """`calibrate` on tiny models: its files as llama.cpp makes and takes them, killed and resumed, and what it refuses."""
+import hashlib
 import json
 import signal
 import struct
@@ -145,8 +146,9 @@ class Calibrate(EndToEnd):
 
     def test_killed_in_any_layer(self):
         model = self.gguf(make_model(self.dir / "m", "llama", layers=5, intermediate=1024), "bf16")
-        words = ["--second-moments", "--threads", 1, "--chunks", 24]
+        words = ["--second-moments", "--ranges", "--threads", 1, "--chunks", 24]
         self.calibrate(model, "whole", *words)
+        files = (*FILES, "ranges.json")
         command = [BIN / "quantfleet", "calibrate", model, "--text", HELD_OUT, "--chunk", 64, *words]
         for layer in range(5):
             out = self.dir / f"killed-{layer}"
@@ -159,7 +161,22 @@ class Calibrate(EndToEnd):
                 continue  # it was whole before
             resumed = self.calibrate(model, out.name, *words, "--resume")
             self.assertGreaterEqual(resumed["layers_resumed"], layer)
-            self.assertEqual(self.bytes_of("whole"), self.bytes_of(out.name))
+            self.assertEqual(self.bytes_of("whole", files), self.bytes_of(out.name, files))
+
+    def test_ranges_name_every_step_and_their_file_its_digest(self):
+        self.calibrate(make_model(self.dir / "m", "phi2"), "ranges", "--ranges")
+        raw = self.bytes_of("ranges", ("ranges.json",))["ranges.json"]
+        status = json.loads((self.dir / "ranges/calibration.json").read_text())
+        self.assertEqual(status["ranges_digest"], hashlib.sha256(raw).hexdigest())
+        ranges = {a["name"]: a for a in json.loads(raw)["activations"]}
+        steps = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_q_turned", "attn_k_turned", "attn_scores", "attn_heads",
+                 "attn_output", "attn_residual", "ffn_up", "ffn_activated", "ffn_down", "ffn_residual")
+        self.assertEqual(set(ranges), {"token_embd", "output_norm", "logits",
+                                       *(f"blk.{layer}.{step}" for layer in range(2) for step in steps)})
+        for name, one in ranges.items():
+            low, _, _, high = one["percentiles"]
+            self.assertTrue(one["min"] <= low <= high <= one["max"], name)
+        self.assertEqual(ranges["blk.0.attn_norm"]["values"], 6 * 64 * 256)
 
     @staticmethod
     def layers_done(folder):
