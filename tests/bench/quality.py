@@ -5,9 +5,9 @@ usage: quality.py MODEL.gguf [--calibration DIR] [--calibration-text FILE] [--te
 
 MODEL.gguf has F16 weights. Without --calibration one is made from the calibration text, whose default is this tree's
 guides and references; the text that models are judged by, and whose default is the decisions, is unlike it in content. Each
-candidate has the same types and bytes whatever the rounding. KL is from the source's distribution to the candidate's under the
-embedded engine, in nats per token, with its standard error over windows; "same" is how often both find the same token the
-likeliest."""
+candidate has the same types and bytes whatever the rounding, but for "fit", which is the best mix within the bytes of the
+target. KL is from the source's distribution to the candidate's under the embedded engine, in nats per token, with its standard
+error over windows; "same" is how often both find the same token the likeliest."""
 import argparse
 import json
 import os
@@ -27,7 +27,7 @@ TARGETS = {
     "groups of 64 with a bias": ("mlx:int4-g64-asym", None), "groups of 32": ("mlx:int4", None),
 }
 WAYS = {"plain": (), "importance": ("--calibration", "nearest"), "search": ("--calibration", "search"),
-        "feedback": ("--calibration", "feedback")}
+        "feedback": ("--calibration", "feedback"), "fit": ("--calibration", "feedback")}
 
 
 def run(*command):
@@ -39,13 +39,19 @@ def text_of(folders, out):
     return out
 
 
-def make(model, target, way, calibration, out):
+def make(model, target, way, calibration, read, out):
     """The candidate as a GGUF that the engine runs, the bytes of its weights, and seconds."""
     spec, body = TARGETS[target]
     words = (WAYS[way][0], calibration, "--rounding", WAYS[way][1]) if WAYS[way] else ()
     if body:
         words += (SAME_TYPES[0], SAME_TYPES[1].format(body))
     started = time.monotonic()
+    if way == "fit":  # within the bytes of the named one
+        planned = json.loads(run(BIN / "quantfleet", "quantize", model, "--target", spec, *words, "--dry-run", "--json"))
+        form, recipe, words = spec.split(":")[0], out.with_suffix(".toml"), words[:4]
+        run(BIN / "quantfleet", "fit", model, "--calibration", calibration, "--text", read, "--target", form, "--bytes",
+            planned["targets"][0]["bytes"], "--no-check", "--out", recipe)
+        spec = f"{form}:{recipe}"
     made = json.loads(run(BIN / "quantfleet", "quantize", model, "--target", spec, *words, "--out", out, "--json"))
     seconds = time.monotonic() - started
     folder = Path(made["targets"][0]["path"])
@@ -64,7 +70,7 @@ def main():
     parser.add_argument("--calibration-text", type=Path)
     parser.add_argument("--text", type=Path)
     parser.add_argument("--targets", nargs="+", default=["q4_0", "q4_k_m", "groups of 64 with a bias"], choices=TARGETS)
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--ways", nargs="+", default=[way for way in WAYS if way != "fit"], choices=WAYS)
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--windows", type=int, default=16)
     options = parser.parse_args()
@@ -72,15 +78,15 @@ def main():
         folder = Path(folder)
         judged = options.text or text_of(["decisions"], folder / "judged.txt")
         calibration = options.calibration
+        read = options.calibration_text or text_of(["guides", "formats", "reference"], folder / "read.txt")
         if calibration is None:
-            read = options.calibration_text or text_of(["guides", "formats", "reference"], folder / "read.txt")
             calibration = folder / "calibration"
             run(BIN / "quantfleet", "calibrate", options.model, "--text", read, "--second-moments", "--out", calibration)
         print("| target | rounding | MB | mean KL | same | seconds |\n|---|---|---|---|---|---|", flush=True)
         for target in options.targets:
             for way in options.ways:
                 out = folder / f"{target}-{way}".replace(" ", "-")
-                candidate, size, seconds = make(options.model, target, way, calibration, out)
+                candidate, size, seconds = make(options.model, target, way, calibration, read, out)
                 found = json.loads(run(BIN / "divergence", options.model, judged, options.window, options.windows, candidate))
                 kl, error = statistics.mean(found["kl"]), statistics.stdev(found["kl"]) / len(found["kl"]) ** 0.5
                 print(f"| {target} | {way} | {size / 1e6:.1f} | {kl:.3f} ± {error:.3f} | "
