@@ -16,6 +16,7 @@
 #include "engine/calibrate/preparation.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/source_sample.h"
+#include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -41,6 +42,10 @@ struct Calibrated {
   std::vector<int32_t> tokens;  // none yet, where the model is to write them
   engine::CalibrationOrigin origin;
   engine::CalibrationCost cost;
+  uint64_t copy_bytes = 0;  // of a GGUF that is made for the engine; 0: it runs the source as it is
+
+  // At most, while it runs.
+  uint64_t disk_bytes() const { return copy_bytes + cost.moments_bytes + 2 * cost.memory.states; }
 };
 
 absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options, int64_t chunk,
@@ -101,6 +106,13 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
   QF_ASSIGN_OR_RETURN(model.origin.sample, SourceSampleOf(*model.source));
+  if (!engine::RunsAsItIs(model.files)) {
+    QF_ASSIGN_OR_RETURN(model.copy_bytes, ExactCopyBytes(*model.source));
+  }
+  // A run that resumes has a part of it already, and one that replaces makes room.
+  if (!options.out.empty() && !options.resume && !options.force)
+    QF_RETURN_IF_ERROR(
+        engine::CalibrationFolder::CheckRoom(RealFileSystem(), options.out, model.disk_bytes()));
   return model;
 }
 
@@ -133,17 +145,21 @@ absl::Status WriteText(const CalibrateOptions& options, Calibrated& model,
   return absl::OkStatus();
 }
 
-json::object CostJson(const engine::CalibrationCost& cost) {
+json::object CostJson(const Calibrated& model) {
+  const engine::CalibrationCost& cost = model.cost;
   return {{"tokens", cost.tokens},
           {"chunk_size", cost.chunk},
           {"chunks", cost.tokens / cost.chunk},
           {"layers", cost.layers},
           {"weight_bytes", cost.weight_bytes},
           {"second_moments_bytes", cost.moments_bytes},
+          {"copy_bytes", model.copy_bytes},
+          {"disk_bytes", model.disk_bytes()},
           {"memory_bytes", cost.memory.total()}};
 }
 
-std::string CostText(const engine::CalibrationCost& cost) {
+std::string CostText(const Calibrated& model) {
+  const engine::CalibrationCost& cost = model.cost;
   std::string text = fmt::format(
       "{} tokens ({} chunks of {}) through {} layers: reads {} of weights once and takes {} of "
       "memory",
@@ -151,6 +167,10 @@ std::string CostText(const engine::CalibrationCost& cost) {
       HumanBytes(cost.memory.total()));
   if (cost.moments_bytes > 0)
     text += fmt::format("; second moments take {} of disk", HumanBytes(cost.moments_bytes));
+  if (model.copy_bytes > 0)
+    text += fmt::format(
+        "; a copy of the model as GGUF, in the source's precision, takes {} of disk until the end",
+        HumanBytes(model.copy_bytes));
   return text;
 }
 
@@ -171,8 +191,8 @@ absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibr
 // A first chunk through the first layer says how long all will take, where the engine can run the
 // source as it is.
 absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model) {
-  json::object cost = CostJson(model.cost);
-  std::string text = CostText(model.cost);
+  json::object cost = CostJson(model);
+  std::string text = CostText(model);
   if (const std::optional<fs::path> gguf = engine::RunsAsItIs(model.files)) {
     QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
                         LoadFor(options, model.origin.chunk, *gguf));
@@ -194,8 +214,6 @@ absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model)
     cost["pass_seconds"] = pass;
     text += fmt::format("; the pass takes about {}, by one chunk through the first layer",
                         Minutes(pass));
-  } else {
-    text += "; a copy of the model as GGUF is made first, in the source's precision";
   }
   PrintOut(options.json ? Serialized(cost) : text + "\n");
   return absl::OkStatus();
@@ -206,7 +224,7 @@ void PrintResult(const CalibrateOptions& options, const Calibrated& model,
   if (!options.json)
     return PrintOut(
         fmt::format("{}  {} tokens  {:.1f} s\n", options.out, model.cost.tokens, seconds));
-  json::object out = CostJson(model.cost);
+  json::object out = CostJson(model);
   out["path"] = options.out;
   out["source_digest"] = model.origin.source.hex();
   out["layers_resumed"] = result.layers_resumed;
@@ -223,7 +241,7 @@ absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_tok
   QF_ASSIGN_OR_RETURN(const auto folder, engine::CalibrationFolder::Open(
                                              RealFileSystem(), options.out,
                                              {.replace = options.force, .resume = options.resume}));
-  Say(CostText(model.cost));
+  Say(CostText(model));
   QF_ASSIGN_OR_RETURN(
       const engine::RunnableSource made,
       MakeEngineSource(

@@ -11,6 +11,7 @@
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
+#include "cli/remote_format.h"
 #include "cli/source_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_calibration.h"
@@ -221,7 +222,11 @@ absl::Status Quantize(const QuantizeOptions& options) {
         return QuantizesAgain(source->description(), target);
       }))
     Warn(QuantizedNote(source->description()));
-  for (const TargetPlan& target : plan.targets) WarnOfFallbacks(target);
+  for (const TargetPlan& target : plan.targets) {
+    WarnOfFallbacks(target);
+    for (const std::string& note : target.layout.notes)
+      Warn(Printable(fmt::format("{}: {}", target.spec.name(), note)));
+  }
   if (options.dry_run) return PrintPlan(options, source->description(), plan);
   QF_ASSIGN_OR_RETURN(const auto sink,
                       FolderSink::Open(RealFileSystem(), options.out, plan,

@@ -237,8 +237,12 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const JobReco
     QF_RETURN_IF_ERROR(found.status());
     // One from before there were limits in its record may lack the TOML.
     auto spec = ParseDeviceClass(found->toml());
-    if (!spec.ok())
-      spec = DeviceClassSpec{.name = name, .format = found->format(), .recipe = found->recipe()};
+    if (!spec.ok()) {
+      spec = DeviceClassSpec();
+      spec->name = name;
+      spec->format = found->format();
+      spec->recipe = found->recipe();
+    }
     JobRecord at_first = job;
     at_first.job.clear_step_ups();
     if (TargetOf(at_first, *spec) == target ||

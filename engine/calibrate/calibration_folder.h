@@ -54,6 +54,10 @@ class CalibrationFolder {
   static absl::StatusOr<std::unique_ptr<CalibrationFolder>> Open(FileSystem& files, fs::path path,
                                                                  Options options);
 
+  // Whether the disk of `path`, which need not exist, has room for so many bytes.
+  // RESOURCE_EXHAUSTED: it has not.
+  static absl::Status CheckRoom(FileSystem& files, const fs::path& path, uint64_t bytes);
+
   // For what is of use until the calibration is whole; Finish removes it.
   fs::path scratch() const { return path_ / ".calibrating"; }
   const fs::path& path() const { return path_; }

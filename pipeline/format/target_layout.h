@@ -53,6 +53,7 @@ struct TargetLayout {
   std::vector<PlacedPiece> pieces;  // by file, then offset
   v1::Memory memory;                // what running it takes
   std::vector<TypeFallback> fallbacks = {};
+  std::vector<std::string> notes = {};  // what the artifact lacks: sentences for people
 };
 
 }  // namespace quantfleet::pipeline

@@ -15,6 +15,9 @@ namespace quantfleet::pipeline {
 // The recipe of the engine's format that holds every value of the source exactly.
 std::string_view ExactRecipe(const ModelDescription& model);
 
+// What its copy takes of a disk.
+absl::StatusOr<uint64_t> ExactCopyBytes(const ModelSource& source);
+
 struct ExactCopy {
   fs::path file;
   Digest source_digest;

@@ -125,6 +125,10 @@ bool IsPrintable(uint32_t c) {
                       category != UTF8PROC_CATEGORY_CS);
 }
 
+int CombiningClass(uint32_t c) {
+  return utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
+}
+
 bool IsLowercase(uint32_t c) {
   return CategoryOf(c) == UTF8PROC_CATEGORY_LL || IsIn(kOtherLowercase, c);
 }

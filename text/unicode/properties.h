@@ -19,6 +19,7 @@ bool IsDecimalDigit(uint32_t c);    // category Nd
 bool IsDigit(uint32_t c);           // Numeric_Type Decimal or Digit: superscripts too
 bool HasNumericValue(uint32_t c);   // Numeric_Type: ideographs of numbers too
 bool IsPrintable(uint32_t c);       // a space, and neither C* nor Z*
+int CombiningClass(uint32_t c);     // Canonical_Combining_Class; of kNoCharacter 0
 
 bool IsLowercase(uint32_t c);      // property Lowercase
 bool IsUppercase(uint32_t c);      // property Uppercase

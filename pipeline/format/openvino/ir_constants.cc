@@ -26,6 +26,14 @@ IrValue IrConstants::Integers(const IrShape& shape, const std::vector<int64_t>& 
   return Stored(IrType::kI64, shape, BytesOf(values));
 }
 
+IrValue IrConstants::Smalls(const IrShape& shape, const std::vector<int32_t>& values) {
+  return Stored(IrType::kI32, shape, BytesOf(values));
+}
+
+IrValue IrConstants::Bytes(std::string_view bytes) {
+  return Stored(IrType::kU8, {static_cast<int64_t>(bytes.size())}, std::string(bytes));
+}
+
 IrValue IrConstants::Stored(IrType type, const IrShape& shape, std::string bytes) {
   const std::string key = fmt::format("{}[{}]", IrName(type), IrText(shape)) + bytes;
   if (const auto it = known_.find(key); it != known_.end()) return it->second;

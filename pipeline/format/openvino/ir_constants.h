@@ -1,9 +1,11 @@
-// The constants of a decoder's graph beside its weights: each value once in the .bin, whoever reads
+// The constants of a graph beside its weights: each value once in the .bin, whoever reads
 // it. Not thread-safe.
 #pragma once
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "pipeline/format/openvino/ir_graph.h"
 
@@ -24,11 +26,19 @@ class IrConstants {
   IrValue Float(float value, size_t dims);
   IrValue Floats(const IrShape& shape, const std::vector<float>& values);
 
+  IrValue Small(int32_t value) { return Smalls({}, {value}); }
+  IrValue SmallVector(const std::vector<int32_t>& values) {
+    return Smalls({static_cast<int64_t>(values.size())}, values);
+  }
+  // Not empty.
+  IrValue Bytes(std::string_view bytes);
+
   // What lies in the .bin from `begin` on.
   std::string TakeBytes() { return std::move(bytes_); }
 
  private:
   IrValue Integers(const IrShape& shape, const std::vector<int64_t>& values);
+  IrValue Smalls(const IrShape& shape, const std::vector<int32_t>& values);
   IrValue Stored(IrType type, const IrShape& shape, std::string bytes);
 
   IrGraph& graph_;

@@ -29,6 +29,8 @@ const char* Precision(IrType type) {
       return "U4";
     case IrType::kBoolean:
       return "BOOL";
+    case IrType::kString:
+      return "STRING";
   }
   return "";
 }
@@ -71,6 +73,8 @@ std::string_view IrName(IrType type) {
       return "u4";
     case IrType::kBoolean:
       return "boolean";
+    case IrType::kString:
+      return "string";
   }
   return "";
 }
@@ -139,7 +143,7 @@ void IrGraph::Result(const char* name, IrValue value) {
 
 void IrGraph::MarkDecompression(IrValue value) { layers_[value.layer].decompression = true; }
 
-std::string IrGraph::Xml(const char* name) const {
+std::string IrGraph::Xml(const char* name, const Attributes& about) const {
   pugi::xml_document document;
   pugi::xml_node declaration = document.append_child(pugi::node_declaration);
   declaration.append_attribute("version") = "1.0";
@@ -185,6 +189,11 @@ std::string IrGraph::Xml(const char* name) const {
       edge.append_attribute("to-layer") = static_cast<unsigned long long>(id);
       edge.append_attribute("to-port") = static_cast<unsigned long long>(i);
     }
+  }
+  if (!about.empty()) {
+    pugi::xml_node rt_info = net.append_child("rt_info");
+    for (const auto& [key, value] : about)
+      rt_info.append_child(key).append_attribute("value") = value.c_str();
   }
   StringWriter writer;
   document.save(writer, "\t", pugi::format_indent, pugi::encoding_utf8);

@@ -11,7 +11,7 @@
 
 namespace quantfleet::pipeline {
 
-enum class IrType { kF32, kF16, kI64, kI32, kI8, kU8, kI4, kU4, kBoolean };
+enum class IrType { kF32, kF16, kI64, kI32, kI8, kU8, kI4, kU4, kBoolean, kString };
 std::string_view IrName(IrType type);  // "f32", as attributes spell it
 
 inline constexpr int64_t kAnySize = -1;  // a dimension that is known at run time
@@ -60,7 +60,8 @@ class IrGraph {
   const IrOutput& Of(IrValue value) const { return layers_[value.layer].outputs[value.output]; }
   const IrShape& ShapeOf(IrValue value) const { return Of(value).shape; }
 
-  std::string Xml(const char* name) const;
+  // `about` are names and values that the file says of the whole graph (rt_info).
+  std::string Xml(const char* name, const Attributes& about = {}) const;
 
  private:
   struct Layer {

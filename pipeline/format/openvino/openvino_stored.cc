@@ -35,7 +35,7 @@ absl::StatusOr<std::vector<StoredTensor>> StoredOpenVinoTensors(
     FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths) {
   std::vector<StoredTensor> tensors;
   for (const std::string& path : paths)
-    if (path.ends_with(".xml")) QF_RETURN_IF_ERROR(AddOpenVino(files, folder, path, tensors));
+    if (path.ends_with("model.xml")) QF_RETURN_IF_ERROR(AddOpenVino(files, folder, path, tensors));
   return tensors;
 }
 

@@ -13,6 +13,7 @@
 #include "pipeline/format/openvino/openvino_decoder.h"
 #include "pipeline/format/openvino/openvino_encoder.h"
 #include "pipeline/format/openvino/openvino_stored.h"
+#include "pipeline/format/openvino/openvino_tokenizer.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
@@ -89,6 +90,21 @@ absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
   return small;
 }
 
+// Adds the tokenizer's graphs, or says why there are none: they would lead to other ids.
+std::vector<std::string> AddTokenizer(const ModelDescription& model,
+                                      std::vector<Attachment>& small) {
+  absl::StatusOr<std::vector<Attachment>> made = OpenVinoTokenizerFiles(model, small);
+  if (!made.ok())
+    return {fmt::format(
+        "OpenVINO's operations cannot make the same ids as this tokenizer, so its tokenizer files "
+        "are left out ({}). OpenVINO GenAI needs them: make them with 'convert_tokenizer FOLDER "
+        "{}-o FOLDER' (pip install openvino-tokenizers[transformers]), and compare its ids before "
+        "you rely on them",
+        Message(made.status()), model.embedding ? "" : "--with-detokenizer ")};
+  std::ranges::move(*made, std::back_inserter(small));
+  return {};
+}
+
 // Weights, then small constants, go into `data`; returns the XML that points there.
 std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
                        DataFile& data) {
@@ -117,14 +133,18 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
   }
-  QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small, SmallFiles(source));
+  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, SmallFiles(source));
+  std::vector<std::string> notes = AddTokenizer(model, small);
   DataFile data(model, "openvino_model.bin", kAlignment);
   std::string xml = BuildGraph(model, tensors, data);
   std::vector<PlannedFile> files;
   files.push_back(data.Take());
   files.push_back(WholeFile("openvino_model.xml", std::move(xml)));
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), DType::kF32);
-  return Assemble(std::move(memory), std::move(files), small, std::move(fallbacks));
+  QF_ASSIGN_OR_RETURN(TargetLayout layout,
+                      Assemble(std::move(memory), std::move(files), small, std::move(fallbacks)));
+  layout.notes = std::move(notes);
+  return layout;
 }
 
 const TargetFormat kOpenVinoFormat = {

@@ -9,6 +9,7 @@
 #include "pipeline/format/gguf/read/gguf_file.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "tests/engine/calibrate/runnable_reference.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -89,6 +90,15 @@ TEST_F(CalibrationFolderTest, HoldsImportanceThatQuantizingReads) {
   EXPECT_EQ(Status()["complete"], true);
   EXPECT_EQ(Status()["source_digest"].as_string(), HashText("model").hex());
   EXPECT_FALSE(fs::exists(dir_.path() / "out/.calibrating")) << "what was of use meanwhile";
+}
+
+TEST_F(CalibrationFolderTest, ADiskWithoutRoomIsFoundBefore) {
+  FaultyFileSystem files;
+  files.SetFreeSpace(1000);
+  EXPECT_OK(CalibrationFolder::CheckRoom(files, dir_.path() / "not/there", 1000));
+  EXPECT_ERROR(CalibrationFolder::CheckRoom(files, dir_.path() / "not/there", 1001),
+               kResourceExhausted, "not/there");
+  EXPECT_FALSE(fs::exists(dir_.path() / "not"));
 }
 
 TEST_F(CalibrationFolderTest, HoldsATriangleOfEachInputAndSaysWhoSharesIt) {

@@ -12,7 +12,6 @@ and modules.json. Answers are lines {"said": ...} or {"error": ...}.
 """
 import functools
 import json
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -58,8 +57,6 @@ class OpenVino:
 
     def pipeline(self, folder, texts):
         import openvino_genai
-        subprocess.run([Path(sys.executable).parent / "convert_tokenizer", folder, "-o", folder], check=True,
-                       stdout=subprocess.DEVNULL)
         pooling = openvino_genai.TextEmbeddingPipeline.PoolingType
         kind = {"pooling_mode_cls_token": pooling.CLS, "pooling_mode_mean_tokens": pooling.MEAN,
                 "pooling_mode_lasttoken": pooling.LAST_TOKEN}[mode_of(folder)]

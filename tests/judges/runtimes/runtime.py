@@ -19,7 +19,6 @@ import collections
 import functools
 import importlib.metadata
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -103,9 +102,6 @@ class OpenVino:
         config = genai.GenerationConfig(f"{folder}/generation_config.json")
         sampling = {name: getattr(config, name) for name in ("do_sample", "temperature", "top_k", "top_p")}
         config.do_sample, config.max_new_tokens = False, most
-        tool = Path(sys.executable).parent / "convert_tokenizer"
-        if not Path(folder, "openvino_tokenizer.xml").exists():  # which LLMPipeline asks for
-            subprocess.run([tool, folder, "--with-detokenizer", "-o", folder], check=True, stdout=subprocess.DEVNULL)
         ids = openvino.Tensor(numpy.array([prompt], numpy.int64))
         said = {}
         for attention in ("SDPA", "PA"):
