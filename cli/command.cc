@@ -17,6 +17,8 @@ void Warn(std::string_view text) {
   if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", Shown(text, kMaxMessage));
 }
 
+void Say(std::string_view text) { fmt::print(stderr, "quantfleet: {}\n", ShownLines(text)); }
+
 void PrintOut(std::string_view text) {
   const std::string shown = ShownLines(text);
   std::fwrite(shown.data(), 1, shown.size(), stdout);

@@ -28,6 +28,9 @@ T ValueOrExit(absl::StatusOr<T> result) {
 // "quantfleet: warning: <text>" on stderr; the command continues. An empty text prints nothing.
 void Warn(std::string_view text);
 
+// "quantfleet: <text>" on stderr: what is going on.
+void Say(std::string_view text);
+
 // Writes data for the user or a script to stdout, shown as outside_text.h shows lines; a reader
 // that went away (head) is no error.
 void PrintOut(std::string_view text);

@@ -6,14 +6,16 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/engine_source.h"
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/source_text.h"
 #include "engine/calibrate/calibrate.h"
 #include "engine/calibrate/chunks.h"
-#include "engine/calibrate/self_text.h"
+#include "engine/calibrate/preparation.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/model/source_sample.h"
 #include "pipeline/stage/exact_copy.h"
 
 namespace quantfleet::cli {
@@ -21,8 +23,6 @@ namespace {
 
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
-
-constexpr std::string_view kSelf = "self";
 
 struct CalibrateOptions {
   std::string source, out, text;
@@ -42,13 +42,11 @@ struct Calibrated {
   std::vector<int32_t> tokens;  // none yet, where the model is to write them
   engine::CalibrationOrigin origin;
   engine::CalibrationCost cost;
-};
+  uint64_t copy_bytes = 0;  // of a GGUF that is made for the engine; 0: it runs the source as it is
 
-// The engine maps one GGUF file.
-std::optional<fs::path> RunsAsItIs(const ModelFiles& files) {
-  if (!files.gguf || files.files.size() != 1) return std::nullopt;
-  return files.folder / files.files.front().name;
-}
+  // At most, while it runs.
+  uint64_t disk_bytes() const { return copy_bytes + cost.moments_bytes + 2 * cost.memory.states; }
+};
 
 absl::StatusOr<engine::RunnableModel> LoadFor(const CalibrateOptions& options, int64_t chunk,
                                               const fs::path& gguf) {
@@ -103,10 +101,18 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
   } else if (description.embedding) {
     return InvalidArgument("{} makes embeddings and writes no text: use --text", description.name);
   } else {
-    model.origin.text = kSelf;
+    model.origin.text = engine::kSelfText;
     model.origin.seed = options.seed;
   }
   QF_ASSIGN_OR_RETURN(model.cost, cost(model.origin.tokens));
+  QF_ASSIGN_OR_RETURN(model.origin.sample, SourceSampleOf(*model.source));
+  if (!engine::RunsAsItIs(model.files)) {
+    QF_ASSIGN_OR_RETURN(model.copy_bytes, ExactCopyBytes(*model.source));
+  }
+  // A run that resumes has a part of it already, and one that replaces makes room.
+  if (!options.out.empty() && !options.resume && !options.force)
+    QF_RETURN_IF_ERROR(
+        engine::CalibrationFolder::CheckRoom(RealFileSystem(), options.out, model.disk_bytes()));
   return model;
 }
 
@@ -123,47 +129,37 @@ engine::SelfTextOptions SelfOptions(const CalibrateOptions& options, const Calib
 absl::Status WriteText(const CalibrateOptions& options, Calibrated& model,
                        engine::RunnableModel& runnable, const engine::CalibrationFolder& folder,
                        const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path path = folder.scratch() / "text";
-  const std::string key = HashText(fmt::format("{} {} {} {}", model.origin.source.hex(),
-                                               options.seed, model.origin.chunk, options.chunks))
-                              .hex();
-  std::vector<int32_t> tokens(static_cast<size_t>(model.origin.tokens));
-  const size_t size = tokens.size() * sizeof(int32_t);
-  bool found = false;
-  if (options.resume && files.Exists(path)) {
-    QF_ASSIGN_OR_RETURN(const std::string kept, files.ReadAll(path));
-    found = kept.starts_with(key) && kept.size() == key.size() + size;
-    if (found) std::memcpy(tokens.data(), kept.data() + key.size(), size);
-  }
-  if (!found) {
-    ProgressLine line("write");
-    engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
-    self.stop = stop;
-    // Each pass reads the weights, and feeds a token of each sequence.
-    self.on_progress = [&](int64_t done, int64_t all) {
-      line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
-    };
-    QF_ASSIGN_OR_RETURN(tokens, engine::WriteSelfText(runnable, *model.tokenizer, self));
-    QF_RETURN_IF_ERROR(files.WriteAtomically(
-        path, AsBytes(key + std::string(AsText(std::as_bytes(std::span(tokens)))))));
-  }
+  ProgressLine line("write");
+  engine::SelfTextOptions self = SelfOptions(options, model, model.origin.chunk);
+  self.stop = stop;
+  // Each pass reads the weights, and feeds a token of each sequence.
+  self.on_progress = [&](int64_t done, int64_t all) {
+    line.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(all));
+  };
+  QF_ASSIGN_OR_RETURN(
+      std::vector<int32_t> tokens,
+      engine::WriteOrFindSelfText(RealFileSystem(), runnable, *model.tokenizer, folder,
+                                  model.origin.source, options.resume, self));
   Take(model, std::move(tokens));
   model.origin.text_digest = model.origin.tokens_digest;
   return absl::OkStatus();
 }
 
-json::object CostJson(const engine::CalibrationCost& cost) {
+json::object CostJson(const Calibrated& model) {
+  const engine::CalibrationCost& cost = model.cost;
   return {{"tokens", cost.tokens},
           {"chunk_size", cost.chunk},
           {"chunks", cost.tokens / cost.chunk},
           {"layers", cost.layers},
           {"weight_bytes", cost.weight_bytes},
           {"second_moments_bytes", cost.moments_bytes},
+          {"copy_bytes", model.copy_bytes},
+          {"disk_bytes", model.disk_bytes()},
           {"memory_bytes", cost.memory.total()}};
 }
 
-std::string CostText(const engine::CalibrationCost& cost) {
+std::string CostText(const Calibrated& model) {
+  const engine::CalibrationCost& cost = model.cost;
   std::string text = fmt::format(
       "{} tokens ({} chunks of {}) through {} layers: reads {} of weights once and takes {} of "
       "memory",
@@ -171,15 +167,12 @@ std::string CostText(const engine::CalibrationCost& cost) {
       HumanBytes(cost.memory.total()));
   if (cost.moments_bytes > 0)
     text += fmt::format("; second moments take {} of disk", HumanBytes(cost.moments_bytes));
+  if (model.copy_bytes > 0)
+    text += fmt::format(
+        "; a copy of the model as GGUF, in the source's precision, takes {} of disk until the end",
+        HumanBytes(model.copy_bytes));
   return text;
 }
-
-std::string Minutes(double seconds) {
-  return seconds < 100 ? fmt::format("{:.1f} s", seconds)
-                       : fmt::format("{:.0f} minutes", seconds / 60);
-}
-
-void Say(std::string_view text) { fmt::print(stderr, "quantfleet: {}\n", ShownLines(text)); }
 
 // Seconds that writing the text takes, by a few of its passes.
 absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibrated& model,
@@ -198,9 +191,9 @@ absl::StatusOr<double> TimeWriting(const CalibrateOptions& options, const Calibr
 // A first chunk through the first layer says how long all will take, where the engine can run the
 // source as it is.
 absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model) {
-  json::object cost = CostJson(model.cost);
-  std::string text = CostText(model.cost);
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
+  json::object cost = CostJson(model);
+  std::string text = CostText(model);
+  if (const std::optional<fs::path> gguf = engine::RunsAsItIs(model.files)) {
     QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
                         LoadFor(options, model.origin.chunk, *gguf));
     const bool self = model.tokens.empty();
@@ -221,55 +214,9 @@ absl::Status PrintCost(const CalibrateOptions& options, const Calibrated& model)
     cost["pass_seconds"] = pass;
     text += fmt::format("; the pass takes about {}, by one chunk through the first layer",
                         Minutes(pass));
-  } else {
-    text += "; a copy of the model as GGUF is made first, in the source's precision";
   }
   PrintOut(options.json ? Serialized(cost) : text + "\n");
   return absl::OkStatus();
-}
-
-// What the engine runs, and the source's digest. A run that resumes finds both as it left them.
-absl::StatusOr<fs::path> MakeRunnable(const CalibrateOptions& options, Calibrated& model,
-                                      const engine::CalibrationFolder& folder,
-                                      const std::stop_token& stop) {
-  FileSystem& files = RealFileSystem();
-  const fs::path note = folder.scratch() / "source";
-  const std::string fingerprint = HashText(model.source->fingerprint().text).hex();
-  QF_RETURN_IF_ERROR(files.CreateDirectories(folder.scratch()));
-  if (options.resume && files.Exists(note)) {
-    QF_ASSIGN_OR_RETURN(const std::string found, files.ReadAll(note));
-    const std::string_view text = found;
-    const size_t hex = 2 * Digest::kSize;
-    if (text.starts_with(fingerprint) && text.size() > 2 * hex + 2) {
-      const fs::path runnable = text.substr(2 * hex + 2);
-      if (files.Exists(runnable)) {
-        QF_ASSIGN_OR_RETURN(model.origin.source, Digest::FromHexText(text.substr(hex + 1, hex)));
-        return runnable;
-      }
-    }
-  }
-  ProgressLine line("read");
-  const ExecutorOptions execution{
-      .threads = options.threads,
-      .memory_bytes = options.memory_mib << 20,
-      .on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); },
-      .stop = stop};
-  fs::path runnable;
-  if (const std::optional<fs::path> gguf = RunsAsItIs(model.files)) {
-    runnable = *gguf;
-    QF_ASSIGN_OR_RETURN(model.origin.source, SourceDigestOf(*model.source, execution));
-  } else {
-    Say(fmt::format("a copy of the model as GGUF ({}) is made in {}, and removed in the end",
-                    ExactRecipe(model.source->description()), folder.scratch().string()));
-    QF_ASSIGN_OR_RETURN(ExactCopy copy, WriteExactCopy(files, *model.source,
-                                                       folder.scratch() / "model", execution));
-    runnable = std::move(copy.file);
-    model.origin.source = copy.source_digest;
-  }
-  QF_RETURN_IF_ERROR(files.WriteAtomically(
-      note,
-      AsBytes(fmt::format("{} {} {}", fingerprint, model.origin.source.hex(), runnable.string()))));
-  return runnable;
 }
 
 void PrintResult(const CalibrateOptions& options, const Calibrated& model,
@@ -277,7 +224,7 @@ void PrintResult(const CalibrateOptions& options, const Calibrated& model,
   if (!options.json)
     return PrintOut(
         fmt::format("{}  {} tokens  {:.1f} s\n", options.out, model.cost.tokens, seconds));
-  json::object out = CostJson(model.cost);
+  json::object out = CostJson(model);
   out["path"] = options.out;
   out["source_digest"] = model.origin.source.hex();
   out["layers_resumed"] = result.layers_resumed;
@@ -294,9 +241,15 @@ absl::Status RunCalibration(const CalibrateOptions& options, const std::stop_tok
   QF_ASSIGN_OR_RETURN(const auto folder, engine::CalibrationFolder::Open(
                                              RealFileSystem(), options.out,
                                              {.replace = options.force, .resume = options.resume}));
-  Say(CostText(model.cost));
-  QF_ASSIGN_OR_RETURN(const fs::path gguf, MakeRunnable(options, model, *folder, stop));
-  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable, LoadFor(options, model.origin.chunk, gguf));
+  Say(CostText(model));
+  QF_ASSIGN_OR_RETURN(
+      const engine::RunnableSource made,
+      MakeEngineSource(
+          model.files, *model.source, folder->scratch(), options.resume,
+          {.threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = stop}));
+  model.origin.source = made.digest;
+  QF_ASSIGN_OR_RETURN(engine::RunnableModel runnable,
+                      LoadFor(options, model.origin.chunk, made.gguf));
   if (model.tokens.empty()) QF_RETURN_IF_ERROR(WriteText(options, model, runnable, *folder, stop));
   absl::StatusOr<engine::CalibrationResult> result;
   {

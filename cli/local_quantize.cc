@@ -17,6 +17,7 @@
 #include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/stage/choose_fold.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/stage/plan.h"
@@ -28,8 +29,10 @@ namespace {
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
+constexpr std::string_view kFoldAuto = "auto";
+
 struct QuantizeOptions {
-  std::string source, out, imatrix, calibration, rounding = "nearest";
+  std::string source, out, imatrix, calibration, rounding = "nearest", fold = "none";
   std::vector<std::string> lora;
   TargetWords words;
   uint64_t memory_mib = 512;
@@ -68,6 +71,7 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
     const std::vector<std::string> clauses = target.spec.clauses();
     targets.push_back({{"name", target.spec.name()},
                        {"changes", json::array(clauses.begin(), clauses.end())},
+                       {"rounding", Name(target.spec.rounding)},
                        {"tensors", tensors},
                        {"files", FilesJson(target)},
                        {"bytes", TargetBytes(target)},
@@ -84,9 +88,10 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan,
                    {"slabs", plan.slabs.size()},
                    {"chat", ChatJson(model.tokenizer)},
                    {"targets", targets}};
-  if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
-  out["rounding"] = Name(plan.rounding.how);
-  if (plan.rounding.moments) out["second_moments_digest"] = plan.rounding.moments->digest().hex();
+  if (const auto& importance = plan.calibration.importance)
+    out["importance_digest"] = importance->digest.hex();
+  if (const auto& moments = plan.calibration.moments)
+    out["second_moments_digest"] = moments->digest().hex();
   return out;
 }
 
@@ -116,6 +121,13 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
                         digest);
   }
   for (const std::string& note : result.notes) Warn(note);
+  json::object fold;
+  if (plan.fold != nullptr) {
+    text += fmt::format("{} of {} sites folded\n", plan.fold->folded, plan.fold->sites);
+    fold = {{"sites", plan.fold->sites},
+            {"folded", plan.fold->folded},
+            {"digest", plan.fold->digest.hex()}};
+  }
   if (!options.json) return PrintOut(text + fmt::format("{:.1f} s\n", seconds));
   const std::string& source_raw = result.manifests.front().source().digest();
   PrintOut(
@@ -126,6 +138,7 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
                                    {"slabs_resumed", result.progress.slabs_resumed},
                                    {"values_encoded", result.progress.values_encoded},
                                    {"notes", json::array(result.notes.begin(), result.notes.end())},
+                                   {"fold", plan.fold ? json::value(fold) : json::value()},
                                    {"seconds", seconds}}) +
       "\n");
 }
@@ -151,27 +164,43 @@ void WarnOfFallbacks(const TargetPlan& target) {
       Info(first.asked).name));
 }
 
+absl::StatusOr<std::shared_ptr<const Fold>> FoldOf(const QuantizeOptions& options,
+                                                   const ModelSource& source,
+                                                   const Calibration& calibration,
+                                                   std::stop_token stop) {
+  ProgressLine line("fold");
+  return ChooseFold(
+      source, calibration,
+      {.threads = options.threads,
+       .memory_bytes = options.memory_mib << 20,
+       .on_progress = [&line](uint64_t done, uint64_t total) { line.Update(done, total); },
+       .stop = std::move(stop)});
+}
+
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
-                                      const std::vector<TargetSpec>& specs) {
-  RoundingChoice choice;
-  QF_ASSIGN_OR_RETURN(choice.how, RoundingFromName(options.rounding));
-  std::shared_ptr<const Importance> importance;
-  std::optional<Digest> calibrated_source;
+                                      std::vector<TargetSpec> specs, std::stop_token stop) {
+  QF_ASSIGN_OR_RETURN(const Rounding rounding, RoundingFromName(options.rounding));
+  Calibration calibration;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,
                         ReadImportance(RealFileSystem(), options.imatrix, source.description()));
-    importance = std::make_shared<const Importance>(std::move(read));
+    calibration.importance = std::make_shared<const Importance>(std::move(read));
   } else if (!options.calibration.empty()) {
-    const bool feeds_back = choice.how == Rounding::kFeedback;
-    QF_ASSIGN_OR_RETURN(
-        Calibration calibration,
-        OpenCalibration(RealFileSystem(), options.calibration, source.description(), feeds_back));
-    importance = std::move(calibration.importance);
-    choice.moments = std::move(calibration.moments);
-    calibrated_source = calibration.source;
+    const bool feeds_back = rounding == Rounding::kFeedback;
+    QF_ASSIGN_OR_RETURN(calibration,
+                        OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
-  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(importance), std::move(choice)));
-  plan.calibrated_source = calibrated_source;
+  std::shared_ptr<const Fold> fold;
+  if (options.fold == kFoldAuto && !options.dry_run) {
+    QF_ASSIGN_OR_RETURN(fold, FoldOf(options, source, calibration, std::move(stop)));
+    QF_ASSIGN_OR_RETURN(calibration, Folded(calibration, *fold));
+  }
+  for (TargetSpec& spec : specs) {
+    spec.rounding = rounding;
+    spec.calibrated = calibration.importance != nullptr;
+  }
+  QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(calibration)));
+  plan.fold = std::move(fold);
   return plan;
 }
 
@@ -187,7 +216,8 @@ absl::Status Quantize(const QuantizeOptions& options) {
   PrintFiles(files);
   QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), files));
   WarnOf(source->description());
-  QF_ASSIGN_OR_RETURN(const Plan plan, PlanAsCalibrated(options, *source, specs));
+  QF_ASSIGN_OR_RETURN(const Plan plan,
+                      PlanAsCalibrated(options, *source, specs, interrupt.token()));
   if (std::ranges::any_of(plan.targets, [&](const TargetPlan& target) {
         return QuantizesAgain(source->description(), target);
       }))
@@ -282,6 +312,13 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
           "model looks) or feedback (columns that also make good each other's errors)")
       ->type_name("HOW")
       ->check(Parses(RoundingFromName));
+  command
+      .add_option(
+          "--fold", options.fold,
+          "Move numbers from weights to the norms and weights before them, so that four bits "
+          "hold them better: auto (where it measurably helps) or none [default]")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({std::string(kFoldAuto), std::string("none")}));
 }
 
 }  // namespace
@@ -344,6 +381,8 @@ void AddQuantizeCommand(CLI::App& app) {
       throw CLI::RequiredError("--rounding search: --calibration or --imatrix");
     if (options->rounding == "feedback" && options->calibration.empty())
       throw CLI::RequiredError("--rounding feedback: --calibration");
+    if (options->fold == kFoldAuto && options->imatrix.empty() && options->calibration.empty())
+      throw CLI::RequiredError("--fold auto: --calibration or --imatrix");
     ExitOnError(Quantize(*options));
   });
 }

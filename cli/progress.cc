@@ -21,6 +21,11 @@ std::string TimeText(uint64_t seconds) {
 
 }  // namespace
 
+std::string Minutes(double seconds) {
+  return seconds < 100 ? fmt::format("{:.1f} s", seconds)
+                       : fmt::format("{:.0f} minutes", seconds / 60);
+}
+
 std::string ProgressText::Render(uint64_t done, uint64_t total, Duration now) {
   samples_.push_back({now, done});
   while (samples_.size() > 2 && now - samples_.front().at > kWindow) samples_.pop_front();

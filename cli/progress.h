@@ -10,6 +10,9 @@
 
 namespace quantfleet::cli {
 
+// "42.0 s", or "12 minutes".
+std::string Minutes(double seconds);
+
 // Renders progress; knows no terminal, so that it can be tested. Not thread-safe.
 class ProgressText {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cli/quality_text.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "common/base/bytes.h"
@@ -14,12 +15,11 @@ namespace {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
-// "0.10430 ± 0.00310, 99th percentile 0.91200"
+// "0.1043 ± 0.0031, 99th percentile 0.9120"
 std::string KlText(const v1::EvaluationStatement& evaluation) {
-  const std::string mean = fmt::format("{:.5f}", evaluation.mean_kl());
+  const std::string mean = WithError(evaluation.mean_kl(), evaluation.kl_error());
   if (evaluation.kl_error() <= 0) return mean;
-  return fmt::format("{} ± {:.5f}, 99th percentile {:.5f}", mean, evaluation.kl_error(),
-                     evaluation.kl_p99());
+  return fmt::format("{}, 99th percentile {:.4f}", mean, evaluation.kl_p99());
 }
 
 void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
@@ -46,9 +46,10 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
         "golden prompts only: the evaluation text is not of this model's kind (give the daemon one "
         "that is: `quantfleetd --evaluation-text FILE`)";
   } else {
-    rows.emplace_back("mean NLL",
-                      fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
-                                  evaluation.mean_nll() - evaluation.reference_mean_nll()));
+    rows.emplace_back(
+        "mean NLL",
+        fmt::format("{} ({:+.4f})", WithError(evaluation.mean_nll(), evaluation.nll_error()),
+                    evaluation.mean_nll() - evaluation.reference_mean_nll()));
     rows.emplace_back("top-1 agreement",
                       fmt::format("{:.1f} %", 100 * evaluation.top1_agreement()));
     rows.emplace_back("KL divergence", KlText(evaluation));

@@ -131,6 +131,14 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
                        "Priority: rollouts of lower priority do not take its devices, and of "
                        "several rollouts that wait for a device the highest goes first [0]")
           ->check(CLI::Range(-1000, 1000)),
+      command
+          ->add_option("--min-top1-percent", plan.min_top1_percent,
+                       "Refuse artifacts that choose the source's likeliest token less often")
+          ->check(CLI::Range(0.0, 100.0)),
+      command
+          ->add_option("--max-kl", plan.max_kl,
+                       "Refuse artifacts with a greater mean KL divergence from the source")
+          ->check(CLI::Range(0.0, 100.0)),
       command->add_flag("--dynamic", plan.dynamic,
                         "Also include matching devices that appear later"),
   };

@@ -109,6 +109,9 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
   plan.set_devices_per_minute(options.rate);
   plan.set_dynamic(options.dynamic);
   plan.set_priority(options.priority);
+  if (options.min_top1_percent)
+    plan.mutable_quality()->set_min_top1_agreement(*options.min_top1_percent / 100);
+  if (options.max_kl) plan.mutable_quality()->set_max_kl(*options.max_kl);
   if (options.min_success >= 0)
     plan.set_success_percent(static_cast<uint32_t>(options.min_success));
   if (!options.max_failures.empty())

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ struct PlanOptions {
   int min_success = -1;                      // percent
   uint32_t max_in_flight = 0, min_executed = 0, rate = 0;
   int32_t priority = 0;
+  std::optional<double> min_top1_percent, max_kl;
   bool approve = false, dynamic = false;
 };
 

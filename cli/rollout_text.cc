@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/quality_text.h"
 #include "cli/remote_format.h"
 #include "cli/rollout_plan.h"
 #include "common/base/bytes.h"
@@ -34,6 +35,16 @@ std::string StateOf(const v1::Rollout& rollout, Time now) {
   if (rollout.state() == v1::Rollout::SOAKING)
     text += ", ends " + Relative(rollout.soak_ends_ms(), now);
   return text;
+}
+
+// What the rollout assigns, with its size and what was measured of it; empty: not told.
+std::string ArtifactsText(const v1::Rollout& rollout) {
+  if (rollout.measured().empty()) return "";
+  Table table({"ARTIFACT", "TARGET", ">SIZE", "QUALITY"});
+  for (const v1::MeasuredArtifact& artifact : rollout.measured())
+    table.Add({ShortArtifact(artifact.name()), artifact.format() + ":" + artifact.recipe(),
+               HumanBytes(artifact.size_bytes()), QualityText(artifact)});
+  return "\n" + table.ToString("");
 }
 
 std::string Seconds(double seconds) {
@@ -78,7 +89,7 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
                                              Relative(rollout.created_ms(), now)));
   fields.emplace_back(rollout.finished_ms() ? "took" : "running for",
                       HumanDuration(Duration(end - rollout.created_ms())));
-  std::string text = Fields(fields);
+  std::string text = Fields(fields) + ArtifactsText(rollout);
   if (rollout.devices_size() == 0) return text;
   Table table({"DEVICE", "CLASS", ">PHASE", "ARTIFACT", ">RELEASE", "STATE", "REASON"});
   for (const RolloutDevice& device : rollout.devices())
@@ -137,7 +148,7 @@ std::string DryRunText(const v1::Rollout& rollout) {
   for (const RolloutDevice& device : rollout.devices())
     if (device.state() == RolloutDevice::SKIPPED)
       table.Add({"", device.device_id(), device.device_class(), "", "", "", ShortReason(device)});
-  return phases.ToString("") + "\n" + table.ToString("no devices yet") +
+  return phases.ToString("") + ArtifactsText(rollout) + "\n" + table.ToString("no devices yet") +
          fmt::format(
              "\nat most {} to download; what a device already has is not downloaded again\n",
              HumanBytes(bytes)) +

@@ -39,6 +39,7 @@ struct Config {
   int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured
   fs::path evaluation_text;         // a file; empty: the shipped one
   std::vector<std::string> golden_prompts;  // empty: the shipped ones
+  fs::path calibration_texts;               // a folder; empty: calibration-texts in the data folder
   int64_t scrub_hours = 7 * 24;        // from the end of a scrub to the next; 0: only by command
   uint64_t scrub_mib_per_second = 32;  // 0: as fast as the disk
   std::string log_level = "info";

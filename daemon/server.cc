@@ -96,6 +96,7 @@ struct Server::Impl {
   std::unique_ptr<Store> store;
   pipeline::FolderBlobStore blobs;
   std::unique_ptr<ModelRegistry> models;
+  std::unique_ptr<CalibrationTexts> texts;
   std::unique_ptr<ClassRegistry> classes;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Rollouts> rollouts;
@@ -128,7 +129,11 @@ absl::Status Server::Impl::Open() {
   QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
-  classes = std::make_unique<ClassRegistry>(*store);
+  const fs::path calibration_texts = config.calibration_texts.empty()
+                                         ? config.data / "calibration-texts"
+                                         : config.calibration_texts;
+  texts = std::make_unique<CalibrationTexts>(files, calibration_texts);
+  classes = std::make_unique<ClassRegistry>(*store, texts.get());
   QF_RETURN_IF_ERROR(classes->SeedShipped());
   Fleet::Options fleet_options{
       config.certificate_lifetime, config.check_in, config.enrollment_queue, {}};
@@ -152,6 +157,7 @@ absl::Status Server::Impl::Open() {
   }
   options.scratch = config.data / "evaluation";
   options.data = config.data;
+  options.calibration_texts = calibration_texts;
   options.on_collected = [log = environment.log,
                           warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())

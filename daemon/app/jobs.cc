@@ -8,7 +8,9 @@ absl::StatusOr<v1::Job> Jobs::Submit(const Caller& caller, const v1::SubmitJobRe
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
   const std::vector<std::string> classes(request.device_classes().begin(),
                                          request.device_classes().end());
-  return backend_.jobs.Submit(request.request_id(), request.model(), classes);
+  return backend_.jobs.Submit(
+      request.request_id(), request.model(), classes,
+      {request.calibration(), request.calibration_text(), request.rounding()});
 }
 
 absl::StatusOr<v1::Job> Jobs::Get(const Caller& caller, const v1::GetJobRequest& request) {

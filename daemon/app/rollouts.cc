@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "daemon/app/page.h"
+#include "daemon/fleet/measured.h"
 #include "daemon/rollout/plan.h"
 
 namespace quantfleet::daemon::app {
@@ -67,9 +68,14 @@ absl::StatusOr<v1::Rollout> RolloutCalls::Create(const Caller& caller,
 absl::StatusOr<v1::Rollout> RolloutCalls::Get(const Caller& caller,
                                               const v1::GetRolloutRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.Read([&](const Transaction& tx) {
-    return tx.rollouts().GetPage(request.name(), request.page_token(),
-                                 PageSize(request.page_size()));
+  return backend_.store.Read([&](const Transaction& tx) -> absl::StatusOr<v1::Rollout> {
+    QF_ASSIGN_OR_RETURN(
+        v1::Rollout rollout,
+        tx.rollouts().GetPage(request.name(), request.page_token(), PageSize(request.page_size())));
+    for (const std::string& name : rollout.artifacts())
+      if (const auto record = tx.artifacts().Get(name); record.ok())
+        *rollout.add_measured() = MeasuredOf(*record);
+    return rollout;
   });
 }
 

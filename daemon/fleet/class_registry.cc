@@ -50,6 +50,9 @@ absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   // exists.
   const auto target = pipeline::ParseTargetSpec(spec.format + ":" + spec.recipe);
   if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
+  if (texts_ != nullptr && !spec.calibration.empty())
+    QF_RETURN_IF_ERROR(
+        Annotate(texts_->Check(spec.calibration), fmt::format("device class {}", spec.name)));
   const v1::DeviceClass out = ToProto(spec, toml, false);
   FailPoint("class-before-put");
   QF_RETURN_IF_ERROR(store_.Write([&](Transaction& tx) { return tx.classes().Put(out); }));

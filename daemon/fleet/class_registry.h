@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "daemon/fleet/calibration_texts.h"
 #include "daemon/fleet/device_class.h"
 #include "daemon/store/store.h"
 
@@ -15,7 +16,9 @@ namespace quantfleet::daemon {
 
 class ClassRegistry {
  public:
-  explicit ClassRegistry(Store& store) : store_(store) {}
+  // `texts` are those that classes may name; nullptr: names are not checked.
+  explicit ClassRegistry(Store& store, const CalibrationTexts* texts = nullptr)
+      : store_(store), texts_(texts) {}
 
   // Brings the shipped classes up to date with this binary. An operator's class of the same name
   // wins.
@@ -27,6 +30,7 @@ class ClassRegistry {
 
  private:
   Store& store_;
+  const CalibrationTexts* const texts_;
   std::mutex mutex_;  // guards specs_; never held over a call of the Store
   std::shared_ptr<const std::vector<DeviceClassSpec>> specs_;  // null: must be read again
   uint64_t generation_ = 0;

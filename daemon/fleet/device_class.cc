@@ -6,6 +6,7 @@
 #include "common/base/outside_text.h"
 #include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
+#include "daemon/fleet/calibration_texts.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/model/running_memory.h"
@@ -174,26 +175,46 @@ std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::Hardwar
 
 }  // namespace
 
-std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
-                                            const v1::EvaluationStatement* evaluation) {
-  if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
-  if (evaluation == nullptr) return "it was not measured, but the class has quality limits";
+v1::QualityLimits ReadQuality(TomlReader& reader) {
+  v1::QualityLimits limits;
+  double value = 0;
+  if (reader.Read("quality.max_nll_increase", value, 0.0, 100.0))
+    limits.set_max_nll_increase(value);
+  if (reader.Read("quality.min_top1_agreement", value, 0.0, 1.0))
+    limits.set_min_top1_agreement(value);
+  if (reader.Read("quality.max_kl", value, 0.0, 100.0)) limits.set_max_kl(value);
+  if (reader.Read("quality.max_kl_p99", value, 0.0, 100.0)) limits.set_max_kl_p99(value);
+  return limits;
+}
+
+std::optional<std::string> WhyNotGoodEnough(const v1::QualityLimits& limits,
+                                            const v1::EvaluationStatement* evaluation,
+                                            std::string_view whose) {
+  if (!limits.has_max_nll_increase() && !limits.has_min_top1_agreement() && !limits.has_max_kl() &&
+      !limits.has_max_kl_p99())
+    return std::nullopt;
+  if (evaluation == nullptr)
+    return fmt::format("it was not measured, but {} has quality limits", whose);
   if (evaluation->vectors() > 0)
-    return "it is an embedding model, which has no likelihoods for the class's quality limits: "
-           "give "
-           "it to a class without them";
+    return fmt::format(
+        "it is an embedding model, which has no likelihoods for the quality limits of {}", whose);
   if (evaluation->tokens() == 0)
     return "its quality was not measured, because the evaluation text is not of the model's kind";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
-  if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
-    return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}",
-                       increase, *limits.max_nll_increase);
-  if (limits.min_top1_agreement && !(evaluation->top1_agreement() >= *limits.min_top1_agreement))
-    return fmt::format("its top-1 agreement is {:.1f} %, the class requires {:.1f} %",
-                       100 * evaluation->top1_agreement(), 100 * *limits.min_top1_agreement);
-  if (limits.max_kl && !(evaluation->mean_kl() <= *limits.max_kl))
-    return fmt::format("its KL divergence is {:.4f}, the class allows {:.4f}",
-                       evaluation->mean_kl(), *limits.max_kl);
+  if (limits.has_max_nll_increase() && !(increase <= limits.max_nll_increase()))
+    return fmt::format("its mean NLL is {:.4f} above the source's, {} allows {:.4f}", increase,
+                       whose, limits.max_nll_increase());
+  if (limits.has_min_top1_agreement() &&
+      !(evaluation->top1_agreement() >= limits.min_top1_agreement()))
+    return fmt::format("its top-1 agreement is {:.1f} %, {} requires {:.1f} %",
+                       100 * evaluation->top1_agreement(), whose,
+                       100 * limits.min_top1_agreement());
+  if (limits.has_max_kl() && !(evaluation->mean_kl() <= limits.max_kl()))
+    return fmt::format("its KL divergence is {:.4f}, {} allows {:.4f}", evaluation->mean_kl(),
+                       whose, limits.max_kl());
+  if (limits.has_max_kl_p99() && !(evaluation->kl_p99() <= limits.max_kl_p99()))
+    return fmt::format("the 99th percentile of its KL divergence is {:.4f}, {} allows {:.4f}",
+                       evaluation->kl_p99(), whose, limits.max_kl_p99());
   return std::nullopt;
 }
 
@@ -204,6 +225,9 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("description", spec.description);
   reader.Require("format", spec.format);
   reader.Require("recipe", spec.recipe);
+  std::string rounding(pipeline::Name(spec.rounding));
+  const bool calibrates = reader.Read("calibration", spec.calibration);
+  reader.Read("rounding", rounding);
   reader.Read("priority", spec.priority, -1'000'000, 1'000'000);
   reader.Read("memory_headroom", spec.memory_headroom, 1.0, 100.0);
   ClassRules& match = spec.match;
@@ -223,13 +247,7 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("match.min_memory_bandwidth_gbps", match.min_memory_bandwidth_gbps, 0.0, 1e6);
   reader.Read("match.min_kernel_gops", match.min_kernel_gops, 0.0, 1e6);
   reader.Read("match.labels", match.labels);
-  const auto read_limit = [&](std::string_view key, std::optional<double>& out, double highest) {
-    double value = 0;
-    if (reader.Read(key, value, 0.0, highest)) out = value;
-  };
-  read_limit("quality.max_nll_increase", spec.quality.max_nll_increase, 100.0);
-  read_limit("quality.min_top1_agreement", spec.quality.min_top1_agreement, 1.0);
-  read_limit("quality.max_kl", spec.quality.max_kl, 100.0);
+  spec.quality = ReadQuality(reader);
   double golden = kMinGoldenAgreement, speed = 0;
   int64_t memory_mib = 0, soak = 0, rate_kib = 0, budget_mib = 0, budget_days = 30;
   reader.Read("health.min_golden_agreement", golden, 0.0, 1.0);
@@ -237,6 +255,7 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("health.min_memory_available_mib", memory_mib, 0, kMaxMiB);
   reader.Read("health.soak_seconds", soak, 0, kMaxSoakSeconds);
   reader.Read("step_down", spec.step_down);
+  reader.Read("step_up", spec.step_up);
   reader.Read("network.max_kib_per_second", rate_kib, 0, kMaxWholeNumber);
   reader.Read("network.budget_mib", budget_mib, 0, kMaxMiB);
   reader.Read("network.budget_days", budget_days, 1, kMaxBudgetDays);
@@ -254,6 +273,16 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
   QF_RETURN_IF_ERROR(context.status());
   spec.context = *context;
+  if (calibrates && spec.calibration != kSelfText)
+    QF_RETURN_IF_ERROR(Annotate(CheckTextName(spec.calibration), "device class"));
+  const auto how = pipeline::RoundingFromName(rounding);
+  if (!how.ok()) return Annotate(how.status(), "device class: rounding");
+  spec.rounding = *how;
+  if (spec.rounding != pipeline::Rounding::kNearest && spec.calibration.empty())
+    return InvalidArgument(
+        "device class: rounding = \"{}\" needs a calibration: add calibration = \"{}\", or the "
+        "name of a text",
+        rounding, kSelfText);
   if (spec.runtime)
     QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);

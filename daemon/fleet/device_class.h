@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/toml/toml_reader.h"
+#include "pipeline/tensor/rounding/rounder.h"
 #include "quantfleet/v1/trust.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
@@ -31,20 +33,20 @@ struct ClassRules {
   Labels labels;  // the device must have each with this value
 };
 
-// What an artifact's evaluation must show before a rollout assigns it to a device of the class;
-// unset: not required.
-struct QualityLimits {
-  std::optional<double> max_nll_increase;    // over the reference, nats per token
-  std::optional<double> min_top1_agreement;  // with the reference, 0 to 1
-  std::optional<double> max_kl;              // from the reference, nats per position
-};
-
 struct DeviceClassSpec {
   std::string name, description, format, recipe;
+  // What codes are chosen by: "self" or the name of a text (calibration_texts.h); empty: the
+  // weights alone. Then the rounding is to the nearest.
+  std::string calibration;
+  pipeline::Rounding rounding = pipeline::Rounding::kNearest;
   int64_t priority = 0;  // of the classes that match, the highest wins, then the first by name
   double memory_headroom = 1.0;  // an artifact may need at most memory_total / memory_headroom
   ClassRules match;
-  QualityLimits quality;
+  // What an artifact's evaluation must show before a rollout assigns it to a device of the class.
+  v1::QualityLimits quality;
+  // Whether a job whose artifact for the class misses those limits makes the next larger one of the
+  // format, too, and a rollout assigns that.
+  bool step_up = true;
   v1::HealthPolicy health;  // what an activation must show on the device
   // Whether the device steps down to the next smaller one of the format when the artifact is too
   // large or too slow.
@@ -61,9 +63,13 @@ struct DeviceClassSpec {
 absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml);
 
 // Why the limits exclude the artifact; nullopt when they do not. `evaluation`: null when it was not
-// measured.
-std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
-                                            const v1::EvaluationStatement* evaluation);
+// measured. `whose` limits they are, for people.
+std::optional<std::string> WhyNotGoodEnough(const v1::QualityLimits& limits,
+                                            const v1::EvaluationStatement* evaluation,
+                                            std::string_view whose = "the class");
+
+// The limits in the table [quality] of a TOML file; errors of the reader show in its Finish.
+v1::QualityLimits ReadQuality(TomlReader& reader);
 
 struct ClassMatch {
   std::string name;    // empty: no class matches

@@ -1,17 +1,15 @@
 #include "daemon/jobs/evaluator.h"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "common/base/fail_point.h"
-#include "daemon/jobs/evaluation_text.h"
 #include "engine/measure/comparison.h"
 #include "engine/measure/embedding_comparison.h"
+#include "engine/measure/evaluation_text.h"
 #include "engine/measure/golden.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/manifest.h"
-#include "pipeline/format/registry/dequantized_source.h"
 #include "pipeline/model/running_memory.h"
 #include "pipeline/stage/exact_copy.h"
 
@@ -44,22 +42,6 @@ class Scratch {
   const fs::path folder_;
 };
 
-// The BOS in front and at most `most` tokens.
-absl::StatusOr<std::vector<int32_t>> TokensOf(const engine::Engine& engine, std::string_view text,
-                                              int64_t most) {
-  QF_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, engine.Tokenize(text, /*add_bos=*/true));
-  tokens.resize(std::min(tokens.size(), static_cast<size_t>(most)));
-  return tokens;
-}
-
-// Whether a model that finds a text so unlikely (mean NLL, nats) is far worse there than one that
-// guesses, ln(vocab) nats: a text of another language or kind than it was trained on. What
-// quantization changes there tells nothing about what it costs where the model is used.
-bool IsOfAnotherKind(double mean_nll, int64_t vocab) {
-  constexpr double kFar = 1.5;
-  return !(mean_nll < kFar * std::log(static_cast<double>(vocab)));
-}
-
 void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparison) {
   statement.set_tokens(static_cast<uint64_t>(comparison.tokens));
   statement.set_mean_nll(comparison.mean_nll);
@@ -68,6 +50,7 @@ void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparis
   statement.set_mean_kl(comparison.mean_kl);
   statement.set_kl_error(comparison.kl_error);
   statement.set_kl_p99(comparison.kl_p99);
+  statement.set_nll_error(comparison.nll_error);
 }
 
 // Stands in for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
@@ -77,9 +60,10 @@ absl::StatusOr<pipeline::DType> KvTypeFor(std::string_view kv_type) {
 }
 
 EvaluationOptions WithShipped(EvaluationOptions options) {
-  if (options.text.empty()) options.text = ShippedEvaluationText();
+  if (options.text.empty()) options.text = engine::ShippedEvaluationText();
   if (options.prompts.empty())
-    options.prompts.assign(ShippedGoldenPrompts().begin(), ShippedGoldenPrompts().end());
+    options.prompts.assign(engine::ShippedGoldenPrompts().begin(),
+                           engine::ShippedGoldenPrompts().end());
   return options;
 }
 
@@ -111,21 +95,18 @@ struct Evaluator::Reference {
   std::vector<std::vector<int32_t>> passages;  // of the text, for an embedding model alone
 };
 
-absl::StatusOr<fs::path> Evaluator::WriteExact(const pipeline::ModelSource& source,
-                                               const fs::path& folder,
-                                               const std::stop_token& stop) {
-  QF_ASSIGN_OR_RETURN(
-      pipeline::ExactCopy copy,
-      pipeline::WriteExactCopy(with_.files, source, folder,
-                               {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
-  return std::move(copy.file);
+pipeline::ExecutorOptions Evaluator::CopyOptions(const std::stop_token& stop) const {
+  return {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop};
 }
 
 absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::ModelSource& source,
                                                               const std::stop_token& stop) {
   Reference reference;
   reference.recipe = pipeline::ExactRecipe(source.description());
-  QF_ASSIGN_OR_RETURN(reference.file, WriteExact(source, scratch_ / "reference", stop));
+  QF_ASSIGN_OR_RETURN(
+      pipeline::ExactCopy copy,
+      pipeline::WriteExactCopy(with_.files, source, scratch_ / "reference", CopyOptions(stop)));
+  reference.file = std::move(copy.file);
   QF_RETURN_IF_ERROR(LoadReference(reference, 0));
   if (reference.engine->embedding() != nullptr) {
     QF_ASSIGN_OR_RETURN(reference.passages,
@@ -133,10 +114,10 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
     return reference;
   }
   QF_ASSIGN_OR_RETURN(reference.tokens,
-                      TokensOf(*reference.engine, options_.text, options_.tokens));
+                      engine::EvaluationTokens(*reference.engine, options_.text, options_.tokens));
   QF_ASSIGN_OR_RETURN(const engine::EvalResult read,
                       reference.engine->EvaluateTokens(reference.tokens, 0));
-  if (IsOfAnotherKind(read.mean_nll, reference.engine->vocab())) reference.tokens.clear();
+  if (engine::IsOfAnotherKind(read.mean_nll, reference.engine->vocab())) reference.tokens.clear();
   return reference;
 }
 
@@ -188,12 +169,12 @@ absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescriptio
   }
   std::vector<std::string> paths;
   for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
-  QF_ASSIGN_OR_RETURN(const auto codes,
-                      pipeline::DequantizedSource::Open(with_.files, sealed, paths,
-                                                        manifest.target().format(), model));
-  QF_ASSIGN_OR_RETURN(fs::path file, WriteExact(*codes, folder / "dequantized", stop));
+  QF_ASSIGN_OR_RETURN(
+      pipeline::ExactCopy copy,
+      pipeline::WriteDequantizedCopy(with_.files, sealed, paths, manifest.target().format(), model,
+                                     folder / "dequantized", CopyOptions(stop)));
   QF_RETURN_IF_ERROR(with_.files.RemoveTree(sealed));
-  return file;
+  return std::move(copy.file);
 }
 
 absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::ModelDescription& model,

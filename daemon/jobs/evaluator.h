@@ -22,6 +22,7 @@
 #include "common/base/file.h"
 #include "pipeline/artifact/blob_store.h"
 #include "pipeline/model/source.h"
+#include "pipeline/stage/executor.h"
 #include "quantfleet/v1/manifest.pb.h"
 #include "quantfleet/v1/trust.pb.h"
 
@@ -46,6 +47,8 @@ class Evaluator {
             uint64_t memory_bytes);
 
   bool enabled() const { return options_.tokens > 0; }
+  // On which artifacts are measured, and nothing is calibrated.
+  const std::string& text() const { return options_.text; }
   // Identifies the text and prompts; evaluations with different digests cannot be compared.
   Digest text_digest() const;
 
@@ -77,8 +80,7 @@ class Evaluator {
   absl::StatusOr<fs::path> MakeRunnable(const pipeline::ModelDescription& model,
                                         const v1::Manifest& manifest, const fs::path& folder,
                                         const std::stop_token& stop);
-  absl::StatusOr<fs::path> WriteExact(const pipeline::ModelSource& source, const fs::path& folder,
-                                      const std::stop_token& stop);
+  pipeline::ExecutorOptions CopyOptions(const std::stop_token& stop) const;
   absl::Status Unpack(const v1::Manifest& manifest, const fs::path& folder,
                       const std::stop_token& stop);
 

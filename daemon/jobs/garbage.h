@@ -14,9 +14,9 @@
 namespace quantfleet::daemon {
 
 struct Collected {
-  uint64_t blobs_kept = 0, bytes_kept = 0;  // as stored
-  uint64_t blobs_removed = 0, bytes_removed = 0;
-  uint64_t jobs_forgotten = 0;   // whose slabs nobody will take up any more
+  uint64_t blobs_kept = 0, bytes_kept = 0;        // as stored
+  uint64_t blobs_removed = 0, bytes_removed = 0;  // the bytes of calibrations too
+  uint64_t jobs_forgotten = 0;                    // whose slabs nobody will take up any more
   std::vector<Damaged> damaged;  // of those, the ones whose record cannot be read: it is deleted
 };
 

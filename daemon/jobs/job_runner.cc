@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "daemon/fleet/device_class.h"
+#include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/stage/plan.h"
@@ -12,13 +14,29 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr size_t kMaxClasses = 256;
+constexpr std::string_view kNoCalibration = "none";
+
+// What a job makes, and what it is calibrated on: "self", the name of a text, or nothing.
+struct Order {
+  std::vector<std::string> targets;
+  std::string text;
+};
+
+// What a class has of calibrating. One that an earlier version stored and this one does not read
+// has nothing.
+DeviceClassSpec SpecOf(const v1::DeviceClass& stored) {
+  auto spec = ParseDeviceClass(stored.toml());
+  return spec.ok() ? *std::move(spec) : DeviceClassSpec();
+}
 
 // What the classes ask for, each once, in their order. Of the agent: whatever its model's folder
 // holds.
-absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
-                                                   const std::vector<std::string>& classes) {
+absl::StatusOr<Order> OrderOf(Store& store, std::string_view model,
+                              const std::vector<std::string>& classes, const JobRounding& wish) {
+  Order order;
   if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram) {
-    if (classes.empty()) return std::vector<std::string>{std::string(pipeline::kAgentFormat)};
+    order.targets.emplace_back(pipeline::kAgentFormat);
+    if (classes.empty()) return order;
     return InvalidArgument(
         "{} is given to devices by their architecture: its jobs must not name device classes",
         model);
@@ -27,16 +45,42 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
   if (classes.size() > kMaxClasses)
     return InvalidArgument("a job for {} device classes; the maximum is {}", classes.size(),
                            kMaxClasses);
-  std::vector<std::string> targets;
+  std::optional<pipeline::Rounding> how;
+  if (!wish.how.empty()) {
+    QF_ASSIGN_OR_RETURN(how, pipeline::RoundingFromName(wish.how));
+  }
+  std::string of_text;  // the class that named it
   for (const std::string& name : classes) {
     QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class,
                         store.Read([&](const Transaction& tx) { return tx.classes().Get(name); }));
     const std::string target = device_class.format() + ":" + device_class.recipe();
-    const auto spec = pipeline::ParseTargetSpec(target);
+    auto spec = pipeline::ParseTargetSpec(target);
     if (!spec.ok()) return Annotate(spec.status(), fmt::format("device class {}", name));
-    if (std::ranges::find(targets, target) == targets.end()) targets.push_back(target);
+    const DeviceClassSpec class_spec = SpecOf(device_class);
+    const std::string text = wish.calibration == kNoCalibration ? ""
+                             : wish.calibration.empty()         ? class_spec.calibration
+                                                                : wish.calibration;
+    if (text.empty() && Quantizes(*spec) && how && *how != pipeline::Rounding::kNearest)
+      return InvalidArgument(
+          "rounding by {} needs a calibration, and class {} has none: add `--calibration self`, or "
+          "a text",
+          wish.how, name);
+    if (!text.empty() && Quantizes(*spec)) {
+      if (!of_text.empty() && text != order.text)
+        return InvalidArgument(
+            "class {} is calibrated on \"{}\" and class {} on \"{}\": submit a job for each of "
+            "them, or choose one text for both with --calibration",
+            of_text, order.text, name, text);
+      of_text = name;
+      order.text = text;
+      spec->calibrated = true;
+      spec->rounding = how.value_or(class_spec.rounding);
+    }
+    if (std::string job_target = JobTarget(*spec);
+        std::ranges::find(order.targets, job_target) == order.targets.end())
+      order.targets.push_back(std::move(job_target));
   }
-  return targets;
+  return order;
 }
 
 absl::Status CannotCollectWhile(const std::string& job) {
@@ -51,8 +95,11 @@ absl::Status CannotCollectWhile(const std::string& job) {
 JobRunner::JobRunner(Collaborators with, Options options)
     : with_(with),
       options_(std::move(options)),
+      texts_(with.files, options_.calibration_texts),
       evaluator_({with_.blobs, with_.files, with_.clock}, options_.evaluation, options_.scratch,
-                 options_.threads, options_.memory_bytes) {}
+                 options_.threads, options_.memory_bytes),
+      calibrator_(with_.files, with_.clock,
+                  {options_.data / "calibrations", options_.threads, options_.memory_bytes}) {}
 
 JobRunner::~JobRunner() { Stop(); }
 
@@ -108,7 +155,8 @@ void JobRunner::WaitForWork(const std::stop_token& stop, bool store_failed) {
 }
 
 absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::string_view model,
-                                          const std::vector<std::string>& device_classes) {
+                                          const std::vector<std::string>& device_classes,
+                                          const JobRounding& rounding) {
   const Request request{"SubmitJob", std::string(request_id)};
   QF_ASSIGN_OR_RETURN(const auto known, with_.store.Read([&](const Transaction& tx) {
     return tx.requests().Find(request);
@@ -116,13 +164,16 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   if (known) return Get(*known);
 
   JobRecord record;
-  QF_ASSIGN_OR_RETURN(record.targets, TargetsOf(with_.store, model, device_classes));
+  QF_ASSIGN_OR_RETURN(Order order, OrderOf(with_.store, model, device_classes, rounding));
+  record.targets = std::move(order.targets);
   record.job.set_name(with_.random.Id("jobs/"));
   record.job.set_model(std::string(model));
   record.job.set_state(v1::Job::QUEUED);
   record.job.set_created_ms(ToUnixMillis(with_.clock.Now()));
   record.job.mutable_progress()->set_eta_seconds(-1);
   for (const std::string& name : device_classes) record.job.add_device_classes(name);
+  const std::lock_guard keeping(texts_mutex_);
+  QF_RETURN_IF_ERROR(KeepText(order.text, rounding.text, record.job));
   // One transaction: the model's folder cannot be replaced and swept between the two.
   QF_ASSIGN_OR_RETURN(record, with_.store.Write([&](Transaction& tx) -> absl::StatusOr<JobRecord> {
     QF_ASSIGN_OR_RETURN(const v1::Model found, tx.models().Get(model));
@@ -138,6 +189,29 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   }
   wake_.notify_all();
   return record.job;
+}
+
+absl::Status JobRunner::KeepText(const std::string& name, const std::string& given, v1::Job& job) {
+  if (name.empty()) {
+    if (given.empty()) return absl::OkStatus();
+    return InvalidArgument("a calibration text is given, but nothing is to be calibrated on it");
+  }
+  job.mutable_calibration()->set_text(name);
+  if (name == kSelfText) return absl::OkStatus();
+  QF_RETURN_IF_ERROR(CheckTextName(name));
+  std::string text = given;
+  if (text.empty()) {
+    QF_ASSIGN_OR_RETURN(text, texts_.Read(name));
+  }
+  QF_RETURN_IF_ERROR(CheckText(name, text));
+  if (text.find(evaluator_.text()) != std::string::npos)
+    return InvalidArgument(
+        "calibration text \"{}\" contains the text that artifacts are measured on, and would make "
+        "them look better than they are: take it out, or choose another text",
+        name);
+  const Digest digest = HashText(text);
+  job.mutable_calibration()->set_text_digest(digest.raw());
+  return calibrator_.KeepText(digest, text);
 }
 
 void JobRunner::Overlay(v1::Job& job) {
@@ -202,7 +276,8 @@ void JobRunner::CollectBetweenJobs(const std::stop_token& stop) {
   if (!due && asked.empty()) return;
   CollectOptions options = OptionsOfCollection();
   options.stop = stop;
-  const absl::StatusOr<Collected> collected = CollectGarbage(with_.store, with_.blobs, options);
+  absl::StatusOr<Collected> collected = CollectGarbage(with_.store, with_.blobs, options);
+  AddCalibrations(collected, /*dry_run=*/false);
   next_collection_ = now + options_.collect_every;
   for (Collection& each : asked) each.set_value(collected);
   if (due && options_.on_collected) options_.on_collected(collected);
@@ -226,7 +301,9 @@ absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
   if (dry_run) {
     CollectOptions options = OptionsOfCollection();
     options.dry_run = true;
-    return CollectGarbage(with_.store, with_.blobs, options);
+    absl::StatusOr<Collected> collected = CollectGarbage(with_.store, with_.blobs, options);
+    AddCalibrations(collected, dry_run);
+    return collected;
   }
   std::string running;
   {

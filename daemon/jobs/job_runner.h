@@ -1,5 +1,6 @@
 // Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the
-// weights, measured with the engine that devices run.
+// weights, measured with the engine that devices run. A further pass makes larger ones for classes
+// whose limits an artifact misses (step_up.h); what the earlier ones made is sealed before.
 //
 // QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread,
 // owned by the runner, takes the jobs in order. Each slab's chunks are durable before the slab is
@@ -24,15 +25,25 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
+#include "daemon/fleet/calibration_texts.h"
+#include "daemon/jobs/calibrator.h"
 #include "daemon/jobs/evaluator.h"
 #include "daemon/jobs/garbage.h"
 #include "daemon/store/feed.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 #include "pipeline/artifact/blob_store.h"
+#include "pipeline/model/calibration.h"
 #include "pipeline/stage/executor.h"
 
 namespace quantfleet::daemon {
+
+// What a job takes in place of what its classes say; empty: what they say.
+struct JobRounding {
+  std::string calibration = {};  // "none", "self", or a text's name
+  std::string text = {};         // of that name; empty: one of the daemon's texts
+  std::string how = {};          // "nearest", "search" or "feedback"
+};
 
 class JobRunner {
  public:
@@ -40,8 +51,9 @@ class JobRunner {
     uint64_t memory_bytes = uint64_t{512} << 20;
     int threads = 0;  // 0: as many as cores
     EvaluationOptions evaluation;
-    fs::path scratch;  // the evaluation's own folder
-    fs::path data;     // the daemon's folder: pushed models lie in it (model_place.h)
+    fs::path scratch;            // the evaluation's own folder
+    fs::path data;               // the daemon's folder: pushed models lie in it (model_place.h)
+    fs::path calibration_texts;  // that classes and jobs may name; empty: there are none
     Duration collect_every =
         std::chrono::hours(24);  // for garbage, first at the start; zero: only on request
     Duration keep_abandoned =
@@ -74,7 +86,8 @@ class JobRunner {
 
   // For the agent's own model no classes are given: it becomes one artifact per program.
   absl::StatusOr<v1::Job> Submit(std::string_view request_id, std::string_view model,
-                                 const std::vector<std::string>& device_classes);
+                                 const std::vector<std::string>& device_classes,
+                                 const JobRounding& rounding = {});
   // With live progress.
   absl::StatusOr<v1::Job> Get(std::string_view name);
   absl::StatusOr<std::vector<v1::Job>> List(const Transaction& tx);  // newest first
@@ -98,6 +111,7 @@ class JobRunner {
 
  private:
   static constexpr std::chrono::seconds kRetryAfterStoreError{5};
+  static constexpr Duration kPublishInterval{200};
 
   // Of the running job, in memory only.
   struct Live {
@@ -118,8 +132,31 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  // Makes and seals the targets that are left, and ends the job unless classes step up.
+  absl::Status RunPass(JobRecord record, const std::stop_token& stop);
   absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
+  // ---- calibrate_job.cc
+  // What the record's targets need of a calibration, made, found or gone on with. Where a model
+  // cannot be calibrated on its own text, they become plain, and the job says so.
+  absl::StatusOr<pipeline::Calibration> CalibrateFor(JobRecord& record,
+                                                     const pipeline::ModelSource& source,
+                                                     const pipeline::ModelFiles& files,
+                                                     const std::stop_token& stop);
+  absl::StatusOr<pipeline::Calibration> MakeOrFindCalibration(JobRecord& record,
+                                                              const Calibrator::Model& model,
+                                                              const std::stop_token& stop);
+  // What the run has to say of tensors, and which artifacts it was to repair and did not make.
+  absl::Status NoteResult(JobRecord& record, const pipeline::ExecutorResult& result);
+  // Targets, calibration and notes of the record are those of the stored one.
+  absl::Status KeepDecisions(const JobRecord& record);
+  absl::StatusOr<uint64_t> CollectCalibrations(bool dry_run);
+  // Collects them too: a failure takes the place of the result.
+  void AddCalibrations(absl::StatusOr<Collected>& collected, bool dry_run);
+  // The text that the job is calibrated on, so that a restart finds it; `given` is empty for one of
+  // the daemon's texts. INVALID_ARGUMENT: it cannot be used. With texts_mutex_ held.
+  absl::Status KeepText(const std::string& name, const std::string& given, v1::Job& job);
+
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
                          const pipeline::Plan& plan);
   struct Measured {
@@ -131,19 +168,27 @@ class JobRunner {
   struct Made {
     std::vector<v1::Manifest> manifests;
     bool no_tokenizer = false;
+    std::vector<v1::StepUp> step_ups = {};
+    bool last = true;  // pass of the job
   };
-  absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
+  absl::StatusOr<Measured> Measure(const JobRecord& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests,
                                    const std::stop_token& stop);
   // What to measure of this artifact: once for each KV cache that the job's classes run, with short
   // and long contexts where these differ.
-  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job,
+  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const JobRecord& job,
                                                           const v1::Manifest& manifest);
+  // Which classes' limits the manifests miss, and what is to be made for these.
+  absl::StatusOr<std::vector<v1::StepUp>> DecideStepUps(const JobRecord& job,
+                                                        const pipeline::ModelSource& source,
+                                                        const std::vector<v1::Manifest>& manifests,
+                                                        const Measured& measured);
   absl::Status Seal(const JobRecord& record, const Made& made, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const v1::Job& job, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
   void OnProgress(const std::string& name, const pipeline::Progress& progress);
+  void OnStep(const std::string& name, uint64_t done, uint64_t all);  // of calibrating
   void Publish(std::string_view name);
   void Overlay(v1::Job& job);
   struct Mend {         // how an artifact is made again
@@ -158,7 +203,10 @@ class JobRunner {
 
   const Collaborators with_;
   const Options options_;
-  Evaluator evaluator_;  // the worker's
+  const CalibrationTexts texts_;
+  std::mutex texts_mutex_;  // a text is kept, and its job made, with no collection in between
+  Evaluator evaluator_;     // the worker's
+  Calibrator calibrator_;   // the worker's; texts may be kept from any thread
 
   std::mutex mutex_;  // guards what follows, down to collections_; never held while the store or a
                       // watcher is called

@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
+#include "daemon/jobs/step_up.h"
 #include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon {
@@ -61,7 +63,30 @@ std::vector<std::string> PlacesOf(const Origin& origin) {
 // Jobs of the same files are one job.
 bool AreOne(const JobRecord& a, const JobRecord& b) {
   return a.job.model() == b.job.model() && a.job.model_version() == b.job.model_version() &&
-         a.source_path == b.source_path && a.source_fingerprint == b.source_fingerprint;
+         a.source_path == b.source_path && a.source_fingerprint == b.source_fingerprint &&
+         (!a.job.has_calibration() || !b.job.has_calibration() ||
+          a.job.calibration().SerializeAsString() == b.job.calibration().SerializeAsString());
+}
+
+// As the job that made the artifact decided it: "gguf:q4_0+feedback".
+std::string TargetOf(const Origin& origin) {
+  const v1::Artifact& artifact = origin.artifact;
+  if (pipeline::KindOfModel(artifact.model()) == pipeline::ArtifactKind::kProgram)
+    return std::string(pipeline::kAgentFormat);
+  if (origin.made_by) {
+    const auto is_own = [&](const std::string& target) {
+      const auto spec = ParseJobTarget(target);
+      return spec.ok() && spec->format == artifact.format() && spec->recipe == artifact.recipe();
+    };
+    // A job's artifacts stand in the order of its targets; several may have the same recipe.
+    const std::vector<std::string> targets = TargetsOf(*origin.made_by);
+    const auto& made = origin.made_by->job.artifacts();
+    const auto at = static_cast<size_t>(std::ranges::find(made, artifact.name()) - made.begin());
+    if (at < targets.size() && is_own(targets[at])) return targets[at];
+    if (const auto found = std::ranges::find_if(targets, is_own); found != targets.end())
+      return *found;
+  }
+  return artifact.format() + ":" + artifact.recipe();
 }
 
 void Join(const JobRecord& from, JobRecord& to) {
@@ -70,6 +95,7 @@ void Join(const JobRecord& from, JobRecord& to) {
   for (const std::string& name : from.job.device_classes())
     if (std::ranges::count(to.job.device_classes(), name) == 0) to.job.add_device_classes(name);
   to.job.mutable_repairs()->MergeFrom(from.job.repairs());
+  if (from.job.has_calibration()) *to.job.mutable_calibration() = from.job.calibration();
 }
 
 }  // namespace
@@ -104,9 +130,10 @@ absl::StatusOr<JobRunner::Mend> JobRunner::PlanRepair(const Known& known,
         found.model());
   JobRecord& record = mend.record;
   record.source_path = *place;
-  record.targets = {pipeline::KindOfModel(found.model()) == pipeline::ArtifactKind::kProgram
-                        ? std::string(pipeline::kAgentFormat)
-                        : found.format() + ":" + found.recipe()};
+  record.targets = {TargetOf(origin)};
+  const auto target = ParseJobTarget(record.targets.front());
+  if (target.ok() && target->calibrated)
+    *record.job.mutable_calibration() = origin.made_by->job.calibration();
   // Files that changed where they lay would make another artifact: the job refuses them. Those of a
   // pushed version are known by their digests, and may have been pushed again.
   if (origin.made_by && origin.made_by->source_path == *place &&

@@ -1,14 +1,19 @@
-// One job from claim to end: open, plan, execute, measure, seal.
+// One job from claim to end: open, plan, execute, measure, seal; and again, with larger targets for
+// the classes whose limits an artifact misses.
 #include <unordered_map>
 
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
 #include "daemon/fleet/device_class.h"
+#include "daemon/fleet/measured.h"
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
+#include "daemon/jobs/step_up.h"
 #include "daemon/store/artifact_name.h"
+#include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
@@ -16,8 +21,6 @@
 
 namespace quantfleet::daemon {
 namespace {
-
-constexpr Duration kPublishInterval{200};
 
 uint64_t SizeOf(const v1::Manifest& manifest) {
   uint64_t size = 0;
@@ -61,6 +64,19 @@ absl::Status Keep(Transaction& tx, const v1::Job& job, const ArtifactRecord& art
   return absl::OkStatus();
 }
 
+// A target of a step up is of a later pass, for which there may be less than was there for the
+// first.
+pipeline::TargetSpec AsCalibrated(pipeline::TargetSpec spec,
+                                  const pipeline::Calibration& calibration) {
+  if (calibration.importance == nullptr) {
+    spec.calibrated = false;
+    spec.rounding = pipeline::Rounding::kNearest;
+  } else if (calibration.moments == nullptr && spec.rounding == pipeline::Rounding::kFeedback) {
+    spec.rounding = pipeline::Rounding::kSearch;
+  }
+  return spec;
+}
+
 absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
   return MakeStatus(
@@ -102,11 +118,23 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
 
 absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   const std::string name = record.job.name();
+  for (;;) {
+    QF_RETURN_IF_ERROR(RunPass(std::move(record), stop));
+    // A pass begins with what the store has, as after a restart.
+    QF_ASSIGN_OR_RETURN(
+        record, with_.store.Read([&](const Transaction& tx) { return tx.jobs().Get(name); }));
+    if (record.job.done()) return absl::OkStatus();
+  }
+}
+
+absl::Status JobRunner::RunPass(JobRecord record, const std::stop_token& stop) {
+  const std::string name = record.job.name();
   SetStage(name, "planning");
   std::stop_source job_stop;
   {
     std::lock_guard lock(mutex_);
     job_stop = live_[name].stop;
+    live_[name].first.reset();
   }
   const std::stop_callback pass_on(stop, [&] { job_stop.request_stop(); });
 
@@ -116,11 +144,15 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(pipeline::ModelFiles files, pipeline::ResolveModel(with_.files, place));
   files.name = record.job.model();  // errors say it instead of the folder's
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, files));
+  QF_ASSIGN_OR_RETURN(pipeline::Calibration calibration,
+                      CalibrateFor(record, *source, files, job_stop.get_token()));
   std::vector<pipeline::TargetSpec> targets;
-  for (const std::string& text : record.targets) {
-    QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));
+  for (const std::string& text : TargetsLeft(record)) {
+    QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, ParseJobTarget(text));
+    targets.push_back(AsCalibrated(std::move(spec), calibration));
   }
-  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(*source, targets));
+  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan,
+                      pipeline::MakePlan(*source, targets, std::move(calibration)));
   QF_RETURN_IF_ERROR(CheckPlan(record, *source, plan));
 
   QF_ASSIGN_OR_RETURN(const auto journal, JobJournal::Load(with_.store, with_.blobs, plan, name,
@@ -136,15 +168,21 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result,
                       pipeline::Execute(*source, plan, sink, options));
   OnProgress(name, result.progress);
+  QF_RETURN_IF_ERROR(NoteResult(record, result));
   if (result.manifests.size() != plan.targets.size())
     return Internal("the run returned {} manifests for {} targets", result.manifests.size(),
                     plan.targets.size());
   QF_ASSIGN_OR_RETURN(const Measured measured,
-                      Measure(record.job, *source, result.manifests, job_stop.get_token()));
+                      Measure(record, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
   const bool no_tokenizer =
       source->description().tokenizer.kind == text::TokenizerData::Kind::kNone;
-  return Seal(record, {result.manifests, no_tokenizer}, measured);
+  Made made{result.manifests, no_tokenizer};
+  QF_ASSIGN_OR_RETURN(made.step_ups, DecideStepUps(record, *source, result.manifests, measured));
+  JobRecord after = record;
+  after.job.mutable_step_ups()->Add(made.step_ups.begin(), made.step_ups.end());
+  made.last = TargetsLeft(after).size() == made.manifests.size();
+  return Seal(record, made, measured);
 }
 
 absl::StatusOr<fs::path> JobRunner::SourceOf(const JobRecord& record) const {
@@ -167,7 +205,7 @@ absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_toke
   return Seal(record, {std::move(manifests)}, nothing);
 }
 
-absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job& job,
+absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const JobRecord& job,
                                                                    const v1::Manifest& manifest) {
   const v1::Memory memory = pipeline::MemoryOf(manifest);
   const std::string own = memory.caches().empty() ? "f16" : memory.caches(0).type();
@@ -191,23 +229,34 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
         wanted.push_back({manifest, kv_type, tokens});
     }
   };
-  for (const std::string& name : job.device_classes()) {
+  const std::string target = JobTargetOf(manifest);
+  for (const std::string& name : job.job.device_classes()) {
     const auto found =
         with_.store.Read([&](const Transaction& tx) { return tx.classes().Get(name); });
     if (absl::IsNotFound(found.status())) continue;  // it was there when the job was submitted
     QF_RETURN_IF_ERROR(found.status());
-    if (found->format() != manifest.target().format() ||
-        found->recipe() != manifest.target().recipe())
-      continue;
-    const auto spec = ParseDeviceClass(found->toml());
-    add(spec.ok() ? spec->context : v1::ContextPolicy());
+    // One from before there were limits in its record may lack the TOML.
+    auto spec = ParseDeviceClass(found->toml());
+    if (!spec.ok()) {
+      spec = DeviceClassSpec();
+      spec->name = name;
+      spec->format = found->format();
+      spec->recipe = found->recipe();
+    }
+    JobRecord at_first = job;
+    at_first.job.clear_step_ups();
+    if (TargetOf(at_first, *spec) == target ||
+        std::ranges::any_of(job.job.step_ups(), [&](const v1::StepUp& step) {
+          return step.device_class() == name && step.to() == target;
+        }))
+      add(spec->context);
   }
   if (wanted.empty()) add({});
   return wanted;
 }
 
 // Artifacts that cannot be measured are still good: the job says why, and continues.
-absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
+absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const JobRecord& job,
                                                        const pipeline::ModelSource& source,
                                                        const std::vector<v1::Manifest>& manifests,
                                                        const std::stop_token& stop) {
@@ -234,7 +283,7 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
       fresh.push_back(std::move(one));
     }
   }
-  SetStage(job.name(), "evaluating");
+  SetStage(job.job.name(), "evaluating");
   auto evaluations = evaluator_.Evaluate(source, fresh, stop);
   if (absl::IsCancelled(evaluations.status())) return evaluations.status();
   if (!evaluations.ok()) {
@@ -254,12 +303,52 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
   return measured;
 }
 
+absl::StatusOr<std::vector<v1::StepUp>> JobRunner::DecideStepUps(
+    const JobRecord& job, const pipeline::ModelSource& source,
+    const std::vector<v1::Manifest>& manifests, const Measured& measured) {
+  std::vector<v1::StepUp> none;
+  if (!job.job.repairs().empty()) return none;  // it makes what was there
+  std::vector<DeviceClassSpec> classes;
+  std::vector<MadeArtifact> made;
+  const auto add = [&](const v1::Manifest& manifest, std::vector<v1::EvaluationStatement> found) {
+    made.push_back(
+        {JobTargetOf(manifest), SizeOf(manifest), pipeline::MemoryOf(manifest), std::move(found)});
+  };
+  const absl::Status read = with_.store.Read([&](const Transaction& tx) -> absl::Status {
+    for (const std::string& name : job.job.device_classes()) {
+      const auto found = tx.classes().Get(name);
+      if (absl::IsNotFound(found.status())) continue;
+      QF_RETURN_IF_ERROR(found.status());
+      // One from before there were limits in its record may lack the TOML.
+      if (auto spec = ParseDeviceClass(found->toml()); spec.ok())
+        classes.push_back(*std::move(spec));
+    }
+    for (const std::string& name : job.job.artifacts()) {
+      const auto record = tx.artifacts().Get(name);
+      v1::Manifest manifest;
+      if (record.ok() && manifest.ParseFromString(record->manifest))
+        add(manifest, EvaluationsIn(record->statements));
+    }
+    for (size_t i = 0; i < manifests.size(); ++i) {
+      std::vector<v1::EvaluationStatement> found;
+      if (const auto known = tx.artifacts().Get(NameOf(manifests[i])); known.ok())
+        found = EvaluationsIn(known->statements);
+      found.insert(found.end(), measured.statements[i].begin(), measured.statements[i].end());
+      add(manifests[i], std::move(found));
+    }
+    return absl::OkStatus();
+  });
+  QF_RETURN_IF_ERROR(read);
+  return StepUpsOf(job, classes, made, source);
+}
+
 absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
                                   const pipeline::Plan& plan) {
   const std::string plan_digest = pipeline::PlanDigest(plan).hex(),
                     fingerprint = source.fingerprint().text;
   const bool begun = !record.plan_digest.empty();
-  if (begun && record.source_fingerprint != fingerprint)
+  // Of a pass after the first there is no plan yet, but the files have to be the same.
+  if (!record.source_fingerprint.empty() && record.source_fingerprint != fingerprint)
     return FailedPrecondition(
         "the files of {} at {} have changed since {}: import the model again and submit another "
         "job",
@@ -348,8 +437,7 @@ absl::Status JobRunner::Seal(const JobRecord& record, const Made& made, const Me
     std::lock_guard lock(mutex_);
     progress = live_[name].progress;
   }
-  progress.set_stage("done");
-  progress.set_eta_seconds(0);
+  if (made.last) progress.set_stage("done"), progress.set_eta_seconds(0);
 
   FailPoint("job-before-artifacts");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
@@ -360,17 +448,29 @@ absl::Status JobRunner::Seal(const JobRecord& record, const Made& made, const Me
       QF_RETURN_IF_ERROR(tx.artifacts().ClearDamage(blobs));
     }
     QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(name));
-    const auto succeed = [&](JobRecord& job) -> absl::Status {
-      job.job.set_state(v1::Job::SUCCEEDED);
-      job.job.set_done(true);
-      job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
-      job.job.set_evaluation_error(measured.error);
+    std::vector<v1::MeasuredArtifact> sealed;
+    for (const ArtifactRecord& artifact : artifacts) {
+      QF_ASSIGN_OR_RETURN(const ArtifactRecord kept, tx.artifacts().Get(artifact.artifact.name()));
+      sealed.push_back(MeasuredOf(kept));
+    }
+    const auto seal = [&](JobRecord& job) -> absl::Status {
+      if (made.last) {
+        job.job.set_state(v1::Job::SUCCEEDED);
+        job.job.set_done(true);
+        job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+      } else {
+        job.plan_digest.clear();  // the next pass has another
+      }
+      if (job.job.evaluation_error().empty()) job.job.set_evaluation_error(measured.error);
       *job.job.mutable_progress() = progress;
-      for (const ArtifactRecord& artifact : artifacts)
-        job.job.add_artifacts(artifact.artifact.name());
+      for (const v1::MeasuredArtifact& artifact : sealed) {
+        job.job.add_artifacts(artifact.name());
+        *job.job.add_measured() = artifact;
+      }
+      job.job.mutable_step_ups()->Add(made.step_ups.begin(), made.step_ups.end());
       return absl::OkStatus();
     };
-    return tx.jobs().Update(name, succeed).status();
+    return tx.jobs().Update(name, seal).status();
   }));
   FailPoint("job-after-artifacts");
   return absl::OkStatus();
@@ -404,6 +504,11 @@ void JobRunner::SetStage(const std::string& name, std::string_view stage) {
   {
     std::lock_guard lock(mutex_);
     Live& live = live_[name];
+    if (stage == "quantizing") {  // what was read before was for a calibration
+      live.progress.clear_bytes_read();
+      live.progress.clear_bytes_total();
+      live.first.reset();
+    }
     live.progress.set_stage(std::string(stage));
     live.progress.set_eta_seconds(-1);
     live.published = with_.clock.Monotonic();

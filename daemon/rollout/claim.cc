@@ -77,7 +77,8 @@ absl::Status Rollouts::JoinOne(Transaction& tx, const v1::Device& device,
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts, ArtifactsOf(tx, rollout));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   // A device for which nothing fits gets a row too, with the reason, and is not considered again.
-  RolloutDevice row = MatchDevice(device, artifacts, *classes, rollout.model());
+  RolloutDevice row =
+      MatchDevice(device, artifacts, *classes, rollout.model(), rollout.plan().quality());
   if (row.state() == RolloutDevice::QUEUED) {
     PutInPhase(rollout.plan(), SeedOf(rollout), groups,
                Labels(device.labels().begin(), device.labels().end()), row);

@@ -3,6 +3,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/fleet/measured.h"
 #include "daemon/rollout/estimate.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
@@ -29,6 +30,9 @@ absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
     return InvalidArgument(
         "a dynamic rollout also takes devices that appear later: give a selector or a group "
         "instead of device ids");
+  if (request.plan.has_quality() &&
+      pipeline::KindOfModel(request.model) == pipeline::ArtifactKind::kProgram)
+    return InvalidArgument("quality: an agent is a program, whose quality is not measured");
   return CheckPlan(request.plan);
 }
 
@@ -47,21 +51,32 @@ bool BelongsTo(const v1::Artifact& artifact, uint64_t version) {
   return std::ranges::find(versions, version) != versions.end();
 }
 
-// An artifact of each format and recipe, the first in `candidates`, with what a match asks for.
+// "feedback", "search", or "nearest", which manifests leave out.
+std::string RoundingOf(const v1::Manifest& manifest) {
+  constexpr std::string_view kRounding = "rounding=";
+  for (const std::string& change : manifest.target().changes())
+    if (change.starts_with(kRounding)) return change.substr(kRounding.size());
+  return "nearest";
+}
+
+// An artifact of each format, recipe and rounding, the first in `candidates`, with what a match
+// asks for.
 absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
                                                    const std::vector<v1::Artifact>& candidates) {
-  std::set<std::pair<std::string, std::string>> taken;
+  std::set<std::tuple<std::string, std::string, std::string>> taken;
   std::vector<OfferedArtifact> chosen;
   for (const v1::Artifact& artifact : candidates) {
-    if (!taken.emplace(artifact.format(), artifact.recipe()).second) continue;
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
                       artifact.name());
+    std::string rounding = RoundingOf(manifest);
+    if (!taken.emplace(artifact.format(), artifact.recipe(), rounding).second) continue;
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.kind = pipeline::KindOf(manifest);
+    one.rounding = std::move(rounding);
     one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());
@@ -147,6 +162,20 @@ absl::Status CheckClasses(const v1::Rollout& rollout, const std::vector<v1::Arti
           rollout.model(), name, other);
   }
   return absl::OkStatus();
+}
+
+// Devices whose artifacts the plan's limits exclude, by class and reason.
+using Missed = std::map<std::pair<std::string, std::string>, uint64_t>;
+
+absl::Status RefuseMissed(const Missed& missed) {
+  std::string text;
+  for (const auto& [what, count] : missed)
+    text += fmt::format("{}class {} ({} {}): {}", text.empty() ? "" : "; ", what.first, count,
+                        count == 1 ? "device" : "devices", what.second);
+  return FailedPrecondition(
+      "artifacts miss what the plan asks of them: {}; submit a job for a class with a larger "
+      "recipe, lower the limits, or leave these classes out with --selector or --group",
+      text);
 }
 
 }  // namespace
@@ -257,7 +286,10 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
   rollout.set_version(choice.version);
   *rollout.mutable_plan() = CompletePlan(request.plan);
   Begin(rollout, request.draft, Now());
-  for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
+  for (const OfferedArtifact& artifact : artifacts) {
+    rollout.add_artifacts(artifact.artifact.name());
+    *rollout.add_measured() = MeasuredOf(artifact.artifact, artifact.memory, artifact.evaluations);
+  }
   for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
   rollout.set_group(request.group);
   QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(tx, rollout, /*all=*/true));
@@ -268,11 +300,16 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
     QF_RETURN_IF_ERROR(CheckClasses(rollout, choice.all, devices, *classes));
 
   std::vector<RolloutDevice> rows;
+  Missed missed;
   std::map<std::string, Labels> labels;
   std::string reasons;
   size_t skipped = 0;
   for (const v1::Device& device : devices) {
-    RolloutDevice& row = rows.emplace_back(MatchDevice(device, artifacts, *classes, request.model));
+    RolloutDevice& row = rows.emplace_back(
+        MatchDevice(device, artifacts, *classes, request.model, request.plan.quality()));
+    if (row.code() == RolloutDevice::NOT_GOOD_ENOUGH && request.plan.has_quality() &&
+        MatchDevice(device, artifacts, *classes, request.model).state() == RolloutDevice::QUEUED)
+      ++missed[{row.device_class(), row.reason()}];
     if (row.state() == RolloutDevice::QUEUED && !request.draft) {
       QF_ASSIGN_OR_RETURN(const auto active, tx.rollouts().ListActiveOf(device.id()));
       if (const auto outranked = WhyOutranked(rollout, active))
@@ -286,6 +323,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
       reasons +=
           fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
   }
+  if (!missed.empty()) return RefuseMissed(missed);
   if (skipped == rows.size() && !request.plan.dynamic())
     return FailedPrecondition(
         "no device would get model {}: {}{}", request.model, reasons,
@@ -342,6 +380,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
   QF_ASSIGN_OR_RETURN(v1::Rollout rollout,
                       with_.store.Write([&](Transaction& tx) { return Record(tx, drawn, key); }));
   *rollout.mutable_estimate() = drawn.estimate();
+  *rollout.mutable_measured() = drawn.measured();
   FailPoint("rollout-after-record");
   return rollout;
 }

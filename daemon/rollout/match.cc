@@ -23,26 +23,43 @@ v1::RolloutDevice Skip(v1::RolloutDevice row, RolloutDevice::Code code, std::str
   return row;
 }
 
-// The class's own artifact first, then - where it steps down - each smaller one of the format, the
-// largest first. Empty: it is not offered.
-std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec,
-                                                 const std::vector<OfferedArtifact>& artifacts) {
-  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
-    return a.artifact.format() == spec.format && a.artifact.recipe() == spec.recipe;
-  });
-  if (own == artifacts.end()) return {};
-  std::vector<const OfferedArtifact*> candidates{&*own};
-  if (!spec.step_down) return candidates;
-  for (const OfferedArtifact& other : artifacts)
-    if (other.artifact.format() == spec.format &&
-        other.artifact.size_bytes() < own->artifact.size_bytes())
-      candidates.push_back(&other);
-  std::sort(candidates.begin() + 1, candidates.end(),
-            [](const OfferedArtifact* a, const OfferedArtifact* b) {
-              return std::pair(b->artifact.size_bytes(), a->artifact.recipe()) <
-                     std::pair(a->artifact.size_bytes(), b->artifact.recipe());
-            });
-  return candidates;
+bool IsSmaller(const OfferedArtifact* a, const OfferedArtifact* b) {
+  return std::pair(a->artifact.size_bytes(), b->artifact.recipe()) <
+         std::pair(b->artifact.size_bytes(), a->artifact.recipe());
+}
+
+// What the class may get, of its format.
+struct Candidates {
+  const OfferedArtifact* own = nullptr;         // null: it is not offered
+  std::vector<const OfferedArtifact*> larger;   // where it steps up; the smallest first
+  std::vector<const OfferedArtifact*> smaller;  // where it steps down; the largest first
+};
+
+Candidates CandidatesOf(const DeviceClassSpec& spec,
+                        const std::vector<OfferedArtifact>& artifacts) {
+  // Of several of a recipe, the one whose codes are chosen as the class says.
+  const auto chosen = [&](const std::string& recipe) {
+    const OfferedArtifact* best = nullptr;
+    for (const OfferedArtifact& a : artifacts) {
+      if (a.artifact.format() != spec.format || a.artifact.recipe() != recipe) continue;
+      if (best == nullptr || (best->rounding != pipeline::Name(spec.rounding) &&
+                              a.rounding == pipeline::Name(spec.rounding)))
+        best = &a;
+    }
+    return best;
+  };
+  Candidates found;
+  found.own = chosen(spec.recipe);
+  if (found.own == nullptr) return found;
+  const uint64_t own_bytes = found.own->artifact.size_bytes();
+  for (const OfferedArtifact& other : artifacts) {
+    if (chosen(other.artifact.recipe()) != &other) continue;  // nor where the format is another
+    if (spec.step_down && other.artifact.size_bytes() < own_bytes) found.smaller.push_back(&other);
+    if (spec.step_up && other.artifact.size_bytes() > own_bytes) found.larger.push_back(&other);
+  }
+  std::ranges::sort(found.larger, IsSmaller);
+  std::ranges::sort(found.smaller, [](const auto* a, const auto* b) { return IsSmaller(b, a); });
+  return found;
 }
 
 struct Obstacle {
@@ -149,17 +166,33 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& 
 
 // How the device would run the artifact, or what prevents that.
 std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec,
-                                        const OfferedArtifact& offered, std::string_view model) {
+                                        const OfferedArtifact& offered, std::string_view model,
+                                        const v1::QualityLimits& gate) {
   if (auto obstacle = WhyNot(device, offered, model)) return *std::move(obstacle);
   auto chosen = ChooseContext(device, spec, offered);
   const auto* choice = std::get_if<Choice>(&chosen);
   if (choice == nullptr) return chosen;
   const v1::EvaluationStatement* evaluation = pipeline::PickEvaluation(
       offered.evaluations, offered.memory, choice->context.tokens(), choice->context.kv_type());
-  if (const auto why_not = WhyNotGoodEnough(spec.quality, evaluation))
+  auto why_not = WhyNotGoodEnough(spec.quality, evaluation);
+  if (!why_not) why_not = WhyNotGoodEnough(gate, evaluation, "the plan");
+  if (why_not)
     return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH,
                     fmt::format("{}: {}", offered.artifact.name(), *why_not)};
   return chosen;
+}
+
+void Give(RolloutDevice& row, const OfferedArtifact& offered, Choice choice) {
+  row.set_artifact(offered.artifact.name());
+  row.set_bytes(offered.artifact.stored_bytes());
+  row.set_memory(choice.memory);
+  row.set_reason(choice.shorter);
+  *row.mutable_context() = std::move(choice.context);
+}
+
+void Explain(RolloutDevice& row, std::string_view what, const Obstacle& own) {
+  row.set_reason(fmt::format("{}{}: {}", what, row.reason().empty() ? "" : ", and " + row.reason(),
+                             own.reason));
 }
 
 // A release of the agent: by the device's architecture, whatever its class.
@@ -183,7 +216,8 @@ RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
 
 v1::RolloutDevice MatchDevice(const v1::Device& device,
                               const std::vector<OfferedArtifact>& artifacts,
-                              const std::vector<DeviceClassSpec>& classes, std::string_view model) {
+                              const std::vector<DeviceClassSpec>& classes, std::string_view model,
+                              const v1::QualityLimits& gate) {
   RolloutDevice row;
   row.set_device_id(device.id());
   row.set_device_class(device.device_class());
@@ -199,32 +233,51 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
         row, RolloutDevice::NO_CLASS,
         fmt::format("class {} no longer exists: the device gets another at its next check-in",
                     device.device_class()));
-  const std::vector<const OfferedArtifact*> candidates = CandidatesOf(*spec, artifacts);
-  if (candidates.empty())
+  const Candidates candidates = CandidatesOf(*spec, artifacts);
+  if (candidates.own == nullptr)
     return Skip(row, RolloutDevice::NO_ARTIFACT,
                 fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model,
                             spec->format, spec->recipe, spec->name));
+  const auto consider = [&](const OfferedArtifact& offered) {
+    return Consider(device, *spec, offered, model, gate);
+  };
+  auto considered = consider(*candidates.own);
   std::optional<Obstacle> own;  // what prevents the class's own
-  for (const OfferedArtifact* candidate : candidates) {
-    auto considered = Consider(device, *spec, *candidate, model);
-    if (auto* obstacle = std::get_if<Obstacle>(&considered)) {
-      if (!own) own = std::move(*obstacle);
-      if (!own->too_much) break;
-    } else if (row.artifact().empty()) {
-      Choice& choice = std::get<Choice>(considered);
-      row.set_artifact(candidate->artifact.name());
-      row.set_bytes(candidate->artifact.stored_bytes());
-      row.set_memory(choice.memory);
-      row.set_reason(choice.shorter);
-      *row.mutable_context() = std::move(choice.context);
-    } else {
-      row.add_step_down(candidate->artifact.name());
+  if (auto* obstacle = std::get_if<Obstacle>(&considered))
+    own = std::move(*obstacle);
+  else
+    Give(row, *candidates.own, std::get<Choice>(std::move(considered)));
+
+  if (own && own->code == RolloutDevice::NOT_GOOD_ENOUGH) {
+    for (const OfferedArtifact* larger : candidates.larger) {
+      auto instead = consider(*larger);
+      if (const auto* obstacle = std::get_if<Obstacle>(&instead)) {
+        own->reason += fmt::format("; and {}", obstacle->reason);
+        if (obstacle->code == RolloutDevice::NOT_GOOD_ENOUGH) continue;
+        own->code = obstacle->code;
+        break;
+      }
+      Give(row, *larger, std::get<Choice>(std::move(instead)));
+      Explain(row, "a larger precision", *own);
+      break;
+    }
+  }
+  // Smaller ones take the place of what is too much, and stand by for a device that turns out to be
+  // too slow. They have to be good enough, too.
+  if (!own || own->too_much || !row.artifact().empty()) {
+    for (const OfferedArtifact* smaller : candidates.smaller) {
+      auto instead = consider(*smaller);
+      auto* choice = std::get_if<Choice>(&instead);
+      if (choice == nullptr) continue;
+      if (!row.artifact().empty()) {
+        row.add_step_down(smaller->artifact.name());
+      } else {
+        Give(row, *smaller, std::move(*choice));
+        Explain(row, "a smaller precision", *own);
+      }
     }
   }
   if (row.artifact().empty()) return Skip(row, own->code, own->reason);
-  if (own)
-    row.set_reason(fmt::format("a smaller precision{}: {}",
-                               row.reason().empty() ? "" : ", and " + row.reason(), own->reason));
   Move(row, RowEvent::kSuit, {});
   return row;
 }

@@ -67,6 +67,15 @@ absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
   return absl::OkStatus();
 }
 
+absl::Status CheckQuality(const v1::QualityLimits& limits) {
+  const auto within = [](double value, double highest) { return value >= 0 && value <= highest; };
+  if (!within(limits.min_top1_agreement(), 1))
+    return InvalidArgument("quality.min_top1_agreement: must be from 0 to 1");
+  for (const double nats : {limits.max_nll_increase(), limits.max_kl(), limits.max_kl_p99()})
+    if (!within(nats, 100)) return InvalidArgument("quality: limits in nats must be from 0 to 100");
+  return absl::OkStatus();
+}
+
 // Spread evenly, and the same at each call.
 uint64_t Lot(std::string_view purpose, std::string_view rollout, std::string_view device) {
   const std::string hash = HashText(fmt::format("{}/{}/{}", purpose, rollout, device)).raw();
@@ -83,6 +92,7 @@ uint32_t Delay(const RolloutPlan& plan, std::string_view rollout, std::string_vi
 }  // namespace
 
 absl::Status CheckPlan(const RolloutPlan& plan) {
+  QF_RETURN_IF_ERROR(CheckQuality(plan.quality()));
   if (plan.phases_size() > kMaxPhases)
     return InvalidArgument("a plan has at most {} phases", kMaxPhases);
   for (int i = 0; i < plan.phases_size(); ++i)

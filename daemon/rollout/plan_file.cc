@@ -110,6 +110,8 @@ absl::StatusOr<v1::RolloutPlan> ReadPlan(TomlReader& reader) {
   reader.Read("dynamic", dynamic);
   plan.set_dynamic(dynamic);
   QF_RETURN_IF_ERROR(ReadOnFailure(reader, plan));
+  if (const v1::QualityLimits quality = ReadQuality(reader); quality.ByteSizeLong() > 0)
+    *plan.mutable_quality() = quality;
   std::vector<TomlReader> phases, windows;
   reader.Read("phase", phases);
   reader.Read("window", windows);

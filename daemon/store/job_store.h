@@ -18,8 +18,9 @@ struct JobRecord {
   v1::Job job;
   std::string source_path;  // the model's at submission: a later version of the name does not
                             // disturb the job
-  std::vector<std::string> targets;  // "gguf:q4_0", distinct, in the order of the classes
-  std::string plan_digest;           // hex; empty until planned
+  // Distinct, in the order of the classes: "gguf:q4_0", "mlx:int4+feedback" (jobs/job_target.h).
+  std::vector<std::string> targets;
+  std::string plan_digest;  // hex; empty until planned
   std::string source_fingerprint;
 };
 

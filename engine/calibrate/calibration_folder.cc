@@ -141,6 +141,17 @@ absl::StatusOr<std::unique_ptr<CalibrationFolder>> CalibrationFolder::Open(FileS
   return folder;
 }
 
+absl::Status CalibrationFolder::CheckRoom(FileSystem& files, const fs::path& path, uint64_t bytes) {
+  fs::path there = fs::absolute(path);
+  while (!files.Exists(there) && there.has_relative_path()) there = there.parent_path();
+  QF_ASSIGN_OR_RETURN(const uint64_t free, files.FreeSpace(there));
+  if (free >= bytes) return absl::OkStatus();
+  return ResourceExhausted(
+      "{}: the calibration takes {}, but the disk has only {} free: make room, or choose a folder "
+      "on another disk",
+      path.string(), HumanBytes(bytes), HumanBytes(free));
+}
+
 absl::Status CalibrationFolder::CheckOrigin(const CalibrationOrigin& origin) const {
   if (status_.empty() || options_.replace) return absl::OkStatus();
   boost::system::error_code error;
@@ -190,10 +201,7 @@ absl::Status CalibrationFolder::LayOutMoments(const pipeline::ModelDescription& 
   const fs::path file = scratch() / kSecondMomentsFile, shown = path_ / kSecondMomentsFile;
   // The same run was killed while it showed its files.
   if (!files_.Exists(file) && files_.Exists(shown)) QF_RETURN_IF_ERROR(files_.Rename(shown, file));
-  QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(path_));
-  if (free < layout_->size() && !files_.Exists(file))
-    return ResourceExhausted("{}: second moments need {}, but the disk has only {} free",
-                             path_.string(), HumanBytes(layout_->size()), HumanBytes(free));
+  if (!files_.Exists(file)) QF_RETURN_IF_ERROR(CheckRoom(files_, path_, layout_->size()));
   QF_ASSIGN_OR_RETURN(moments_, files_.Open(file, OpenMode::kCreate));
   QF_RETURN_IF_ERROR(moments_->WriteAt(0, AsBytes(layout_->header())));
   return moments_->Resize(layout_->size());
@@ -317,6 +325,7 @@ absl::Status CalibrationFolder::WriteStatus(bool complete) {
                             {"layers_done", done_},
                             {"layers", layers_},
                             {"source_digest", origin_.source.hex()},
+                            {"source_sample", origin_.sample.hex()},
                             {"architecture", origin_.architecture},
                             {"text", origin_.text},
                             {"text_digest", origin_.text_digest.hex()},

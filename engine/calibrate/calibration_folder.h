@@ -26,11 +26,14 @@ inline constexpr std::string_view kCalibrationFile = "calibration.json";
 inline constexpr std::string_view kImportanceFile = "importance.gguf";
 inline constexpr std::string_view kSecondMomentsFile = "second_moments.gguf";
 
+inline constexpr std::string_view kSelfText = "self";  // written by the model
+
 // What a calibration is made from; the same has the same files.
 struct CalibrationOrigin {
   Digest source;             // of the model, as manifests have it
+  Digest sample;             // of a sample of its weights (pipeline/model/source_sample.h)
   std::string architecture;  // its family
-  std::string text;          // "self", or the name of the file
+  std::string text;          // kSelfText, or the name of the file
   Digest text_digest;        // of the file's bytes; of "self" that of its tokens
   Digest tokens_digest;      // of all chunks
   uint64_t seed = 0;         // of "self"
@@ -50,6 +53,10 @@ class CalibrationFolder {
   // FAILED_PRECONDITION: another process writes it, or it holds something else.
   static absl::StatusOr<std::unique_ptr<CalibrationFolder>> Open(FileSystem& files, fs::path path,
                                                                  Options options);
+
+  // Whether the disk of `path`, which need not exist, has room for so many bytes.
+  // RESOURCE_EXHAUSTED: it has not.
+  static absl::Status CheckRoom(FileSystem& files, const fs::path& path, uint64_t bytes);
 
   // For what is of use until the calibration is whole; Finish removes it.
   fs::path scratch() const { return path_ / ".calibrating"; }

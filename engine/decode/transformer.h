@@ -81,6 +81,17 @@ class Transformer {
   absl::Status RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
                                OnInput on_input);
 
+  // What the head makes of states that have gone through all layers, as RunEach gives it.
+  absl::Status JudgeStates(
+      std::span<const float> states,
+      absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
+
+  // One of the model's matrices; `layer` is -1 for those beside its layers. No rows: there is none.
+  const Matrix& matrix(pipeline::Role role, int layer) const;
+  // Runs another one of the same shape in its place, for measuring what it does; its bytes must
+  // outlive its use. A head that is the embedding is replaced with it.
+  void Replace(pipeline::Role role, int layer, const Matrix& matrix);
+
   struct Next {
     KvCache* cache;
     int32_t token;
@@ -190,7 +201,7 @@ class Transformer {
 
   const pipeline::Family& family_;
   const pipeline::Hyperparameters hyper_;
-  const Weights weights_;
+  Weights weights_;
   const Rope rope_;
   const std::optional<Rope> sliding_rope_;  // of layers with a window, where it is another one
   const int64_t context_;

@@ -57,4 +57,41 @@ absl::Status Transformer::RunThroughLayer(int layer, KvCache& cache, std::span<f
   return absl::OkStatus();
 }
 
+absl::Status Transformer::JudgeStates(
+    std::span<const float> states,
+    absl::FunctionRef<absl::Status(int64_t, std::span<const float>)> visit) {
+  const auto vocab = static_cast<size_t>(hyper_.vocab), width = static_cast<size_t>(hyper_.hidden);
+  const auto count = static_cast<int64_t>(states.size() / width);
+  const int64_t each = std::min(kJudged, context_);
+  std::vector<float> logits(static_cast<size_t>(each) * vocab);
+  for (int64_t row = 0; row < count; row += each) {
+    const int64_t some = std::min(each, count - row);
+    Head(states.data() + static_cast<size_t>(row) * width, some, logits.data());
+    for (int64_t i = 0; i < some; ++i)
+      QF_RETURN_IF_ERROR(
+          visit(row + i, std::span(logits).subspan(static_cast<size_t>(i) * vocab, vocab)));
+  }
+  return absl::OkStatus();
+}
+
+const Matrix& Transformer::matrix(pipeline::Role role, int layer) const {
+  if (role == pipeline::Role::kTokenEmbedding) return weights_.embedding;
+  if (role == pipeline::Role::kOutputHead) return weights_.head;
+  return layer < 0 ? weights_.outer.matrix(role)
+                   : weights_.layers[static_cast<size_t>(layer)].matrix(role);
+}
+
+void Transformer::Replace(pipeline::Role role, int layer, const Matrix& matrix) {
+  if (role == pipeline::Role::kTokenEmbedding) {
+    if (weights_.head.data == weights_.embedding.data) weights_.head = matrix;
+    weights_.embedding = matrix;
+  } else if (role == pipeline::Role::kOutputHead) {
+    weights_.head = matrix;
+  } else if (layer < 0) {
+    weights_.outer.matrix(role) = matrix;
+  } else {
+    weights_.layers[static_cast<size_t>(layer)].matrix(role) = matrix;
+  }
+}
+
 }  // namespace quantfleet::engine

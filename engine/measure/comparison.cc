@@ -18,16 +18,15 @@ double LogSumExp(Row logits) {
   return std::log(sum) + most;
 }
 
-// Sums over the positions seen so far.
-struct Sums {
-  double nll = 0, reference_nll = 0;
+// What the positions seen so far show.
+struct Seen {
   int64_t agreed = 0;
-  std::vector<double> kl;  // of each position
+  std::vector<double> nll, reference_nll, kl;  // of each position
 
   void Add(Row reference, Row candidate, int32_t next) {
     const double reference_total = LogSumExp(reference), total = LogSumExp(candidate);
-    reference_nll += reference_total - reference[next];
-    nll += total - candidate[next];
+    reference_nll.push_back(reference_total - reference[next]);
+    nll.push_back(total - candidate[next]);
     double& divergence = kl.emplace_back();
     for (size_t v = 0; v < reference.size(); ++v) {
       const double log_p = reference[v] - reference_total;
@@ -81,7 +80,7 @@ absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
                                    std::span<const int32_t> tokens,
                                    const ComparisonOptions& options) {
   QF_RETURN_IF_ERROR(Check(reference, candidate, tokens, options.window));
-  Sums sums;
+  Seen seen;
   const auto width = static_cast<size_t>(reference.vocab()),
              length = static_cast<size_t>(options.window);
   for (size_t at = 0; at + 1 < tokens.size(); at += length) {
@@ -90,19 +89,24 @@ absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
     QF_ASSIGN_OR_RETURN(const std::vector<float> wanted, reference.Logits(window));
     QF_ASSIGN_OR_RETURN(const std::vector<float> got, candidate.Logits(window));
     for (size_t t = 0; t + 1 < window.size(); ++t)
-      sums.Add(Row(wanted).subspan(t * width, width), Row(got).subspan(t * width, width),
+      seen.Add(Row(wanted).subspan(t * width, width), Row(got).subspan(t * width, width),
                window[t + 1]);
+    if (options.on_progress) options.on_progress(at + window.size(), tokens.size());
   }
-  const double mean_kl = Mean(sums.kl), n = static_cast<double>(sums.kl.size());
-  if (!std::isfinite(sums.nll) || !std::isfinite(sums.reference_nll) || !std::isfinite(mean_kl))
+  const double mean_kl = Mean(seen.kl), mean_nll = Mean(seen.nll),
+               reference_mean_nll = Mean(seen.reference_nll);
+  if (!std::isfinite(mean_nll) || !std::isfinite(reference_mean_nll) || !std::isfinite(mean_kl))
     return DataLoss("a model produces NaN or infinite logits: its weights are damaged");
-  return Comparison{.tokens = static_cast<int64_t>(sums.kl.size()),
-                    .mean_nll = sums.nll / n,
-                    .reference_mean_nll = sums.reference_nll / n,
-                    .top1_agreement = static_cast<double>(sums.agreed) / n,
-                    .mean_kl = mean_kl,
-                    .kl_error = StandardError(sums.kl),
-                    .kl_p99 = Percentile99(sums.kl)};
+  return Comparison{
+      .tokens = static_cast<int64_t>(seen.kl.size()),
+      .mean_nll = mean_nll,
+      .reference_mean_nll = reference_mean_nll,
+      .nll_error = StandardError(seen.nll),
+      .reference_nll_error = StandardError(seen.reference_nll),
+      .top1_agreement = static_cast<double>(seen.agreed) / static_cast<double>(seen.kl.size()),
+      .mean_kl = mean_kl,
+      .kl_error = StandardError(seen.kl),
+      .kl_p99 = Percentile99(seen.kl)};
 }
 
 }  // namespace quantfleet::engine

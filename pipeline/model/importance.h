@@ -2,6 +2,7 @@
 // multiplied with, as a calibration run measured it. Encoders weigh errors with it. Plain values.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "common/base/digest.h"
@@ -12,10 +13,18 @@ struct Importance {
   Digest digest;  // SHA-256 of the file: a part of what an artifact was made by
   std::vector<std::vector<float>>
       columns;  // by ModelDescription::pieces; empty: the file says nothing of it
+  // Of experts that no token chose, by piece: the mean over the tokens of the layer's other
+  // experts. `columns` has ones for them, which is what llama-quantize takes.
+  std::map<size_t, std::vector<float>> stand_ins = {};
 
-  // Null where the file says nothing of the piece.
+  // As llama-quantize rounds. Null where the file says nothing of the piece.
   const float* Of(size_t piece) const {
     return piece < columns.size() && !columns[piece].empty() ? columns[piece].data() : nullptr;
+  }
+  // The same, with what stands in for it.
+  const float* OrStandIn(size_t piece) const {
+    const auto it = stand_ins.find(piece);
+    return it == stand_ins.end() ? Of(piece) : it->second.data();
   }
 };
 

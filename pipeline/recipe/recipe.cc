@@ -24,7 +24,14 @@ bool SharesVWidely(const ModelDescription& model) {
          (kind == SeventyB::kAll || (kind == SeventyB::kSharedKv && h.heads != h.kv_heads));
 }
 
+// As many experts make llama-quantize choose other types.
+constexpr int64_t kFewExperts = 8;
+
 bool IsIq4(DType type) { return type == DType::kIQ4_NL || type == DType::kIQ4_XS; }
+
+bool IsIq3Medium(const Recipe& recipe) {
+  return recipe.body == DType::kIQ3_S && recipe.mix == Mix::kMedium;
+}
 
 // Of recipes of two and three bits, in which most types are lifted: nullopt is the body's.
 std::optional<DType> LiftedFew(const Recipe& recipe, DType of_q2, DType of_q3_m, DType of_q3_l) {
@@ -47,6 +54,7 @@ DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer
   if (IsMediumMix(recipe) && MoreBits(layer, h.layers)) type = DType::kQ6_K;
   if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && layer < 4) type = DType::kQ5_K;
   if (IsIq4(recipe.body) && small) type = DType::kQ5_K;
+  if (recipe.body == DType::kIQ3_S && (small || recipe.mix == Mix::kMedium)) type = DType::kQ4_K;
   type = LiftedFew(recipe, small ? DType::kQ4_K : DType::kQ3_K,
                    layer < 2 ? DType::kQ5_K : DType::kQ4_K, DType::kQ5_K)
              .value_or(type);
@@ -60,6 +68,9 @@ DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t la
   if (IsMediumMix(recipe) && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
   if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && early) return DType::kQ5_K;
   if (!has_importance && early && IsIq4(recipe.body)) return DType::kQ5_K;
+  const bool few_experts = recipe.as_llama_cpp && model.hyper.experts == kFewExperts;
+  if (IsIq3Medium(recipe) && (early || (few_experts && MoreBits(layer, model.hyper.layers))))
+    return DType::kQ4_K;
   // With importance a scale without a minimum goes astray in the first layers.
   if (has_importance && early && recipe.body == DType::kQ4_0) return DType::kQ4_1;
   if (has_importance && early && recipe.body == DType::kQ5_0) return DType::kQ5_1;
@@ -68,14 +79,15 @@ DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t la
       .value_or(recipe.body);
 }
 
-// Beside so many experts llama-quantize gives k and v, which are small there, more bits.
-constexpr int64_t kFewExperts = 8;
+// Beside few experts llama-quantize gives k and v, which are small there, more bits.
 std::optional<DType> TypeBesideExperts(const Recipe& recipe, const TargetTensor& tensor) {
   if (tensor.Has(Role::kAttnV) || tensor.Has(Role::kAttnK)) return DType::kQ8_0;
   if (!tensor.Has(Role::kAttnOutput)) return std::nullopt;
   const bool few = recipe.body == DType::kQ2_K || recipe.body == DType::kQ3_K;
   const bool mixed = recipe.body == DType::kQ4_K && recipe.mix != Mix::kUniform;
-  if (IsIq4(recipe.body) || mixed || (few && recipe.mix != Mix::kLarge)) return DType::kQ5_K;
+  if (IsIq4(recipe.body) || recipe.body == DType::kIQ3_S || mixed ||
+      (few && recipe.mix != Mix::kLarge))
+    return DType::kQ5_K;
   return recipe.body;
 }
 
@@ -164,6 +176,7 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
   if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
   if (tensor.Has(Role::kFfnDown) || tensor.Has(Role::kFfnDownExpert))
     return TypeOfDown(model, *this, tensor.layer, has_importance);
+  if (tensor.Has(Role::kAttnOutput) && IsIq3Medium(*this)) return DType::kQ4_K;
   if (tensor.Has(Role::kAttnOutput))
     return LiftedFew(*this, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K).value_or(body);
   return body;
@@ -190,6 +203,8 @@ const std::vector<Recipe>& Recipes() {
         {"q3_k_l", DType::kQ3_K, DType::kQ6_K, Mix::kLarge},
         {"q3_k_m", DType::kQ3_K, DType::kQ6_K, Mix::kMedium},
         {"q3_k_s", DType::kQ3_K, DType::kQ6_K, Mix::kSmall},
+        {"iq3_m", DType::kIQ3_S, DType::kQ6_K, Mix::kMedium},
+        {"iq3_s", DType::kIQ3_S, DType::kQ6_K, Mix::kSmall},
         {"q2_k", DType::kQ2_K, DType::kQ6_K, Mix::kMedium},
         {"mxfp4_moe", DType::kMXFP4, DType::kQ8_0, Mix::kExpertsAlone},
     };

@@ -6,7 +6,7 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr size_t kMaxRecipeBytes = 64 << 10, kMaxOverrides = 256;
+constexpr size_t kMaxRecipeBytes = 64 << 10;
 
 class RecipeParser {
  public:
@@ -66,9 +66,10 @@ class RecipeParser {
     std::vector<TomlReader> tables;
     if (!root.Read("override", tables))
       return Wrong(line, "override", "must be tables, each headed [[override]]");
-    if (tables.size() > kMaxOverrides)
-      return Wrong(line, "override",
-                   fmt::format("has {} entries; the maximum is {}", tables.size(), kMaxOverrides));
+    if (tables.size() > kMaxRecipeOverrides)
+      return Wrong(
+          line, "override",
+          fmt::format("has {} entries; the maximum is {}", tables.size(), kMaxRecipeOverrides));
     for (TomlReader& table : tables) QF_RETURN_IF_ERROR(Override(table));
     return absl::OkStatus();
   }

@@ -7,8 +7,10 @@
 
 namespace quantfleet::pipeline {
 
-// `toml` is untrusted, at most 64 KiB with at most 256 overrides; every key has to be known. Errors
-// begin with `file`, line and key.
+inline constexpr size_t kMaxRecipeOverrides = 256;
+
+// `toml` is untrusted, at most 64 KiB with at most kMaxRecipeOverrides; every key has to be known.
+// Errors begin with `file`, line and key.
 absl::StatusOr<Recipe> ParseRecipe(std::string_view toml, std::string_view file);
 
 }  // namespace quantfleet::pipeline

@@ -5,7 +5,6 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr size_t kMaxPatternBytes = 256;
 constexpr int64_t kPatternMemory = int64_t{1} << 20;  // of a compiled pattern and its automaton
 constexpr std::string_view kRolePrefix = "role:";
 

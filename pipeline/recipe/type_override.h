@@ -30,8 +30,10 @@ struct TargetTensor {
 
 class TypeOverride {
  public:
+  static constexpr size_t kMaxPatternBytes = 256;
+
   // `pattern` is found anywhere in a tensor's name (RE2's syntax: neither look-around nor back
-  // references, and so time linear in the name). At most 256 bytes.
+  // references, and so time linear in the name).
   static absl::StatusOr<TypeOverride> OfPattern(std::string_view pattern, DType type);
   // A role whose tensors are matrices; the error lists them.
   static absl::StatusOr<TypeOverride> OfRole(std::string_view role, DType type);

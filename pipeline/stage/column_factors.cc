@@ -1,6 +1,7 @@
 #include "pipeline/stage/column_factors.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace quantfleet::pipeline {
@@ -25,10 +26,11 @@ const ColumnFactor* ColumnFactors::Lease::factor() const {
 absl::StatusOr<ColumnFactors::Lease> ColumnFactors::Take(int64_t input, int64_t columns) {
   std::unique_lock lock(mutex_);
   Slot* slot = nullptr;
-  changed_.wait(lock, [&] {
+  for (;;) {
     slot = FindOrMakeRoom(input);
-    return slot != nullptr && (slot->input != input || slot->built);
-  });
+    if (slot != nullptr && (slot->input != input || slot->built)) break;
+    if (!HelpAny(lock)) changed_.wait(lock);
+  }
   slot->last_use = ++uses_;
   ++slot->holders;
   if (slot->input == input) return Lease(this, slot);
@@ -36,7 +38,12 @@ absl::StatusOr<ColumnFactors::Lease> ColumnFactors::Take(int64_t input, int64_t 
   slot->built = false;
   slot->factor.reset();
   lock.unlock();
-  auto built = Build(input, columns);
+  absl::StatusOr<std::unique_ptr<const ColumnFactor>> built;
+  try {
+    built = Build(*slot, input, columns);
+  } catch (const std::bad_alloc&) {
+    built = ResourceExhausted("no memory for a factor of {} columns: use fewer threads", columns);
+  }
   lock.lock();
   if (!built.ok()) {  // whoever waits for it finds out in its turn
     slot->input = -1;
@@ -61,11 +68,44 @@ ColumnFactors::Slot* ColumnFactors::FindOrMakeRoom(int64_t input) {
   return oldest;
 }
 
-absl::StatusOr<std::unique_ptr<const ColumnFactor>> ColumnFactors::Build(int64_t input,
+bool ColumnFactors::RunNextTask(Slot& slot, std::unique_lock<std::mutex>& lock) {
+  if (slot.task == nullptr || slot.begun == slot.tasks) return false;
+  const ColumnFactor::Task& task = *slot.task;
+  const int64_t number = slot.begun++;
+  lock.unlock();
+  task(number);
+  lock.lock();
+  ++slot.done;
+  return true;
+}
+
+bool ColumnFactors::HelpAny(std::unique_lock<std::mutex>& lock) {
+  for (Slot& slot : slots_) {
+    if (!RunNextTask(slot, lock)) continue;
+    if (slot.done == slot.tasks) changed_.notify_all();
+    return true;
+  }
+  return false;
+}
+
+void ColumnFactors::RunTasks(Slot& slot, int64_t count, const ColumnFactor::Task& task) {
+  std::unique_lock lock(mutex_);
+  slot.tasks = count;
+  slot.begun = slot.done = 0;
+  slot.task = &task;
+  changed_.notify_all();
+  while (RunNextTask(slot, lock)) {
+  }
+  changed_.wait(lock, [&] { return slot.done == slot.tasks; });
+  slot.task = nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<const ColumnFactor>> ColumnFactors::Build(Slot& slot, int64_t input,
                                                                          int64_t columns) {
-  auto built = ColumnFactor::Build(columns, [&](uint64_t first, std::span<float> out) {
-    return moments_->Read(input, first, out);
-  });
+  auto built = ColumnFactor::Build(
+      columns,
+      [&](uint64_t first, std::span<float> out) { return moments_->Read(input, first, out); },
+      [&](int64_t count, const ColumnFactor::Task& task) { RunTasks(slot, count, task); });
   const std::string& name = moments_->NameOf(input);
   if (absl::IsFailedPrecondition(built.status())) {
     const std::lock_guard lock(mutex_);

@@ -1,6 +1,6 @@
-// The factors by which errors are fed back, shared by the workers: each is built once by the worker
-// that needs it first, while others wait for it or work on other tensors, and thrown away when its
-// slot is wanted. A worker holds one at a time, so that one slot is enough. Thread-safe.
+// The factors by which errors are fed back, shared by the workers: each is built once, by the
+// worker that needs it first together with those that have to wait for a factor, and thrown away
+// when its slot is wanted. A worker holds one at a time, so that one slot is enough. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -56,10 +56,18 @@ class ColumnFactors {
     int holders = 0;
     uint64_t last_use = 0;
     std::unique_ptr<const ColumnFactor> factor = {};
+    // What is to be done next for one that is not built; null: nothing that others can do.
+    const ColumnFactor::Task* task = nullptr;
+    int64_t tasks = 0, begun = 0, done = 0;
   };
 
   Slot* FindOrMakeRoom(int64_t input);
-  absl::StatusOr<std::unique_ptr<const ColumnFactor>> Build(int64_t input, int64_t columns);
+  absl::StatusOr<std::unique_ptr<const ColumnFactor>> Build(Slot& slot, int64_t input,
+                                                            int64_t columns);
+  void RunTasks(Slot& slot, int64_t count, const ColumnFactor::Task& task);
+  // False: there is no task left to begin.
+  static bool RunNextTask(Slot& slot, std::unique_lock<std::mutex>& lock);
+  bool HelpAny(std::unique_lock<std::mutex>& lock);
   void Release(Slot& slot);
 
   const SecondMoments* moments_;

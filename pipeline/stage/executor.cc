@@ -25,7 +25,7 @@ class Execution {
         options_(options),
         jobs_(std::move(jobs)),
         buffers_(BuffersFor(plan, jobs_)),
-        factors_(plan.rounding.moments.get()),
+        factors_(plan.calibration.moments.get()),
         records_(plan.slabs.size()) {
     progress_.slabs_total = plan.slabs.size();
     progress_.bytes_total = plan.source_bytes;
@@ -203,11 +203,12 @@ class Execution {
     for (const SlabRecord& record : records_)
       for (const Digest& block : record.source_blocks) source.Update(block.span());
     const Digest source_digest = source.Finish();
-    if (plan_.calibrated_source && *plan_.calibrated_source != source_digest)
+    if (const auto& calibrated = plan_.calibration.source;
+        calibrated && *calibrated != source_digest)
       return FailedPrecondition(
           "the calibration is of another model: its source digest is {}, this model's {}; "
           "calibrate this one",
-          plan_.calibrated_source->hex(), source_digest.hex());
+          calibrated->hex(), source_digest.hex());
     ExecutorResult result{{}, source_digest, progress_, Notes()};
     for (size_t t = 0; t < plan_.targets.size(); ++t)
       result.manifests.push_back(ManifestOf(t, source_digest));
@@ -216,7 +217,6 @@ class Execution {
 
   std::vector<std::string> Notes() const {
     std::vector<std::string> notes = factors_.Notes();
-    if (plan_.rounding.how != Rounding::kFeedback) return notes;
     const auto name = [&](std::string_view what, const auto& concerns) {
       std::string names;
       int count = 0;
@@ -229,13 +229,21 @@ class Execution {
         notes.push_back(fmt::format("{}: {}{}", what, names,
                                     count > 3 ? fmt::format(" and {} more", count - 3) : ""));
     };
+    name("chosen by no token of the calibration, and rounded by what the other experts were given",
+         [&](const PieceJob& job, const PieceEncoding& e) {
+           const auto& all = plan_.calibration.importance;
+           if (e.importance == nullptr || all == nullptr) return false;
+           const auto it = all->stand_ins.find(static_cast<size_t>(&job - jobs_.data()));
+           return it != all->stand_ins.end() && it->second.data() == e.importance;
+         });
     name("without second moments, and so without feedback",
          [](const PieceJob& job, const PieceEncoding& e) {
-           return e.grid != nullptr && job.input < 0;
+           return e.wants_feedback && !e.feeds_back && RoundsTo(job, e.dtype, e.added) != nullptr;
          });
     name("of a type that is only rounded to the nearest",
          [](const PieceJob& job, const PieceEncoding& e) {
-           return e.grid == nullptr && !IsFloat(e.dtype) && e.dtype != job.tensor->dtype;
+           return e.wants_feedback && !IsFloat(e.dtype) && e.dtype != job.tensor->dtype &&
+                  RoundsTo(job, e.dtype, e.added) == nullptr;
          });
     return notes;
   }
@@ -252,14 +260,17 @@ class Execution {
     manifest.mutable_target()->set_recipe(target.spec.recipe);
     for (std::string& clause : target.spec.clauses())
       manifest.mutable_target()->add_changes(std::move(clause));
-    if (plan_.importance)
-      manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
+    if (const Importance* importance = plan_.ImportanceFor(target.spec))
+      manifest.mutable_target()->set_importance_digest(importance->digest.raw());
     // As changes of the recipe: agents that do not know a field of its own refuse the manifest.
-    if (plan_.rounding.how != Rounding::kNearest)
-      manifest.mutable_target()->add_changes(fmt::format("rounding={}", Name(plan_.rounding.how)));
-    if (plan_.rounding.moments)
+    if (target.spec.rounding != Rounding::kNearest)
       manifest.mutable_target()->add_changes(
-          fmt::format("second-moments={}", plan_.rounding.moments->digest().hex()));
+          fmt::format("rounding={}", Name(target.spec.rounding)));
+    if (const SecondMoments* moments = plan_.MomentsFor(target.spec))
+      manifest.mutable_target()->add_changes(
+          fmt::format("second-moments={}", moments->digest().hex()));
+    if (plan_.fold)
+      manifest.mutable_target()->add_changes(fmt::format("fold={}", plan_.fold->digest.hex()));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

@@ -24,6 +24,13 @@ absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, 
                                                              const Plan& plan,
                                                              FolderOptions options) {
   if (out.empty()) return InvalidArgument("no folder given for the artifacts");
+  std::set<std::string> names;
+  for (const TargetPlan& target : plan.targets)
+    if (!names.insert(target.spec.name()).second)
+      return InvalidArgument(
+          "two targets that differ only in their rounding would both be {}: make them in two "
+          "folders",
+          (out / target.spec.name()).string());
   std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, std::move(options)));
   QF_RETURN_IF_ERROR(sink->Prepare());
   return sink;

@@ -26,8 +26,9 @@ struct FolderOptions {
 class FolderSink final : public ChunkSink {
  public:
   // ALREADY_EXISTS when a target's folder is there, unless it is to be replaced; RESOURCE_EXHAUSTED
-  // when the disk is too small; FAILED_PRECONDITION when another process writes there. `plan` and
-  // `files` must outlive the sink.
+  // when the disk is too small; FAILED_PRECONDITION when another process writes there;
+  // INVALID_ARGUMENT when two targets differ only in their rounding. `plan` and `files`
+  // must outlive the sink.
   static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out,
                                                           const Plan& plan, FolderOptions options);
   ~FolderSink() override;

@@ -18,27 +18,37 @@ bool Rounds(const PieceJob& job) {
                              [](const PieceEncoding& e) { return e.grid != nullptr; });
 }
 
-PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob& job) {
+// Targets whose codes are chosen alike share an encoding, so that what makes no difference to this
+// piece must not keep them apart.
+PieceEncoding& EncodingFor(const Plan& plan, const TargetSpec& spec, const PlacedPiece& placed,
+                           PieceJob& job) {
   const float added = job.piece->lacks - placed.lacks;
-  const auto it = std::ranges::find_if(job.encodings, [&](const PieceEncoding& encoding) {
-    return encoding.dtype == placed.dtype && encoding.added == added;
-  });
-  if (it != job.encodings.end()) return *it;
-  const float* importance = plan.importance ? plan.importance->Of(placed.piece) : nullptr;
+  const Importance* all = plan.ImportanceFor(spec);
+  const float* importance = all == nullptr                        ? nullptr
+                            : spec.rounding == Rounding::kNearest ? all->Of(placed.piece)
+                                                                  : all->OrStandIn(placed.piece);
   const BlockGrid* grid =
-      plan.rounding.how == Rounding::kNearest ? nullptr : FindBlockGrid(placed.dtype);
-  // Codes that stay as they are need no rounding.
-  if (placed.dtype == job.tensor->dtype && added == 0) grid = nullptr;
-  if (grid != nullptr && plan.rounding.moments)
-    job.input = plan.rounding.moments->InputOf(placed.piece);
-  job.encodings.push_back({placed.dtype,
-                           added,
-                           FindCodec(placed.dtype),
-                           RowBytes(placed.dtype, job.cols),
-                           importance,
-                           grid,
-                           {}});
-  return job.encodings.back();
+      spec.rounding == Rounding::kNearest ? nullptr : RoundsTo(job, placed.dtype, added);
+  const SecondMoments* moments = grid == nullptr ? nullptr : plan.MomentsFor(spec);
+  const int64_t input = moments == nullptr ? -1 : moments->InputOf(placed.piece);
+  if (input >= 0) job.input = input;
+  if (importance == nullptr && input < 0) grid = nullptr;
+  if (grid == nullptr && !Info(placed.dtype).weighs) importance = nullptr;
+  const PieceEncoding encoding{.dtype = placed.dtype,
+                               .added = added,
+                               .codec = FindCodec(placed.dtype),
+                               .row_bytes = RowBytes(placed.dtype, job.cols),
+                               .importance = importance,
+                               .grid = grid,
+                               .feeds_back = input >= 0};
+  auto it = std::ranges::find_if(job.encodings, [&](const PieceEncoding& other) {
+    return other.dtype == encoding.dtype && other.added == encoding.added &&
+           other.importance == encoding.importance && other.grid == encoding.grid &&
+           other.feeds_back == encoding.feeds_back;
+  });
+  if (it == job.encodings.end()) it = job.encodings.insert(it, encoding);
+  it->wants_feedback = it->wants_feedback || spec.rounding == Rounding::kFeedback;
+  return *it;
 }
 
 // Chunks stand in the order of files and offsets, as placed pieces do: one walk matches them.
@@ -55,7 +65,7 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
       rows += target.chunks[chunk++].rows;
     if (rows != job.rows)
       return Internal("the plan's chunks do not contain tensor '{}'", placed.tensor);
-    EncodingFor(plan, placed, job)
+    EncodingFor(plan, target.spec, placed, job)
         .outputs.push_back({index, &placed, static_cast<uint32_t>(first), target.chunks[first].rows,
                             RowBytes(placed, job.cols)});
     ++job.outputs;
@@ -64,6 +74,10 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
 }
 
 }  // namespace
+
+const BlockGrid* RoundsTo(const PieceJob& job, DType dtype, float added) {
+  return Copies(job, dtype, added) ? nullptr : FindBlockGrid(dtype);
+}
 
 absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, const Plan& plan) {
   std::vector<PieceJob> jobs;
@@ -81,6 +95,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
                  .block_rows = RowsPerBlock(tensor.dtype, shape),
                  .read_rows = 0,
                  .strip_rows = 0,
+                 .fold = FactorsOf(plan.fold.get(), i),
                  .encodings = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
     job.strip_rows =
@@ -134,8 +149,7 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
     size_t filling = 0;
     for (const PieceEncoding& encoding : job.encodings) {
-      if ((encoding.dtype != job.tensor->dtype || encoding.added != 0) &&
-          encoding.dtype != DType::kF32)
+      if (!Copies(job, encoding.dtype, encoding.added) && encoding.dtype != DType::kF32)
         buffers.encoded_bytes =
             std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
       if (encoding.grid != nullptr)

@@ -32,14 +32,34 @@ std::string FormatsAsTheyAre() {
   return names;
 }
 
-absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec,
-                                    bool has_importance) {
+bool AreSame(const TargetSpec& a, const TargetSpec& b) {
+  return a.name() == b.name() && a.rounding == b.rounding && a.calibrated == b.calibrated;
+}
+
+absl::Status CheckRounding(const TargetSpec& spec, const Calibration& calibration) {
+  const bool weighs = spec.calibrated && calibration.importance != nullptr,
+             feeds_back = spec.calibrated && calibration.moments != nullptr;
+  if (spec.calibrated && !weighs)
+    return InvalidArgument("target {}:{} is to be calibrated, but there is no importance",
+                           spec.format, spec.recipe);
+  if (spec.rounding == Rounding::kSearch && !weighs)
+    return InvalidArgument("target {}:{}: rounding by search needs importance: give a calibration",
+                           spec.format, spec.recipe);
+  if (spec.rounding == Rounding::kFeedback && !feeds_back)
+    return InvalidArgument(
+        "target {}:{}: rounding with feedback needs second moments: give a calibration that has "
+        "them, or round by search",
+        spec.format, spec.recipe);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec) {
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
   const TargetFormat* format = FindFormat(spec.format);
   if (format == nullptr)
     return InvalidArgument("target format '{}' does not exist; the formats are {}", spec.format,
                            ListTargets());
-  return format->plan(source, recipe, has_importance);
+  return format->plan(source, recipe, spec.calibrated);
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -89,6 +109,15 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
       hash.Number(n);
 }
 
+// Nothing, where nothing is asked for.
+void HashRounding(const Plan& plan, const TargetSpec& spec, PlanHasher& hash) {
+  if (!spec.calibrated && spec.rounding == Rounding::kNearest) return;
+  hash.Text(spec.name());
+  hash.Text(Name(spec.rounding));
+  if (const Importance* importance = plan.ImportanceFor(spec)) hash.Text(importance->digest.raw());
+  if (const SecondMoments* moments = plan.MomentsFor(spec)) hash.Text(moments->digest().raw());
+}
+
 }  // namespace
 
 std::string ListTargets() {
@@ -129,19 +158,18 @@ std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
-                              std::shared_ptr<const Importance> importance,
-                              RoundingChoice rounding) {
+                              Calibration calibration) {
   if (targets.empty()) return InvalidArgument("give at least one target: {}", ListTargets());
   std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
   for (const TargetSpec& spec : targets) {
-    if (std::ranges::any_of(layouts, [&](const auto& l) { return l.first.name() == spec.name(); }))
+    if (std::ranges::any_of(layouts, [&](const auto& l) { return AreSame(l.first, spec); }))
       return InvalidArgument("target {}:{} is given more than once", spec.format, spec.recipe);
-    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec, importance != nullptr));
+    QF_RETURN_IF_ERROR(CheckRounding(spec, calibration));
+    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec));
     layouts.emplace_back(spec, std::move(layout));
   }
   QF_ASSIGN_OR_RETURN(Plan plan, PlanFromLayouts(source.description(), std::move(layouts)));
-  plan.importance = std::move(importance);
-  plan.rounding = std::move(rounding);
+  plan.calibration = std::move(calibration);
   return plan;
 }
 
@@ -155,9 +183,8 @@ Digest PlanDigest(const Plan& plan) {
                              static_cast<uint64_t>(slab.rows)})
       hash.Number(n);
   hash.Number(plan.source_bytes);
-  if (plan.importance) hash.Text(plan.importance->digest.raw());
-  if (plan.rounding.how != Rounding::kNearest) hash.Text(Name(plan.rounding.how));
-  if (plan.rounding.moments) hash.Text(plan.rounding.moments->digest().raw());
+  for (const TargetPlan& target : plan.targets) HashRounding(plan, target.spec, hash);
+  if (plan.fold) hash.Text(plan.fold->digest.raw());
   return hash.Finish();
 }
 

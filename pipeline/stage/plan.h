@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "pipeline/format/target_layout.h"
-#include "pipeline/model/importance.h"
-#include "pipeline/model/second_moments.h"
+#include "pipeline/model/calibration.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
+#include "pipeline/stage/fold.h"
 #include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::pipeline {
@@ -23,6 +23,10 @@ struct TargetSpec {
   std::string recipe;  // "q4_0"
   std::optional<Recipe> own =
       {};  // set where FindRecipe does not have it: from a file, or with changes
+  // How codes are chosen, of every tensor of which enough is known.
+  Rounding rounding = Rounding::kNearest;
+  // Whether the plan's calibration counts: its importance, and for feedback its second moments.
+  bool calibrated = false;
 
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
   std::vector<std::string> clauses() const {
@@ -61,26 +65,29 @@ struct Slab {
   int64_t first_row, rows;
 };
 
-// How codes are chosen, of every tensor of which enough is known.
-struct RoundingChoice {
-  Rounding how = Rounding::kNearest;
-  std::shared_ptr<const SecondMoments> moments = {};  // what kFeedback needs; else null
-};
-
 struct Plan {
   std::vector<TargetPlan> targets;
   std::vector<Slab> slabs;
   uint64_t source_bytes = 0;
-  std::shared_ptr<const Importance> importance = {};  // null: every column alike
-  RoundingChoice rounding = {};
-  // What the source's digest has to turn out to be, where importance and moments are of one model.
-  std::optional<Digest> calibrated_source = {};
+  Calibration calibration = {};  // of this model, for the targets that take it
+  // What moves between weights, in all targets; null: nothing. The calibration is then that of the
+  // folded model (Folded).
+  std::shared_ptr<const Fold> fold = {};
+
+  // What a target takes of it; null: nothing.
+  const Importance* ImportanceFor(const TargetSpec& spec) const {
+    return spec.calibrated ? calibration.importance.get() : nullptr;
+  }
+  const SecondMoments* MomentsFor(const TargetSpec& spec) const {
+    return spec.calibrated && spec.rounding == Rounding::kFeedback ? calibration.moments.get()
+                                                                   : nullptr;
+  }
 };
 
 // Every piece of the model has slabs, whether a target uses it or not: the source digest covers all
-// of them. `importance` and the choice's moments are of this source's model.
+// of them. Targets of the same recipe may differ in their rounding. INVALID_ARGUMENT: a target is
+// given twice, or needs more than the calibration has.
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
-                              std::shared_ptr<const Importance> importance = nullptr,
-                              RoundingChoice rounding = {});
+                              Calibration calibration = {});
 
 }  // namespace quantfleet::pipeline

@@ -42,6 +42,8 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
   for (const PlannedTensor& tensor : tensors) width = std::max(width, tensor.name.size());
   out += fmt::format("target {}:{}\n", target.spec.format, target.spec.recipe);
   for (const std::string& clause : target.spec.clauses()) out += fmt::format("  with {}\n", clause);
+  if (target.spec.rounding != Rounding::kNearest)
+    out += fmt::format("  rounding {}\n", Name(target.spec.rounding));
   out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme",
                      "bytes", "error");
   for (const PlannedTensor& tensor : tensors)
@@ -83,7 +85,7 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
     const bool weighs = Info(placed.dtype).weighs ||
-                        (plan.rounding.how != Rounding::kNearest && FindBlockGrid(placed.dtype));
+                        (target.spec.rounding != Rounding::kNearest && FindBlockGrid(placed.dtype));
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
@@ -99,8 +101,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     if (piece.expert >= 0) tensor.dims = 3, tensor.matrices = piece.expert + 1;
     errors[index].Add(model, placed);
     tensor.expected_error = errors[index].root();
-    tensor.weighed =
-        tensor.weighed || (weighs && plan.importance && plan.importance->Of(placed.piece));
+    const Importance* importance = plan.ImportanceFor(target.spec);
+    tensor.weighed = tensor.weighed || (weighs && importance && importance->Of(placed.piece));
   }
   return tensors;
 }
@@ -142,12 +144,10 @@ std::string DescribePlan(const ModelDescription& model, const Plan& plan,
   std::string out =
       fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", model.family->name,
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
-  if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
-  if (plan.rounding.how != Rounding::kNearest)
-    out += fmt::format("rounding: {}{}\n", Name(plan.rounding.how),
-                       plan.rounding.moments ? fmt::format(", second moments {}",
-                                                           plan.rounding.moments->digest().hex())
-                                             : "");
+  if (const auto& importance = plan.calibration.importance)
+    out += fmt::format("importance: {}\n", importance->digest.hex());
+  if (const auto& moments = plan.calibration.moments)
+    out += fmt::format("second moments: {}\n", moments->digest().hex());
   for (size_t t = 0; t < plan.targets.size(); ++t)
     DescribeTarget(model, plan, plan.targets[t], runs[t], out);
   return out;

@@ -6,6 +6,7 @@
 #include "common/base/fail_point.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/overflow.h"
+#include "pipeline/stage/row_encoder.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -97,6 +98,7 @@ absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows
 absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows) {
   const int64_t n = rows * job.cols;
   job.decoder->decode(raw.data(), n, strip_.data());
+  if (job.fold) ApplyFold(job.fold, job.piece->lacks, row, rows, job.cols, strip_.data());
   if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0) {
     const std::string file = source_.FileOf(job.piece->tensor);
     return InvalidArgument(
@@ -117,7 +119,7 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
     moved_.assign(strip_.begin(), strip_.begin() + rows * job.cols);
     for (float& value : moved_) value += encoding.added;
     values = &moved_;
-  } else if (encoding.dtype == job.tensor->dtype) {
+  } else if (Copies(job, encoding.dtype, encoding.added)) {
     return raw;
   }
   if (encoding.dtype == DType::kF32)
@@ -133,12 +135,9 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
 
 void SlabWorker::Encode(const PieceJob& job, const PieceEncoding& encoding, const float* values,
                         int64_t rows) {
-  if (encoding.grid != nullptr && encoding.importance != nullptr)
-    rounder_.Search(*encoding.grid, values, rows, job.cols, encoding.importance, encoded_.data());
-  else
-    encoding.codec->encode(values, rows, job.cols, encoding.importance, encoded_.data());
-  if (encoding.grid != nullptr && factor_.factor() != nullptr)
-    rounder_.FeedBack(*encoding.grid, *factor_.factor(), values, rows, job.cols, encoded_.data());
+  const RowEncoder encoder{encoding.codec, encoding.grid, encoding.importance,
+                           encoding.feeds_back ? factor_.factor() : nullptr};
+  encoder.Encode(rounder_, values, rows, job.cols, encoded_.data());
 }
 
 absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output,

@@ -23,16 +23,18 @@ struct PieceOutput {
   int64_t chunk_rows, row_bytes;
 };
 
-// An element type that a piece is needed in, less what those files leave out: encoded once,
-// whatever the number of places.
+// An element type that a piece is needed in, less what those files leave out, and a way to choose
+// its codes: encoded once, whatever the number of places.
 struct PieceEncoding {
   DType dtype;
   float added;  // to each value of the source
   const Codec* codec;
   int64_t row_bytes;
-  const float* importance;           // of the piece's columns, or null
-  const BlockGrid* grid;             // what the rounder rounds to; null: the codec does
-  std::vector<PieceOutput> outputs;  // never empty
+  const float* importance;                // of the piece's columns, or null: they count alike
+  const BlockGrid* grid;                  // what the rounder rounds to; null: the codec does
+  bool feeds_back;                        // by the piece's input
+  bool wants_feedback = false;            // some place does, whether or not there is what it needs
+  std::vector<PieceOutput> outputs = {};  // never empty
 };
 
 // How one piece travels.
@@ -45,10 +47,20 @@ struct PieceJob {
   int64_t block_rows;  // of the source digest
   int64_t read_rows;   // read at once
   int64_t strip_rows;  // decoded at once: stays in cache, whole heads
+  Fold::OfPiece fold;
   std::vector<PieceEncoding> encodings;
   size_t outputs = 0;  // of all encodings
   int64_t input = -1;  // whose second moments some encoding's feedback needs; -1: none does
 };
+
+// Whether the encoding is what the source has, byte for byte.
+inline bool Copies(const PieceJob& job, DType dtype, float added) {
+  return dtype == job.tensor->dtype && added == 0 && !job.fold;
+}
+
+// What the rounder would round a piece to; null: codecs alone choose the type's codes, or there is
+// nothing to choose as the source has them.
+const BlockGrid* RoundsTo(const PieceJob& job, DType dtype, float added);
 
 // The plan seen from its pieces. `plan` and `model` must outlive the result.
 absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, const Plan& plan);

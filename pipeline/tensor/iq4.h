@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/base/bytes.h"
+#include "pipeline/tensor/dtype.h"
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/scale_search.h"
 #include "pipeline/tensor/table_codes.h"

@@ -57,6 +57,16 @@ inline int Q3ScaleOf(const std::byte* packed, int group) {
   return (group < 8 ? low & 15 : low >> 4) | (high >> (2 * (group / 4)) & 3) << 4;
 }
 
+inline void PackQ3Scales(const int8_t* groups, std::byte* out) {
+  uint8_t packed[12] = {};
+  for (int g = 0; g < kQ6Groups; ++g) {
+    const int scale = groups[g] + kQ3ScaleLevels;
+    packed[g % 8] = static_cast<uint8_t>(packed[g % 8] | (scale & 15) << (g < 8 ? 0 : 4));
+    packed[8 + g % 4] = static_cast<uint8_t>(packed[8 + g % 4] | scale >> 4 << 2 * (g / 4));
+  }
+  std::memcpy(out, packed, sizeof packed);
+}
+
 inline void PackQ3Codes(const uint8_t* codes, std::byte* block) {
   uint8_t third[32] = {}, low[kQ6Elements];
   for (int i = 0; i < kQ6Elements; ++i) {
@@ -68,14 +78,8 @@ inline void PackQ3Codes(const uint8_t* codes, std::byte* block) {
 }
 
 inline void StoreQ3(const Q6Scales& scales, const uint8_t* codes, std::byte* block) {
-  uint8_t packed[12] = {};
-  for (int g = 0; g < kQ6Groups; ++g) {
-    const int scale = scales.groups[g] + kQ3ScaleLevels;
-    packed[g % 8] = static_cast<uint8_t>(packed[g % 8] | (scale & 15) << (g < 8 ? 0 : 4));
-    packed[8 + g % 4] = static_cast<uint8_t>(packed[8 + g % 4] | scale >> 4 << 2 * (g / 4));
-  }
   PackQ3Codes(codes, block);
-  std::memcpy(block + kQ3ScalesAt, packed, sizeof packed);
+  PackQ3Scales(scales.groups, block + kQ3ScalesAt);
   Store(block + kQ3ScaleAt, scales.d);
 }
 

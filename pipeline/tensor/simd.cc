@@ -12,6 +12,7 @@
 #include "pipeline/tensor/simd_blocks32-inl.h"
 #include "pipeline/tensor/simd_float-inl.h"
 #include "pipeline/tensor/simd_k-inl.h"
+#include "pipeline/tensor/simd_points-inl.h"
 #include "pipeline/tensor/simd_table-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,7 +23,7 @@ const Codec* FindTwin(DType) { return nullptr; }
 #else
 const Codec* FindTwin(DType type) {
   for (const std::span<const Codec> twins :
-       {FloatTwins(), Blocks32Twins(), SuperBlockTwins(), TableTwins()})
+       {FloatTwins(), Blocks32Twins(), SuperBlockTwins(), TableTwins(), PointTwins()})
     if (const Codec* twin = FindAmong(twins, type)) return twin;
   return nullptr;
 }

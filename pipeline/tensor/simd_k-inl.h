@@ -181,9 +181,10 @@ void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const fl
 }
 
 // Codes of a super-block of Q6_K's groups: those of the rounded scales, and of a group whose scale
-// came to 0 those that the search found.
-HWY_INLINE void GroupCodes(const float* x, const Q6Scales& rounded, const LaneScales* found,
-                           int levels, uint8_t* codes) {
+// came to 0 those that the search found, which found(group, codes) has.
+template <class Found>
+HWY_INLINE void GroupCodesOr(const float* x, const Q6Scales& rounded, int levels, uint8_t* codes,
+                             const Found& found) {
   for (int g = 0; g < kQ6Groups; ++g) {
     const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
     const float* from = x + g * kQ6Group;
@@ -191,9 +192,16 @@ HWY_INLINE void GroupCodes(const float* x, const Q6Scales& rounded, const LaneSc
     if (scale != 0.f) {
       DivideToCodes<kQ6Group>(from, 0.f, scale, -levels, levels - 1, to);
     } else {
-      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, levels, to);
+      found(g, to);
     }
   }
+}
+
+HWY_INLINE void GroupCodes(const float* x, const Q6Scales& rounded, const LaneScales* found,
+                           int levels, uint8_t* codes) {
+  GroupCodesOr(x, rounded, levels, codes, [&](int g, uint8_t* to) HWY_ATTR {
+    LaneCodes<kQ6Group, false>(x + g * kQ6Group, found[g / kLanes], g % kLanes, levels, to);
+  });
 }
 
 HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byte* block) {
@@ -286,7 +294,25 @@ HWY_INLINE bool EncodeQ2KBlock(const float* x, const float* importance, std::byt
   return true;
 }
 
-// With importance: without it the search goes from element to element.
+// Without importance.
+HWY_INLINE void EncodeQ3KBlockByMoves(const float* x, std::byte* block) {
+  constexpr int kVectors = kQ6Groups / kLanes;
+  LaneBlocks<kQ6Group> values[kVectors], found[kVectors];
+  alignas(64) float scales[kVectors][kLanes];
+  for (int v = 0; v < kVectors; ++v) values[v].Transpose(x + v * kLanes * kQ6Group, kQ6Group);
+  SearchByMovesLanes<kVectors>(values, kQ3Levels, found, scales);
+  const Q6Scales rounded = RoundQ3Scales(&scales[0][0]);
+  uint8_t codes[kQ6Elements];
+  GroupCodesOr(x, rounded, kQ3Levels, codes, [&](int g, uint8_t* to) HWY_ATTR {
+    for (int i = 0; i < kQ6Group; ++i) {
+      const float level = found[g / kLanes].values[i * kLanes + g % kLanes];
+      to[i] = static_cast<uint8_t>(static_cast<int>(level) + kQ3Levels);
+    }
+  });
+  StoreQ3(rounded, codes, block);
+}
+
+// With importance.
 HWY_INLINE bool EncodeQ3KBlock(const float* x, const float* importance, std::byte* block) {
   LaneScales found[kQ6Groups / kLanes];
   alignas(64) float scales[kQ6Groups], group_weights[kQ6Groups];
@@ -319,7 +345,11 @@ inline void EncodeQ2KRows(const float* values, int64_t rows, int64_t cols, const
 
 inline void EncodeQ3KRows(const float* values, int64_t rows, int64_t cols, const float* importance,
                           std::byte* out) {
-  if (importance == nullptr) return kQ3_KCodec.encode(values, rows, cols, importance, out);
+  if (importance == nullptr) {
+    for (int64_t b = 0; b < rows * cols / kQ6Elements; ++b)
+      EncodeQ3KBlockByMoves(values + b * kQ6Elements, out + b * kQ3Bytes);
+    return;
+  }
   EncodeInBatches<1, kQ6Elements>(kQ3_KCodec, kQ3Bytes, values, rows, cols, importance, out,
                                   [](const float* x, const float* const* weights, std::byte* block)
                                       HWY_ATTR { return EncodeQ3KBlock(x, *weights, block); });

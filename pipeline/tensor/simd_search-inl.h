@@ -240,6 +240,80 @@ HWY_INLINE bool SearchSymmetricLanes(const LaneBlocks<kElements>& x,
   return true;
 }
 
+// NearestInt of any float, clamped, as a float.
+HWY_INLINE V NearestClamped(V v, int low, int high) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const auto bits =
+      hn::And(hn::BitCast(di, hn::Add(v, hn::Set(d, 12582912.f))), hn::Set(di, 0x007fffff));
+  const auto whole = hn::Sub(bits, hn::Set(di, 0x00400000));
+  return hn::ConvertTo(d, hn::Min(hn::Max(whole, hn::Set(di, low)), hn::Set(di, high)));
+}
+
+// SearchSymmetricByMoves in every lane of kGroups groups; `found` are the levels. Lanes that move
+// nothing in a round would move nothing in the next.
+template <int kGroups, int kElements>
+HWY_INLINE void SearchByMovesLanes(const LaneBlocks<kElements>* x, int levels,
+                                   LaneBlocks<kElements>* found, float (*scales)[kLanes]) {
+  const Floats d;
+  const V zero = hn::Zero(d);
+  V largest[kGroups], max[kGroups], inverse[kGroups], sum_lx[kGroups], sum_l2[kGroups];
+  QF_EACH_GROUP largest[g] = max[g] = sum_lx[g] = sum_l2[g] = zero;
+  for (int i = 0; i < kElements; ++i) {
+    QF_EACH_GROUP {
+      const V v = x[g].Get(i), magnitude = hn::Abs(v);
+      const auto larger = hn::Gt(magnitude, largest[g]);
+      largest[g] = hn::IfThenElse(larger, magnitude, largest[g]);
+      max[g] = hn::IfThenElse(larger, v, max[g]);
+    }
+  }
+  QF_EACH_GROUP inverse[g] = hn::Div(hn::Set(d, -static_cast<float>(levels)), max[g]);
+  LaneBlocks<kElements> weights[kGroups], products[kGroups];
+  for (int i = 0; i < kElements; ++i) {
+    QF_EACH_GROUP {
+      const V v = x[g].Get(i), w = hn::Mul(v, v), product = hn::Mul(w, v);
+      const V l = NearestClamped(hn::Mul(inverse[g], v), -levels, levels - 1);
+      found[g].Put(i, l);
+      weights[g].Put(i, w);
+      products[g].Put(i, product);
+      sum_lx[g] = hn::Add(sum_lx[g], hn::Mul(product, l));
+      sum_l2[g] = hn::Add(sum_l2[g], hn::Mul(hn::Mul(w, l), l));
+    }
+  }
+  for (int round = 0; round < 5; ++round) {
+    auto changed = hn::Lt(zero, zero);
+    for (int i = 0; i < kElements; ++i) {
+      QF_EACH_GROUP {
+        const V v = x[g].Get(i), w = weights[g].Get(i), product = products[g].Get(i),
+                l = found[g].Get(i);
+        V lx = hn::Sub(sum_lx[g], hn::Mul(product, l));
+        V l2 = hn::Sub(sum_l2[g], hn::Mul(hn::Mul(w, l), l));
+        const auto counts = hn::Gt(lx, zero);
+        const V moved = NearestClamped(hn::Div(hn::Mul(v, l2), lx), -levels, levels - 1);
+        lx = hn::Add(lx, hn::Mul(product, moved));
+        l2 = hn::Add(l2, hn::Mul(hn::Mul(w, moved), moved));
+        const auto gains =
+            hn::Gt(hn::Mul(hn::Mul(lx, lx), sum_l2[g]), hn::Mul(hn::Mul(sum_lx[g], sum_lx[g]), l2));
+        const auto better =
+            hn::And(hn::And(counts, hn::Ne(moved, l)), hn::And(hn::Gt(l2, zero), gains));
+        found[g].Put(i, hn::IfThenElse(better, moved, l));
+        sum_lx[g] = hn::IfThenElse(better, lx, sum_lx[g]);
+        sum_l2[g] = hn::IfThenElse(better, l2, sum_l2[g]);
+        changed = hn::Or(changed, better);
+      }
+    }
+    if (hn::AllFalse(d, changed)) break;
+  }
+  QF_EACH_GROUP {
+    const auto none = hn::Lt(largest[g], hn::Set(d, kZeroBlock));
+    const auto fitted = hn::And(hn::Gt(sum_l2[g], zero), hn::Not(none));
+    hn::Store(hn::IfThenElseZero(fitted, hn::Div(sum_lx[g], sum_l2[g])), d, scales[g]);
+    const V lowest = hn::Set(d, -static_cast<float>(levels));
+    for (int i = 0; i < kElements; ++i)
+      found[g].Put(i, hn::IfThenElse(none, lowest, found[g].Get(i)));
+  }
+}
+
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -22,7 +22,7 @@ namespace {
 constexpr DType kTypes[] = {DType::kF16,   DType::kBF16, DType::kQ8_0,   DType::kQ4_0,
                             DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,   DType::kQ4_K,
                             DType::kQ5_K,  DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS,
-                            DType::kMXFP4, DType::kQ3_K, DType::kQ2_K};
+                            DType::kMXFP4, DType::kQ3_K, DType::kQ2_K,   DType::kIQ3_S};
 constexpr int64_t kRows = 32, kCols = 3072;  // within a second-level cache
 
 // ggml.h's own signatures.

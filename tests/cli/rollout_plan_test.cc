@@ -63,8 +63,13 @@ TEST(MakePlanTest, ReadsLimits) {
   EXPECT_EQ(plan->on_failure(), v1::RolloutPlan::ROLL_BACK);
   EXPECT_EQ(plan->device_timeout_seconds(), 5400u);
   EXPECT_TRUE(plan->has_success_percent());
+  EXPECT_FALSE(plan->has_quality());
   options.max_failures = "0";
   EXPECT_TRUE(MakePlan(options)->has_max_failures());
+  options.min_top1_percent = 96.5;
+  options.max_kl = 0;
+  EXPECT_NEAR(MakePlan(options)->quality().min_top1_agreement(), 0.965, 1e-12);
+  EXPECT_TRUE(MakePlan(options)->quality().has_max_kl());
 }
 
 TEST(MakePlanTest, ErrorsNameTheOption) {
@@ -102,7 +107,17 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   rollout.mutable_estimate()->add_phases()->set_seconds(600);
   rollout.mutable_estimate()->add_notes("assumed: 10 Mbit/s");
   rollout.mutable_estimate()->add_notes("without approvals");
+  auto& measured = *rollout.add_measured();
+  measured.set_name(row.artifact());
+  measured.set_format("gguf");
+  measured.set_recipe("q4_0");
+  measured.set_size_bytes(3 << 20);
+  measured.mutable_evaluation()->set_tokens(255);
+  measured.mutable_evaluation()->set_reference("gguf:f16");
+  measured.mutable_evaluation()->set_top1_agreement(0.961);
   const std::string text = DryRunText(rollout);
+  EXPECT_THAT(text, Names("gguf:q4_0", "3.0 MiB", "96.1 % of F16's choices"));
+  EXPECT_THAT(RolloutText(rollout, {}), Names("gguf:q4_0", "3.0 MiB", "96.1 % of F16's choices"));
   EXPECT_THAT(text, Names("1h 5m", "assumed: 10 Mbit/s", "without approvals"));
   EXPECT_THAT(text, HasSubstr("10m"));
   EXPECT_THAT(text, Names("1 device", "10m"));

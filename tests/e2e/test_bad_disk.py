@@ -18,7 +18,7 @@ class BadDisks(EndToEnd):
         self.addCleanup(subprocess.run, ["umount", self.state], check=True)
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", DEMO)
-        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         self.device = self.agent("a", IOT)
         self.device.enroll(self.d, self.d.token())
         self.at = f"127.0.0.1:{take_port()}"

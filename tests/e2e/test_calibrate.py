@@ -139,6 +139,7 @@ class Calibrate(EndToEnd):
         done = run("quantfleet", "quantize", other, "--target", "gguf:q4_0", "--calibration", self.dir / "phi3-out", "--out",
                    self.dir / "refused", check=False)
         self.assertEqual(done.returncode, 1)
+        self.assertFalse((self.dir / "refused").exists(), "before anything is made")
         status = json.loads((self.dir / "phi3-out/calibration.json").read_text())
         self.assertIn(status["source_digest"], done.stderr)
 
@@ -187,6 +188,11 @@ class Calibrate(EndToEnd):
         self.assertGreater(cost["pass_seconds"], 0)
         self.assertGreater(cost["writing_seconds"], 0)
         self.assertGreater(cost["memory_bytes"], 1280 * 256 * 4)
+        self.assertEqual(cost["copy_bytes"], 0)
+        # A folder's copy, which the engine runs.
+        cost = run_json("quantfleet", "calibrate", model, "--chunk", 64, "--dry-run", "--json")
+        copy = self.gguf(model, "bf16").parent
+        self.assertEqual(cost["copy_bytes"], sum(p.stat().st_size for p in copy.iterdir() if p.name != "manifest.pb"))
 
     def test_what_is_refused(self):
         model = make_model(self.dir / "m", "llama")

@@ -18,7 +18,7 @@ class Damage(EndToEnd):
         super().setUp()
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", DEMO)
-        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         self.a = self.agent("a")
         self.a.enroll(self.d, self.d.token())
         self.a.start()
@@ -89,7 +89,7 @@ class DaemonDamage(EndToEnd):
         shutil.copytree(DEMO, self.source)
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", self.source)
-        job = self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        job = self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         self.artifact = job["artifacts"][0]
         self.blobs = sorted((self.d.data / "blobs").glob("??/*"), key=lambda p: p.stat().st_size)
         self.whole = {path: digest(path) for path in self.blobs}

@@ -24,7 +24,7 @@ def blobs(daemon):
 
 class Measured(EndToEnd):
     def submit(self, daemon, *classes):
-        job = daemon.cli_json("job", "submit", "demo", *[x for c in classes for x in ("--class", c)])
+        job = daemon.cli_json("job", "submit", "demo", *[x for c in classes for x in ("--class", c)], "--calibration", "none")
         job = self.wait_job(daemon, job["name"])
         self.assertEqual(job["state"], "SUCCEEDED", job)
         self.assertEqual(job["evaluation_error"], "")

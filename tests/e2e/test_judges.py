@@ -19,7 +19,7 @@ from judge import JUDGES, NODE, llama_cpp, llama_nll
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0", "iq4_nl", "iq4_xs",
            "q3_k_m", "q2_k"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q3_k", "q2_k", "iq4_nl", "iq4_xs",
-         "mxfp4"]
+         "iq3_s", "mxfp4"]
 WEIGHABLE = TYPES[3:-1]
 # ggml's name, elements and bytes of a block, and where its halves stand.
 READ_TYPES = {
@@ -125,7 +125,7 @@ class GgmlBytes(unittest.TestCase):
                 weights.write_bytes(struct.pack(f"<{cols}f", *(0 if rng.random() < 0.02 else rng.expovariate(1)
                                                                for _ in range(cols))))
                 for kind in TYPES:
-                    if cols % 256 and (kind.endswith("_k") or kind == "iq4_xs"):
+                    if cols % 256 and (kind.endswith("_k") or kind in ("iq4_xs", "iq3_s")):
                         continue
                     for weighed in (False, True) if kind in WEIGHABLE else (False,):
                         with self.subTest(kind=kind, cols=cols, weighed=weighed):

@@ -14,7 +14,7 @@ class KillAgent(EndToEnd):
         super().setUp()
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", DEMO)
-        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")
         self.wait_job(self.d, job["name"])
 
     def test_there_are_fail_points(self):
@@ -62,7 +62,7 @@ class KillAgent(EndToEnd):
             agent.start(env={"QUANTFLEET_FAIL_POINT": point})
             self.wait_phase(self.d, agent.device_id, "m", "HEALTHY")
         self.d.cli("model", "import", "m", unhealthy_model(self.dir / "unhealthy"))
-        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")
         self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
         self.d.cli_json("rollout", "create", "m")
         for point, agent in agents.items():

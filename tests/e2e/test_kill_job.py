@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from harness import DEMO, ROOT, SLOW, wait_for
-from kill import CLASSES, PIPELINE_POINTS, DaemonKills
+from kill import ORDER, PIPELINE_POINTS, DaemonKills
 
 MEGABYTES = int(os.environ.get("QUANTFLEET_KILL_MEGABYTES", "200"))
 
@@ -31,7 +31,7 @@ class KillDuringJob(DaemonKills):
 
     def submit(self, daemon, model):
         daemon.cli("model", "import", "m", model)
-        return daemon.cli_json("job", "submit", "m", *[x for c in CLASSES for x in ("--class", c)])["name"]
+        return daemon.cli_json("job", "submit", "m", *ORDER)["name"]
 
     def test_there_are_fail_points(self):
         self.assertGreaterEqual(len(PIPELINE_POINTS), 10, PIPELINE_POINTS)

@@ -20,7 +20,7 @@ class KillDuringRollout(DaemonKills):
         """A daemon with two devices that run version 1, stopped, so that each kill begins from a copy."""
         daemon = self.daemon(name="prepared").start()
         daemon.cli("model", "import", "m", DEMO)
-        self.wait_job(daemon, daemon.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.wait_job(daemon, daemon.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         agents = [self.agent(f"agent-{n}", IOT) for n in range(2)]
         for agent in agents:
             agent.enroll(daemon, daemon.token())

@@ -49,7 +49,9 @@ class MainPath(EndToEnd):
             active = [p for p in (agent.state / "models").rglob("model.gguf")]
             self.assertEqual(len(active), 1)
             out = self.dir / "local"
-            run("quantfleet", "quantize", DEMO, "--target", f"gguf:{recipe}", "--out", out)
+            calibration, = [p for p in (daemon.data / "calibrations").iterdir() if p.name != "texts"]
+            rounding = ("--calibration", calibration, "--rounding", "feedback") if recipe == "q4_0" else ()
+            run("quantfleet", "quantize", DEMO, "--target", f"gguf:{recipe}", *rounding, "--out", out)
             self.assertEqual(active[0].read_bytes(), (out / f"gguf-{recipe}/model.gguf").read_bytes())
             code, answer = post(f"http://{endpoint}/v1/chat/completions", {
                 "model": "demo", "messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 8})

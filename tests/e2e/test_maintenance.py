@@ -26,7 +26,7 @@ class Maintenance(EndToEnd):
         self.assertEqual(MAINTENANCE_POINTS, ["maintenance-backup", "maintenance-restore", "maintenance-rotate"])
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", DEMO)
-        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")
         self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
         self.a = self.agent("device", IOT)
         self.a.enroll(self.d, self.d.token())
@@ -85,7 +85,7 @@ class Maintenance(EndToEnd):
         self.d = other.start()
         wait_for("the device", lambda: self.device()["trust_root_version"] == 5)
         # What it holds goes on; a job makes the blobs again, and the rollout finds them.
-        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")
         self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
         self.roll_out(6)
 

@@ -17,7 +17,7 @@ class Recovery(EndToEnd):
     def prepare(self):
         daemon = self.daemon().start()
         daemon.cli("model", "import", "m", DEMO)
-        self.wait_job(daemon, daemon.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.wait_job(daemon, daemon.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         agent = self.agent("a", IOT)
         agent.enroll(daemon, daemon.token())
         return daemon, agent, agent.device_id

@@ -57,8 +57,8 @@ class RoundingTest(EndToEnd):
         made = self.quantize(*words, *arguments, "--out", self.dir / out)
         return {t["name"]: t["manifest_digest"] for t in made["targets"]}, made
 
-    def refused(self, code, names, *arguments):
-        failed = run("quantfleet", "quantize", *arguments, "--target", "gguf:q4_0", "--out", self.dir / "none",
+    def refused(self, code, names, *arguments, target="gguf:q4_0"):
+        failed = run("quantfleet", "quantize", *arguments, "--target", target, "--out", self.dir / "none",
                      check=False)
         self.assertEqual(failed.returncode, code, failed.stderr)
         for name in names:
@@ -92,6 +92,27 @@ class RoundingTest(EndToEnd):
         self.assertIn("rounding=feedback", json.dumps(shown))
         self.assertIn("second-moments=", json.dumps(shown))
 
+    def test_folds_are_the_same_on_every_number_of_threads(self):
+        # A few columns of every input count more than all others.
+        importance = self.dir / "calibration/importance.gguf"
+        sums = {name: ([900.0 if i % 32 == 5 else 1.0 for i in range(dims[0])], [2.0])
+                for name, (_, dims, _) in read_gguf(self.f32)[1].items() if len(dims) > 1 and name.startswith("blk.")}
+        write_importance(importance, sums)
+        calibrated = ("--calibration", self.calibration, "--rounding", "search", "--fold", "auto")
+        one, made = self.digests(*calibrated, "--threads", "1", out="folded-1")
+        two, _ = self.digests(*calibrated, "--threads", "2", out="folded-2")
+        self.assertEqual(one, two)
+        self.assertEqual(made["source_digest"], self.source_digest)
+        self.assertEqual(made["fold"]["sites"], 8)
+        self.assertGreater(made["fold"]["folded"], 0)
+        shown = run_json("quantfleet", "inspect", self.dir / "folded-1/gguf-q4_0", "--json")
+        self.assertIn("fold=" + made["fold"]["digest"], json.dumps(shown))
+        # A float keeps what the folded model is.
+        folded = self.quantize("--target", "gguf:f32", "--imatrix", importance, "--fold", "auto", "--out", self.dir / "f32")
+        self.assertNotEqual((self.dir / "f32/gguf-f32/model.gguf").read_bytes(), self.f32.read_bytes())
+        self.assertEqual(folded["source_digest"], self.source_digest)
+        self.refused(1, ["as-is"], self.f32, "--imatrix", importance, "--fold", "auto", target="gguf:as-is")
+
     def test_what_does_not_fit_is_refused(self):
         other = self.calibrate("other", digest="ab" * 32)
         self.refused(1, ["another model"], self.source, "--calibration", other)
@@ -101,6 +122,7 @@ class RoundingTest(EndToEnd):
         self.refused(1, ["--second-moments"], self.source, "--calibration", self.calibration, "--rounding", "feedback")
         self.refused(2, ["--calibration"], self.source, "--rounding", "feedback")
         self.refused(2, ["--calibration"], self.source, "--rounding", "search")
+        self.refused(2, ["--calibration"], self.source, "--fold", "auto")
         self.refused(2, ["gptq"], self.source, "--rounding", "gptq", "--calibration", self.calibration)
 
 

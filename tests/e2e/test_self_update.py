@@ -45,7 +45,7 @@ class SelfUpdate(EndToEnd):
 
     def with_model(self, agent):
         self.d.cli("model", "import", "m", DEMO)
-        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4")["name"])
+        self.wait_job(self.d, self.d.cli_json("job", "submit", "m", "--class", "iot-int4", "--calibration", "none")["name"])
         self.d.cli_json("rollout", "create", "m")
         self.wait_phase(self.d, agent.device_id, "m", "HEALTHY")
 

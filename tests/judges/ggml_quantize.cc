@@ -36,7 +36,7 @@ constexpr int kF32 = 0;
 constexpr int kF16 = 1;
 constexpr int kBf16 = 30;
 
-constexpr std::array<Type, 16> kTypes = {{
+constexpr std::array<Type, 17> kTypes = {{
     {"f32", kF32, 1, 4},
     {"f16", kF16, 1, 2},
     {"bf16", kBf16, 1, 2},
@@ -53,6 +53,7 @@ constexpr std::array<Type, 16> kTypes = {{
     {"iq4_nl", 20, 32, 18},
     {"iq4_xs", 23, 256, 136},
     {"mxfp4", 39, 32, 17},
+    {"iq3_s", 21, 256, 110},
 }};
 
 // The signatures of ggml.h; ggml_fp16_t and ggml_bf16_t are one uint16_t each.

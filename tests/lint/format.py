@@ -19,7 +19,8 @@ OTHERS = (".py", ".sh", ".cmake", ".proto", ".mjs")
 SCRIPT = re.compile(rb"#!.*(sh|python3?)\n")  # programs whose names do not say what they are
 # Built, installed or a model's own: not ours to format.
 SKIPPED = re.compile(r"(build(-.*)?|\.git|node_modules|__pycache__)$")
-INSTALLED = ("tests/judges/runtimes/installed", "tests/judges/templates/installed", "tests/judges/tokenizers/installed")
+INSTALLED = ("tests/bench/peers/installed", "tests/judges/runtimes/installed", "tests/judges/templates/installed",
+             "tests/judges/tokenizers/installed")
 DATA = ("tests/data", "tests/fuzz/corpus", *INSTALLED)
 
 

@@ -37,11 +37,12 @@ absl::StatusOr<JobRecord> SelectJob(soci::session& sql, const std::string& name)
 }
 
 void UpdateJobRow(soci::session& sql, const JobRecord& job) {
-  const std::string name = job.job.name(), record = Pack(job.job);
+  const std::string name = job.job.name(), record = Pack(job.job),
+                    targets = JoinTargets(job.targets);
   const int state = job.job.state();
-  sql << "UPDATE jobs SET state = :s, record = :r, plan_digest = :p, source_fingerprint = :f WHERE "
-         "name = :n",
-      soci::use(state), soci::use(record), soci::use(job.plan_digest),
+  sql << "UPDATE jobs SET state = :s, record = :r, targets = :t, plan_digest = :p, "
+         "source_fingerprint = :f WHERE name = :n",
+      soci::use(state), soci::use(record), soci::use(targets), soci::use(job.plan_digest),
       soci::use(job.source_fingerprint), soci::use(name);
 }
 

@@ -46,6 +46,7 @@ std::string PackRecord(const v1::Rollout& rollout) {
   record.clear_devices();
   record.clear_counts();
   record.clear_estimate();
+  record.clear_measured();
   return Pack(record);
 }
 

@@ -20,29 +20,61 @@ void PointGrids(const std::byte* block, CodeGrid* out) {
 
 void BiasGrids(const std::byte* block, CodeGrid* out) { *out = {HalfAt(block), HalfAt(block + 2)}; }
 
-void AffineKGrids(const std::byte* block, CodeGrid* out) {
+// Q4_K and Q5_K.
+CodeGrid AffineKUnit(const std::byte* block) { return {HalfAt(block), -HalfAt(block + 2)}; }
+
+void LoadAffineK(const std::byte* block, GroupScale* out) {
   const AffineKHeader header = LoadHeader(block);
+  for (int j = 0; j < kSubBlocks; ++j) out[j] = {header.scales[j], header.mins[j]};
+}
+
+void StoreAffineK(const GroupScale* scales, std::byte* block) {
+  AffineKHeader header = LoadHeader(block);
   for (int j = 0; j < kSubBlocks; ++j) {
-    const SubScale sub = SubScaleOf(header, j);
-    out[j] = {sub.scale, -sub.minus_min};
+    header.scales[j] = static_cast<uint8_t>(scales[j].scale);
+    header.mins[j] = static_cast<uint8_t>(scales[j].min);
+  }
+  StoreHeader(header, block);
+}
+
+CodeGrid Q6KUnit(const std::byte* block) { return {HalfAt(block + kQ6Scale), 0.f}; }
+
+void LoadQ6K(const std::byte* block, GroupScale* out) {
+  for (int g = 0; g < kQ6Groups; ++g) out[g] = {Load<int8_t>(block + kQ6Scales + g), 0};
+}
+
+void StoreQ6K(const GroupScale* scales, std::byte* block) {
+  for (int g = 0; g < kQ6Groups; ++g)
+    Store(block + kQ6Scales + g, static_cast<int8_t>(scales[g].scale));
+}
+
+CodeGrid Q3KUnit(const std::byte* block) { return {HalfAt(block + kQ3ScaleAt), 0.f}; }
+
+void LoadQ3K(const std::byte* block, GroupScale* out) {
+  for (int g = 0; g < kQ6Groups; ++g)
+    out[g] = {Q3ScaleOf(block + kQ3ScalesAt, g) - kQ3ScaleLevels, 0};
+}
+
+void StoreQ3K(const GroupScale* scales, std::byte* block) {
+  int8_t groups[kQ6Groups];
+  for (int g = 0; g < kQ6Groups; ++g) groups[g] = static_cast<int8_t>(scales[g].scale);
+  PackQ3Scales(groups, block + kQ3ScalesAt);
+}
+
+CodeGrid Q2KUnit(const std::byte* block) {
+  return {HalfAt(block + kQ2ScaleAt), -HalfAt(block + kQ2ScaleAt + 2)};
+}
+
+void LoadQ2K(const std::byte* block, GroupScale* out) {
+  for (int g = 0; g < kQ2Groups; ++g) {
+    const auto packed = Load<uint8_t>(block + g);
+    out[g] = {packed & 15, packed >> 4};
   }
 }
 
-void Q6KGrids(const std::byte* block, CodeGrid* out) {
-  const float d = HalfAt(block + kQ6Scale);
-  for (int g = 0; g < kQ6Groups; ++g)
-    out[g] = {d * static_cast<float>(Load<int8_t>(block + kQ6Scales + g)), 0.f};
-}
-
-void Q3KGrids(const std::byte* block, CodeGrid* out) {
-  const float d = HalfAt(block + kQ3ScaleAt);
-  for (int g = 0; g < kQ6Groups; ++g)
-    out[g] = {d * static_cast<float>(Q3ScaleOf(block + kQ3ScalesAt, g) - kQ3ScaleLevels), 0.f};
-}
-
-void Q2KGrids(const std::byte* block, CodeGrid* out) {
-  const Q2Scales scales = LoadQ2Scales(block);
-  for (int g = 0; g < kQ2Groups; ++g) out[g] = {scales.ScaleOf(g), -scales.MinusMinOf(g)};
+void StoreQ2K(const GroupScale* scales, std::byte* block) {
+  for (int g = 0; g < kQ2Groups; ++g)
+    Store(block + g, static_cast<uint8_t>(scales[g].scale | scales[g].min << 4));
 }
 
 template <int kBits, int kAt>
@@ -85,14 +117,26 @@ void WriteQ2K(const uint8_t* codes, std::byte* block) {
 // IQ4_XS: docs/formats/blocks.md.
 constexpr int kIq4Sub = 32, kIq4Codes = 8;
 
-void Iq4XsGrids(const std::byte* block, CodeGrid* out) {
-  const float d = HalfAt(block);
+CodeGrid Iq4XsUnit(const std::byte* block) { return {HalfAt(block), 0.f}; }
+
+void LoadIq4Xs(const std::byte* block, GroupScale* out) {
   const auto upper = Load<uint16_t>(block + 2);
   for (int s = 0; s < kSuperBlock / kIq4Sub; ++s) {
     const auto pair = Load<uint8_t>(block + 4 + s / 2);
     const int scale = (s % 2 == 0 ? pair & 15 : pair >> 4) | (upper >> (2 * s) & 3) << 4;
-    out[s] = {d * static_cast<float>(scale - 32), 0.f};
+    out[s] = {scale - 32, 0};
   }
+}
+
+void StoreIq4Xs(const GroupScale* scales, std::byte* block) {
+  uint32_t upper = 0, lower = 0;
+  for (int s = 0; s < kSuperBlock / kIq4Sub; ++s) {
+    const auto scale = static_cast<uint32_t>(scales[s].scale + 32);
+    lower |= (scale & 15) << 4 * s;
+    upper |= scale >> 4 << 2 * s;
+  }
+  Store(block + 2, static_cast<uint16_t>(upper));
+  Store(block + 4, lower);
 }
 
 void WriteIq4Xs(const uint8_t* codes, std::byte* block) {
@@ -140,19 +184,36 @@ constexpr BlockGrid Legacy(DType type, int low, int high, GridSearch search,
           .write = write};
 }
 
-constexpr BlockGrid Super(DType type, int64_t group, int low, int high,
-                          void (*grids)(const std::byte*, CodeGrid*),
-                          void (*write)(const uint8_t*, std::byte*),
+constexpr PackedScales kAffineKScales = {0, 63, 63, AffineKUnit, LoadAffineK, StoreAffineK},
+                       kQ6KScales = {-128, 127, 0, Q6KUnit, LoadQ6K, StoreQ6K},
+                       kQ3KScales = {-32, 31, 0, Q3KUnit, LoadQ3K, StoreQ3K},
+                       kQ2KScales = {0, 15, 15, Q2KUnit, LoadQ2K, StoreQ2K},
+                       kIq4XsScales = {-32, 31, 0, Iq4XsUnit, LoadIq4Xs, StoreIq4Xs};
+
+template <const PackedScales& kPacked, int64_t kGroup>
+void PackedGrids(const std::byte* block, CodeGrid* out) {
+  constexpr int64_t kGroups = kSuperBlock / kGroup;
+  GroupScale scales[kGroups];
+  kPacked.load(block, scales);
+  const CodeGrid unit = kPacked.unit(block);
+  for (int64_t g = 0; g < kGroups; ++g)
+    out[g] = {unit.scale * static_cast<float>(scales[g].scale),
+              unit.offset * static_cast<float>(scales[g].min)};
+}
+
+template <const PackedScales& kPacked, int64_t kGroup>
+constexpr BlockGrid Super(DType type, int low, int high, void (*write)(const uint8_t*, std::byte*),
                           const CodeTable* table = nullptr) {
   return {.type = type,
           .elements = kSuperBlock,
-          .group = group,
+          .group = kGroup,
           .low = low,
           .high = high,
-          .search = GridSearch::kCodec,
+          .search = GridSearch::kPacked,
           .table = table,
-          .grids = grids,
-          .write = write};
+          .grids = PackedGrids<kPacked, kGroup>,
+          .write = write,
+          .packed = &kPacked};
 }
 
 constexpr BlockGrid kGrids[] = {
@@ -163,12 +224,12 @@ constexpr BlockGrid kGrids[] = {
     // As two's complement, a code is what is given less 127.
     Legacy(DType::kQ8_0, -127, 127, GridSearch::kMiddle, WriteInOrder<8, 2, kBlock32, -127>),
     Legacy(DType::kIQ4_NL, 0, 15, GridSearch::kTable, Write32<4, 2>),
-    Super(DType::kIQ4_XS, kIq4Sub, 0, 15, Iq4XsGrids, WriteIq4Xs, &kIq4Values),
-    Super(DType::kQ4_K, kSubBlock, 0, 15, AffineKGrids, WriteQ4K),
-    Super(DType::kQ5_K, kSubBlock, 0, 31, AffineKGrids, WriteQ5K),
-    Super(DType::kQ6_K, kQ6Group, -kQ6Levels, kQ6Levels - 1, Q6KGrids, WriteQ6K),
-    Super(DType::kQ3_K, kQ6Group, -kQ3Levels, kQ3Levels - 1, Q3KGrids, PackQ3Codes),
-    Super(DType::kQ2_K, kQ2Group, 0, kQ2Levels, Q2KGrids, WriteQ2K),
+    Super<kIq4XsScales, kIq4Sub>(DType::kIQ4_XS, 0, 15, WriteIq4Xs, &kIq4Values),
+    Super<kAffineKScales, kSubBlock>(DType::kQ4_K, 0, 15, WriteQ4K),
+    Super<kAffineKScales, kSubBlock>(DType::kQ5_K, 0, 31, WriteQ5K),
+    Super<kQ6KScales, kQ6Group>(DType::kQ6_K, -kQ6Levels, kQ6Levels - 1, WriteQ6K),
+    Super<kQ3KScales, kQ6Group>(DType::kQ3_K, -kQ3Levels, kQ3Levels - 1, PackQ3Codes),
+    Super<kQ2KScales, kQ2Group>(DType::kQ2_K, 0, kQ2Levels, WriteQ2K),
     Group<4, 32, GroupZero::kPoint>(),
     Group<4, 32, GroupZero::kBias>(),
     Group<4, 64, GroupZero::kMiddle>(),

@@ -17,11 +17,25 @@ struct CodeGrid {
 
 // How the scale of a group and its zero are found, and where the block has them.
 enum class GridSearch : uint8_t {
-  kCodec,   // as the type's codec finds them; a super-block's scales are packed
+  kPacked,  // a super-block has them all, packed: as the type's codec finds them, or near that
   kMiddle,  // an F16 at its beginning; codes around 0
   kTable,   // the same, codes are places in the table
   kPoint,   // the F16, then a byte: the code of 0
   kBias,    // two F16: x = scale * code + bias
+};
+
+// The whole numbers by which a group multiplies what its super-block shares.
+struct GroupScale {
+  int scale, min;  // min: 0 where the type has none
+};
+struct PackedScales {
+  int lowest, highest;  // of a scale
+  int highest_min;      // 0: the type has none
+  // What a scale and a min multiply: together they are a group's CodeGrid.
+  CodeGrid (*unit)(const std::byte* block);
+  // Of all groups.
+  void (*load)(const std::byte* block, GroupScale* out);
+  void (*store)(const GroupScale* scales, std::byte* block);
 };
 
 struct BlockGrid {
@@ -35,6 +49,7 @@ struct BlockGrid {
   void (*grids)(const std::byte* block, CodeGrid* out);
   // Replaces a block's codes, given less `low`; its scales stay.
   void (*write)(const uint8_t* codes, std::byte* block);
+  const PackedScales* packed = nullptr;  // of kPacked
 };
 
 // Null: floats, MXFP4, whose scales are powers of two, and types that are never made.

@@ -18,14 +18,21 @@ namespace quantfleet::pipeline {
 class ColumnFactor {
  public:
   // Values [first, first + out.size()) of the lower triangle by rows: row i holds columns 0 .. i.
+  // Called by whatever threads run tasks.
   using ReadTriangle = std::function<absl::Status(uint64_t first, std::span<float> out)>;
+  // Runs task(0) to task(count - 1), in any order and on any threads, and returns when all are
+  // done. Tasks do not throw.
+  using Task = std::function<void(int64_t)>;
+  using RunTasks = std::function<void(int64_t count, const Task& task)>;
 
   // What is added to the diagonal, as a part of its mean; more where that is not enough.
   static constexpr float kDamping = 0.02f;
 
   // INVALID_ARGUMENT where a moment is NaN, infinite, or on the diagonal negative.
-  // FAILED_PRECONDITION: not positive definite, however damped, or all zero.
-  static absl::StatusOr<ColumnFactor> Build(int64_t columns, const ReadTriangle& read);
+  // FAILED_PRECONDITION: not positive definite, however damped, or all zero. The bits are the same
+  // whoever runs the tasks.
+  static absl::StatusOr<ColumnFactor> Build(int64_t columns, const ReadTriangle& read,
+                                            const RunTasks& run = InOrder);
   // Memory of one, and of building it.
   static uint64_t Bytes(int64_t columns);
 
@@ -49,8 +56,16 @@ class ColumnFactor {
     return static_cast<size_t>((row * (row + 1) / 2 + column) * kTile * kTile);
   }
   absl::StatusOr<double> ReadDiagonal(const ReadTriangle& read);
-  absl::Status Fill(const ReadTriangle& read, double mean);
-  bool Factor();
+  static void InOrder(int64_t count, const Task& task);
+  absl::Status Fill(const ReadTriangle& read, double mean, const RunTasks& run);
+  absl::Status FillRow(const ReadTriangle& read, double mean, int64_t row);
+  float& At(int64_t row, int64_t column) {
+    return tiles_[TileAt(row / kTile, column / kTile) +
+                  static_cast<size_t>(column % kTile * kTile + row % kTile)];
+  }
+  void Reduce(int64_t row, int64_t column);
+  bool FactorDiagonal(int64_t tile);
+  bool Factor(const RunTasks& run);
 
   int64_t columns_ = 0;
   float damping_ = 0;

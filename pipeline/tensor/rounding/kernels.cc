@@ -16,8 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantfleet::pipeline::HWY_NAMESPACE {
 
 const RoundingKernels* AllKernels() {
-  static constexpr RoundingKernels kKernels = {SearchGroup, NearestCodes, MultiplyTile,
-                                               WalkTile,    FactorTile,   SolveTile};
+  static constexpr RoundingKernels kKernels = {
+      SearchGroup, SearchPackedGroup, NearestCodes, MultiplyTile, WalkTile, FactorTile, SolveTile};
   return &kKernels;
 }
 

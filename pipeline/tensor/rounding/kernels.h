@@ -45,12 +45,24 @@ struct TileWalk {
   int64_t stride, columns, rows;  // rows: a multiple of kRowStep
 };
 
+// One group of a turned strip, whose scales and mins are packed: `units` are what they multiply.
+struct PackedSearch {
+  const BlockGrid* grid;
+  const float *unit_scales, *unit_offsets;  // of each row
+  const float* values;
+  const float* weights;
+  float *scales, *mins;  // whole numbers, of each row: what the search begins with, and finds
+  int64_t stride, rows;
+};
+
 struct RoundingKernels {
   // The scale of one group of grid.group elements, and its point or bias where it has one, for each
   // of `rows` rows: those of least sum of weights[i] * error^2 among candidates, the first of which
   // are the codec's own. They are values that the block can hold.
   void (*search)(const BlockGrid& grid, const float* values, int64_t stride, int64_t rows,
                  const float* weights, float* scales, float* zeros);
+  // Scales and mins of least sum of weights[i] * error^2 among those near what is given.
+  void (*search_packed)(const PackedSearch& search);
   // Codes of one group: the nearest ones. `grids` are at the group.
   void (*nearest)(const BlockGrid& grid, const TurnedGrids& grids, const float* values,
                   int64_t stride, int64_t rows, uint8_t* codes);

@@ -75,8 +75,7 @@ void Rounder::Fit(const BlockGrid& grid, int64_t rows, int64_t cols) {
 
 void Rounder::Search(const BlockGrid& grid, const float* values, int64_t rows, int64_t cols,
                      const float* importance, std::byte* out) {
-  if (grid.search == GridSearch::kCodec)
-    return FindCodec(grid.type)->encode(values, rows, cols, importance, out);
+  if (grid.packed != nullptr) return SearchPacked(grid, values, rows, cols, importance, out);
   const RoundingKernels& kernels = FindRoundingKernels();
   Fit(grid, rows, cols);
   Turn(values, rows, cols, stride_, padded_rows_, [](int64_t i) { return i; }, turned_.data());
@@ -104,14 +103,65 @@ void Rounder::Search(const BlockGrid& grid, const float* values, int64_t rows, i
   WriteCodes(grid, rows, cols, out);
 }
 
-void Rounder::FeedBack(const BlockGrid& grid, const ColumnFactor& factor, const float* values,
-                       int64_t rows, int64_t cols, std::byte* blocks) {
+void Rounder::SearchPacked(const BlockGrid& grid, const float* values, int64_t rows, int64_t cols,
+                           const float* importance, std::byte* out) {
   const RoundingKernels& kernels = FindRoundingKernels();
+  FindCodec(grid.type)->encode(values, rows, cols, importance, out);
   Fit(grid, rows, cols);
-  const std::vector<int32_t>& order = factor.order();
-  Turn(
-      values, rows, cols, stride_, padded_rows_, [&](int64_t i) { return order[i]; },
-      turned_.data());
+  Turn(values, rows, cols, stride_, padded_rows_, [](int64_t i) { return i; }, turned_.data());
+  const int64_t block_bytes = Info(grid.type).block_bytes, row_blocks = cols / grid.elements,
+                block_groups = grid.elements / grid.group;
+  std::vector<GroupScale> packed(static_cast<size_t>(block_groups));
+  float *unit_scales = sums_.data(), *unit_offsets = unit_scales + stride_;
+  for (int64_t b = 0; b < row_blocks; ++b) {
+    // The places of a group's grid have its whole numbers until they are stored.
+    float *scales = scales_.data(), *mins = offsets_.data();
+    for (int64_t r = 0; r < padded_rows_; ++r) {
+      CodeGrid unit = {0.f, 0.f};
+      std::ranges::fill(packed, GroupScale{0, 0});
+      if (r < rows) {
+        const std::byte* block = out + (r * row_blocks + b) * block_bytes;
+        unit = grid.packed->unit(block);
+        grid.packed->load(block, packed.data());
+      }
+      unit_scales[r] = unit.scale;
+      unit_offsets[r] = unit.offset;
+      for (int64_t g = 0; g < block_groups; ++g) {
+        scales[g * stride_ + r] = static_cast<float>(packed[g].scale);
+        mins[g * stride_ + r] = static_cast<float>(packed[g].min);
+      }
+    }
+    for (int64_t g = 0; g < block_groups; ++g) {
+      const int64_t first = b * grid.elements + g * grid.group;
+      kernels.search_packed({.grid = &grid,
+                             .unit_scales = unit_scales,
+                             .unit_offsets = unit_offsets,
+                             .values = turned_.data() + first * stride_,
+                             .weights = importance + first,
+                             .scales = scales + g * stride_,
+                             .mins = mins + g * stride_,
+                             .stride = stride_,
+                             .rows = padded_rows_});
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t g = 0; g < block_groups; ++g)
+        packed[g] = {static_cast<int>(scales[g * stride_ + r]),
+                     static_cast<int>(mins[g * stride_ + r])};
+      grid.packed->store(packed.data(), out + (r * row_blocks + b) * block_bytes);
+    }
+  }
+  LoadGrids(grid, rows, cols, out);
+  for (int64_t g = 0; g < cols / grid.group; ++g)
+    kernels.nearest(grid,
+                    {scales_.data() + g * stride_, inverses_.data() + g * stride_,
+                     offsets_.data() + g * stride_},
+                    turned_.data() + g * grid.group * stride_, stride_, padded_rows_,
+                    codes_.data() + g * grid.group * stride_);
+  WriteCodes(grid, rows, cols, out);
+}
+
+void Rounder::LoadGrids(const BlockGrid& grid, int64_t rows, int64_t cols,
+                        const std::byte* blocks) {
   const int64_t block_bytes = Info(grid.type).block_bytes, row_blocks = cols / grid.elements,
                 block_groups = grid.elements / grid.group;
   std::vector<CodeGrid> found(static_cast<size_t>(block_groups));
@@ -130,6 +180,17 @@ void Rounder::FeedBack(const BlockGrid& grid, const ColumnFactor& factor, const 
       }
     }
   }
+}
+
+void Rounder::FeedBack(const BlockGrid& grid, const ColumnFactor& factor, const float* values,
+                       int64_t rows, int64_t cols, std::byte* blocks) {
+  const RoundingKernels& kernels = FindRoundingKernels();
+  Fit(grid, rows, cols);
+  const std::vector<int32_t>& order = factor.order();
+  Turn(
+      values, rows, cols, stride_, padded_rows_, [&](int64_t i) { return order[i]; },
+      turned_.data());
+  LoadGrids(grid, rows, cols, blocks);
   std::vector<int32_t> group_of(static_cast<size_t>(cols));
   for (int64_t i = 0; i < cols; ++i) group_of[i] = static_cast<int32_t>(order[i] / grid.group);
   std::vector<uint8_t> tile_codes(static_cast<size_t>(kTile * stride_));

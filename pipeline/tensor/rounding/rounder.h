@@ -28,7 +28,7 @@ class Rounder {
   static uint64_t Bytes(const BlockGrid& grid, int64_t rows, int64_t cols);
 
   // Blocks of rows x cols values as Codec::encode makes them, but with the scales of least sum of
-  // importance[j] * error^2. Types whose grid says kCodec get their codec's.
+  // importance[j] * error^2. Of a super-block they are near those that its codec finds.
   void Search(const BlockGrid& grid, const float* values, int64_t rows, int64_t cols,
               const float* importance, std::byte* out);
   // Gives the blocks of the same values new codes, by feedback; their scales stay. `factor` is of
@@ -37,6 +37,10 @@ class Rounder {
                 int64_t rows, int64_t cols, std::byte* blocks);
 
  private:
+  void SearchPacked(const BlockGrid& grid, const float* values, int64_t rows, int64_t cols,
+                    const float* importance, std::byte* out);
+  // The grids of all groups, as the blocks have them.
+  void LoadGrids(const BlockGrid& grid, int64_t rows, int64_t cols, const std::byte* blocks);
   // Room for a strip; a row's neighbour in every column.
   void Fit(const BlockGrid& grid, int64_t rows, int64_t cols);
   void WriteCodes(const BlockGrid& grid, int64_t rows, int64_t cols, std::byte* blocks);

@@ -220,6 +220,58 @@ class GroupSearch {
   alignas(64) float x_[128 * kLanes];
 };
 
+template <class Codes>
+void SearchPackedWith(const Codes& codes, const PackedSearch& p) {
+  // Of a type without mins only scales are tried, which takes little.
+  constexpr int kReach = 3;
+  const Floats d;
+  const PackedScales& packed = *p.grid->packed;
+  const int64_t n = p.grid->group;
+  const int min_reach = packed.highest_min > 0 ? kReach : 0;
+  const V lowest = hn::Set(d, static_cast<float>(packed.lowest)),
+          highest = hn::Set(d, static_cast<float>(packed.highest)), zero = hn::Zero(d),
+          highest_min = hn::Set(d, static_cast<float>(packed.highest_min));
+  // 0, -1, 1, -2, 2, ...: of equals the nearest stays.
+  const auto away = [](int step) {
+    return static_cast<float>(step % 2 == 0 ? step / 2 : -(step + 1) / 2);
+  };
+  for (int64_t r = 0; r < p.rows; r += kLanes) {
+    const V unit = hn::LoadU(d, p.unit_scales + r), unit_offset = hn::LoadU(d, p.unit_offsets + r),
+            scale_from = hn::LoadU(d, p.scales + r), min_from = hn::LoadU(d, p.mins + r);
+    V best = hn::Set(d, std::numeric_limits<float>::infinity()), best_scale = scale_from,
+      best_min = min_from;
+    for (int scale_step = 0; scale_step <= 2 * kReach; ++scale_step) {
+      const V moved = hn::Add(scale_from, hn::Set(d, away(scale_step))),
+              scale = hn::Min(hn::Max(moved, lowest), highest), factor = hn::Mul(unit, scale),
+              inverse = InverseOf(factor);
+      for (int min_step = 0; min_step <= 2 * min_reach; ++min_step) {
+        const V min =
+            hn::Min(hn::Max(hn::Add(min_from, hn::Set(d, away(min_step))), zero), highest_min);
+        const V offset = hn::Mul(unit_offset, min);
+        V error = zero;
+        for (int64_t i = 0; i < n; ++i) {
+          const V v = hn::Sub(hn::LoadU(d, p.values + i * p.stride + r), offset);
+          V level;
+          codes.CodeOf(hn::Mul(v, inverse), level);
+          const V rest = hn::Sub(v, hn::Mul(factor, level));
+          error = hn::Add(error, hn::Mul(hn::Mul(hn::Set(d, p.weights[i]), rest), rest));
+        }
+        const auto better = hn::Lt(error, best);
+        best = hn::IfThenElse(better, error, best);
+        best_scale = hn::IfThenElse(better, scale, best_scale);
+        best_min = hn::IfThenElse(better, min, best_min);
+      }
+    }
+    hn::StoreU(best_scale, d, p.scales + r);
+    hn::StoreU(best_min, d, p.mins + r);
+  }
+}
+
+void SearchPackedGroup(const PackedSearch& search) {
+  if (search.grid->table != nullptr) return SearchPackedWith(TableCodesOf(*search.grid), search);
+  SearchPackedWith(WholeCodes(*search.grid), search);
+}
+
 void SearchGroup(const BlockGrid& grid, const float* values, int64_t stride, int64_t rows,
                  const float* weights, float* scales, float* zeros) {
   for (int64_t r = 0; r < rows; r += kLanes) {

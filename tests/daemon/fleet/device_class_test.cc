@@ -51,6 +51,7 @@ TEST(DeviceClass, LimitsOfQualityAndHealth) {
 max_nll_increase = 0.1
 min_top1_agreement = 0.9
 max_kl = 0.05
+max_kl_p99 = 0.5
 [health]
 min_golden_agreement = 1
 min_tokens_per_second = 4.5
@@ -70,6 +71,7 @@ budget_mib = 500
   EXPECT_EQ(spec->network.budget_days(), 30u);
   EXPECT_EQ(plain->network.ByteSizeLong(), 0u);
   EXPECT_TRUE(plain->step_down);
+  EXPECT_TRUE(plain->step_up);
 
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, nullptr).value_or(""), HasSubstr("not measured"));
   v1::EvaluationStatement good;
@@ -80,6 +82,7 @@ budget_mib = 500
   good.set_mean_nll(2.1 - 1e-9);
   good.set_top1_agreement(0.9);
   good.set_mean_kl(0.05);
+  good.set_kl_p99(0.5);
   EXPECT_FALSE(WhyNotGoodEnough(spec->quality, &good));
   v1::EvaluationStatement bad = good;
   bad.set_mean_nll(2.2);
@@ -91,10 +94,37 @@ budget_mib = 500
   bad.set_mean_kl(std::numeric_limits<double>::quiet_NaN());
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL"));
 
+  bad = good;
+  bad.set_kl_p99(0.6);
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad, "the plan").value_or(""),
+              Names("0.6000", "the plan", "0.5000"));
+
   EXPECT_THAT(ParseError(std::string(kLeast) + "[health]\nmin_golden_agreement = 1.5\n"),
               HasSubstr("health.min_golden_agreement"));
   EXPECT_THAT(ParseError(std::string(kLeast) + "[quality]\nmax_loss = 1\n"),
               HasSubstr("quality.max_loss"));
+}
+
+TEST(DeviceClass, CalibrationAndRounding) {
+  const auto plain = ParseDeviceClass(kLeast);
+  ASSERT_OK(plain);
+  EXPECT_EQ(plain->calibration, "");
+  EXPECT_EQ(plain->rounding, pipeline::Rounding::kNearest);
+  const auto spec =
+      ParseDeviceClass(std::string(kLeast) + "calibration = 'talks.txt'\nrounding = 'feedback'\n");
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->calibration, "talks.txt");
+  EXPECT_EQ(spec->rounding, pipeline::Rounding::kFeedback);
+  EXPECT_OK(ParseDeviceClass(std::string(kLeast) + "calibration = 'self'\n"));
+  EXPECT_OK(ParseDeviceClass(std::string(kLeast) + "rounding = 'nearest'\n"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "rounding = 'feedback'\n"),
+              HasSubstr("needs a calibration"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "calibration = 'self'\nrounding = 'up'\n"),
+              Names("rounding", "nearest"));
+  for (const std::string_view name : {"", "a/b", "../a", ".a", "two words", "none"})
+    EXPECT_THAT(ParseError(fmt::format("{}calibration = '{}'\n", kLeast, name)),
+                HasSubstr("calibration"))
+        << name;
 }
 
 TEST(ShippedClasses, ParseAndBearTheirFilesNames) {

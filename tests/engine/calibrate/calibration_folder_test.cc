@@ -9,6 +9,7 @@
 #include "pipeline/format/gguf/read/gguf_file.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "tests/engine/calibrate/runnable_reference.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -22,6 +23,7 @@ class CalibrationFolderTest : public ::testing::Test {
   // As it would be with another model or text, where a test says so.
   CalibrationOrigin Origin(std::string_view model = "model", std::string_view text = "text") {
     return {.source = HashText(model),
+            .sample = HashText("sample"),
             .architecture = "llama",
             .text = "text.txt",
             .text_digest = HashText(text),
@@ -88,6 +90,15 @@ TEST_F(CalibrationFolderTest, HoldsImportanceThatQuantizingReads) {
   EXPECT_EQ(Status()["complete"], true);
   EXPECT_EQ(Status()["source_digest"].as_string(), HashText("model").hex());
   EXPECT_FALSE(fs::exists(dir_.path() / "out/.calibrating")) << "what was of use meanwhile";
+}
+
+TEST_F(CalibrationFolderTest, ADiskWithoutRoomIsFoundBefore) {
+  FaultyFileSystem files;
+  files.SetFreeSpace(1000);
+  EXPECT_OK(CalibrationFolder::CheckRoom(files, dir_.path() / "not/there", 1000));
+  EXPECT_ERROR(CalibrationFolder::CheckRoom(files, dir_.path() / "not/there", 1001),
+               kResourceExhausted, "not/there");
+  EXPECT_FALSE(fs::exists(dir_.path() / "not"));
 }
 
 TEST_F(CalibrationFolderTest, HoldsATriangleOfEachInputAndSaysWhoSharesIt) {

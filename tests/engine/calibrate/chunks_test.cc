@@ -68,5 +68,17 @@ TEST(RemarkOn, OneTokenAgainAndAgainOrFewOfThem) {
   EXPECT_EQ(RemarkOn(tokens, 20), "") << "of a vocabulary that has no more";
 }
 
+TEST(RemarkOn, ALanguageThatTheTokenizerSpellsInBytes) {
+  std::string text;
+  for (int i = 0; i < 4000; ++i) {
+    const int letter = 0x4e00 + i * 37 % 2000;
+    text += {static_cast<char>(0xe0 | letter >> 12), static_cast<char>(0x80 | (letter >> 6 & 63)),
+             static_cast<char>(0x80 | (letter & 63))};
+  }
+  const auto tokens = Cut(text, false, {.size = 512, .most = 20});
+  ASSERT_OK(tokens);
+  EXPECT_NE(RemarkOn(*tokens, 30000), "");
+}
+
 }  // namespace
 }  // namespace quantfleet::engine

@@ -1,6 +1,7 @@
 // Models against each other, and golden prompts, on tiny GGUF files.
 #include "engine/measure/comparison.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -82,6 +83,9 @@ TEST(Compare, FiguresAreThoseOfTheDefinition) {
   EXPECT_EQ(result->tokens, 3);
   EXPECT_NEAR(result->reference_mean_nll, (std::log(4) + std::log(4) + std::log(4)) / 3, 1e-6);
   EXPECT_NEAR(result->mean_nll, (std::log(2) + std::log(4) + std::log(4)) / 3, 1e-6);
+  // ln 2 once and ln 4 twice: sqrt((4/9 + 1/9 + 1/9) / 2 / 3) of their difference.
+  EXPECT_NEAR(result->nll_error, std::log(2) / 3, 1e-6);
+  EXPECT_NEAR(result->reference_nll_error, 0, 1e-6);
   EXPECT_NEAR(result->top1_agreement, 2.0 / 3, 1e-12);
   const double kl = 0.5 * std::log(2) + 0.25 * std::log(0.5);  // at one position of three
   EXPECT_NEAR(result->mean_kl, kl / 3, 1e-6);
@@ -113,8 +117,13 @@ TEST(Compare, TheWorstPositionInAHundredIsLeftOutOfThePercentile) {
 
 TEST(Compare, WindowsBoundWhatIsReadAtOnceAndTheLastMayBeOneToken) {
   TableEngine a({Row({0.7, 0.3}), Row({0.2, 0.8})}), b({Row({0.7, 0.3}), Row({0.2, 0.8})});
-  const auto result = Compare(a, b, std::vector<int32_t>(9, 1), {.window = 4});
+  std::vector<std::pair<uint64_t, uint64_t>> told;
+  const auto result = Compare(a, b, std::vector<int32_t>(9, 1),
+                              {.window = 4, .on_progress = [&](uint64_t done, uint64_t all) {
+                                 told.emplace_back(done, all);
+                               }});
   ASSERT_OK(result);
+  EXPECT_THAT(told, ::testing::ElementsAre(std::pair(4, 9), std::pair(8, 9)));
   EXPECT_EQ(result->tokens, 6) << "3 in each of two windows, none in the last";
   EXPECT_EQ(a.longest, 4u);
 }

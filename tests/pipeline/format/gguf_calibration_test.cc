@@ -5,14 +5,17 @@
 #include <map>
 
 #include "pipeline/format/gguf/write/gguf_writer.h"
+#include "pipeline/model/source_sample.h"
 #include "tests/support/canonical_model.h"
 #include "tests/support/memory_file.h"
+#include "tests/support/memory_source.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 using testing::MemoryFileSystem;
+using testing::MemorySource;
 
 ModelDescription CalibratedModel(std::string_view family) {
   return testing::CanonicalModel(family, {.hidden = 2,
@@ -25,6 +28,20 @@ ModelDescription CalibratedModel(std::string_view family) {
                                           .context = 8,
                                           .original_context = 8,
                                           .rope_dims = 2});
+}
+
+// A tensor for each piece, whose bytes are all the same.
+MemorySource CalibratedSource(std::string_view family) {
+  MemorySource source;
+  source.model = CalibratedModel(family);
+  for (Piece& piece : source.model.pieces) {
+    piece.tensor = source.model.tensors.size();
+    source.model.tensors.push_back(
+        {std::string(Name(piece.role)), DType::kF32, piece.rows, piece.cols, piece.dims});
+    source.data.emplace_back(static_cast<size_t>(piece.rows * RowBytes(DType::kF32, piece.cols)),
+                             value);
+  }
+  return source;
 }
 
 using Statistics = std::map<std::string, std::vector<float>>;
@@ -60,13 +77,13 @@ class CalibrationTest : public ::testing::Test {
   }
   void PutOrigin(std::string text) { files_.Put("c/calibration.json", std::move(text)); }
   absl::StatusOr<Calibration> Open(bool with_moments = true) {
-    return OpenCalibration(files_, "c", model_, with_moments);
+    return OpenCalibration(files_, "c", source_, with_moments);
   }
   size_t PieceOf(Role role) const {
-    return static_cast<size_t>(model_.Find(role, 0) - model_.pieces.data());
+    return static_cast<size_t>(source_.model.Find(role, 0) - source_.model.pieces.data());
   }
 
-  const ModelDescription model_ = CalibratedModel("llama");
+  MemorySource source_ = CalibratedSource("llama");
   MemoryFileSystem files_;
 };
 
@@ -115,12 +132,28 @@ TEST_F(CalibrationTest, WhatIsNoCalibrationIsRefused) {
   }
 }
 
+// Before any pass, and whichever of its tensors is another.
+TEST_F(CalibrationTest, AnotherModelsWeightsAreRefused) {
+  PutOrigin(fmt::format(R"({{"complete": true, "source_digest": "{}", "source_sample": "{}"}})",
+                        HashText("m").hex(), SourceSampleOf(source_)->hex()));
+  ASSERT_OK(Open());
+  for (Bytes& tensor : source_.data) {
+    tensor.back() = std::byte{2};
+    EXPECT_ERROR(Open(), kFailedPrecondition, "another model", HashText("m").hex());
+    tensor.back() = std::byte{1};
+  }
+  PutOrigin(fmt::format(R"({{"complete": true, "source_digest": "{}", "source_sample": 1}})",
+                        HashText("m").hex()));
+  EXPECT_ERROR(Open(), kInvalidArgument, "calibration.json", "source_sample");
+}
+
 TEST(NoMomentsTest, FeedbackSaysHowToGetThem) {
   MemoryFileSystem files;
   files.Put("c/importance.gguf", StatisticsOf({{"blk.0.attn_q.weight.in_sum2", {2, 4}},
                                                {"blk.0.attn_q.weight.counts", {2}}},
                                               "imatrix"));
-  const auto calibration = OpenCalibration(files, "c", CalibratedModel("llama"), true);
+  const MemorySource source = CalibratedSource("llama");
+  const auto calibration = OpenCalibration(files, "c", source, true);
   EXPECT_ERROR(calibration, kInvalidArgument, "second_moments.gguf", "--second-moments",
                "--rounding search");
 }

@@ -17,16 +17,23 @@ namespace {
 using testing::MemoryFileSystem;
 
 ModelDescription Model(std::string_view family) {
-  return testing::CanonicalModel(family, {.hidden = 4,
-                                          .intermediate = 6,
-                                          .layers = 2,
-                                          .heads = 2,
-                                          .kv_heads = 1,
-                                          .head_dim = 2,
-                                          .vocab = 9,
-                                          .context = 8,
-                                          .original_context = 8,
-                                          .rope_dims = 2});
+  const bool mixture = family == "qwen3moe";
+  ModelDescription model = testing::CanonicalModel(family, {.hidden = 4,
+                                                            .intermediate = 6,
+                                                            .layers = 2,
+                                                            .heads = 2,
+                                                            .kv_heads = 1,
+                                                            .head_dim = 2,
+                                                            .vocab = 9,
+                                                            .context = 8,
+                                                            .original_context = 8,
+                                                            .rope_dims = 2,
+                                                            .experts = mixture ? 3 : 0,
+                                                            .experts_used = mixture ? 1 : 0,
+                                                            .expert_width = mixture ? 6 : 0});
+  const std::vector<PieceName> names = CanonicalPieces(*model.family, model.hyper, false);
+  for (size_t i = 0; i < names.size(); ++i) model.pieces[i].expert = names[i].expert;
+  return model;
 }
 
 // Tensors by name; a vector each, in F32 unless said otherwise.
@@ -88,6 +95,33 @@ TEST_F(ImportanceTest, AFusedTensorsColumnsAreThoseOfEachPiece) {
     EXPECT_EQ(Of(*importance, "phi3", role, 0), (std::vector<float>{1, 2, 3, 4}));
   for (const Role role : {Role::kFfnGate, Role::kFfnUp})
     EXPECT_EQ(Of(*importance, "phi3", role, 0), (std::vector<float>{1, 1, 2, 2}));
+}
+
+// llama-quantize takes ones for it; rounding of our own the mean of what others were given.
+TEST_F(ImportanceTest, AnExpertThatNoTokenChoseHasTheMeanOfTheOthers) {
+  ModelDescription model = Model("qwen3moe");
+  const auto experts = static_cast<size_t>(model.hyper.experts);
+  const Piece& gate = *model.Find(Role::kFfnGateExpert, 0);
+  const auto cols = static_cast<size_t>(gate.cols);
+  std::vector<float> sums(experts * cols, 0.f), counts(experts, 0.f);
+  std::fill_n(sums.begin(), cols, 6.f), counts[0] = 3;
+  std::fill_n(sums.begin() + static_cast<ptrdiff_t>(cols), cols, 9.f), counts[1] = 2;
+  const std::string name = "blk.0.ffn_gate_exps.weight";
+  const auto importance =
+      Read(ImportanceFile({{name + ".in_sum2", sums}, {name + ".counts", counts}}), "qwen3moe");
+  ASSERT_OK(importance);
+  for (const Piece& piece : model.pieces) {
+    if (piece.role != Role::kFfnGateExpert || piece.layer != 0) continue;
+    const auto at = static_cast<size_t>(&piece - model.pieces.data());
+    EXPECT_EQ(importance->stand_ins.contains(at), piece.expert >= 2);
+    EXPECT_EQ(*importance->OrStandIn(at), piece.expert == 0 ? 2.f : piece.expert == 1 ? 4.5f : 3.f);
+    EXPECT_EQ(*importance->Of(at), piece.expert >= 2 ? 1.f : *importance->OrStandIn(at));
+  }
+  const auto none = Read(ImportanceFile({{name + ".in_sum2", std::vector<float>(experts * cols)},
+                                         {name + ".counts", std::vector<float>(experts)}}),
+                         "qwen3moe");
+  ASSERT_OK(none);
+  EXPECT_TRUE(none->stand_ins.empty()) << "nobody can stand in";
 }
 
 TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {

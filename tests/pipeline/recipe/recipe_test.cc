@@ -132,12 +132,18 @@ TEST_F(RecipeTest, TwoAndThreeBitsLiftVDownAndOutput) {
   EXPECT_EQ(types_of("q3_k_m", 1), (std::vector{kQ5_K, kQ5_K, kQ4_K, kQ3_K}));
   EXPECT_EQ(types_of("q3_k_m", 9), (std::vector{kQ4_K, kQ4_K, kQ4_K, kQ3_K}));
   EXPECT_EQ(types_of("q3_k_l", 9), (std::vector{kQ5_K, kQ5_K, kQ5_K, kQ3_K}));
+  EXPECT_EQ(types_of("iq3_s", 1), (std::vector{kIQ3_S, kIQ3_S, kIQ3_S, kIQ3_S}));
+  EXPECT_EQ(types_of("iq3_m", 1), (std::vector{kQ4_K, kQ4_K, kQ4_K, kIQ3_S}));
+  EXPECT_EQ(types_of("iq3_m", 9), (std::vector{kQ4_K, kIQ3_S, kQ4_K, kIQ3_S}));
   model_.hyper.kv_heads = 2;
   EXPECT_EQ(TypeOf("q2_k", Role::kAttnV, 9), kQ4_K);
+  EXPECT_EQ(TypeOf("iq3_s", Role::kAttnV, 9), kQ4_K);
   model_.hyper.experts = 8;
   EXPECT_EQ(types_of("q2_k", 9), (std::vector{kQ8_0, kQ3_K, kQ5_K, kQ2_K}));
   EXPECT_EQ(types_of("q3_k_l", 9), (std::vector{kQ8_0, kQ5_K, kQ3_K, kQ3_K}));
+  EXPECT_EQ(types_of("iq3_s", 9), (std::vector{kQ8_0, kIQ3_S, kQ5_K, kIQ3_S}));
   EXPECT_EQ(TypeOf("q2_k", Role::kFfnUp, 0, 896), kQ4_0);
+  EXPECT_EQ(TypeOf("iq3_s", Role::kFfnUp, 0, 896), kIQ4_NL);
 }
 
 TEST_F(RecipeTest, ExpertsAloneBecomeMxfp4) {

@@ -76,8 +76,11 @@ TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
     for (int64_t c = 0; c < piece.cols; ++c)
       columns.push_back(static_cast<float>((c * 37 + static_cast<int64_t>(piece.role) * 11) % 101));
   }
-  const auto plan = MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}},
-                             std::make_shared<const Importance>(importance));
+  const std::vector<TargetSpec> plain = {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}};
+  std::vector<TargetSpec> weighed = plain;
+  for (TargetSpec& spec : weighed) spec.calibrated = true;
+  const auto plan =
+      MakePlan(*source_, weighed, {.importance = std::make_shared<const Importance>(importance)});
   ASSERT_OK(plan);
   const auto result = RunPlan(*plan, {.threads = 3});
   ASSERT_OK(result);
@@ -90,9 +93,7 @@ TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
     EXPECT_EQ(result->manifests[t].target().importance_digest(), HashText("a file").raw());
     EXPECT_OK(ParseManifest(SerializeManifest(result->manifests[t])));
   }
-  EXPECT_NE(
-      PlanDigest(*plan),
-      PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
+  EXPECT_NE(PlanDigest(*plan), PlanDigest(*MakePlan(*source_, plain)));
 }
 
 TEST_P(TinyTest, OnePassForAllEqualsOneByOne) {

@@ -66,6 +66,14 @@ TEST_F(FolderSinkTest, WholeArtifactsWithTheirManifests) {
   }
 }
 
+// Their folders have one name, and one would be lost.
+TEST_F(FolderSinkTest, TargetsThatDifferOnlyInRoundingAreRefused) {
+  plan_.targets[1].spec = plan_.targets[0].spec;
+  plan_.targets[1].spec.rounding = Rounding::kSearch;
+  EXPECT_ERROR(Make(RealFileSystem()), kInvalidArgument, "rounding");
+  EXPECT_FALSE(RealFileSystem().Exists(out_));
+}
+
 TEST_F(FolderSinkTest, WhatIsThereIsReplacedOnlyWhenAsked) {
   ASSERT_OK(Make(RealFileSystem()));
   ASSERT_OK(RealFileSystem().WriteAtomically(out_ / "gguf-f16/old", AsBytes("x")));

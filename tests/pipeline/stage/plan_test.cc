@@ -231,8 +231,9 @@ TEST(Plan, ChangesAndImportanceShow) {
   Importance importance{.digest = HashText("i"), .columns = {}};
   for (const Piece& piece : model.pieces)
     importance.columns.emplace_back(piece.dims == 2 ? static_cast<size_t>(piece.cols) : 0, 1.f);
+  changed.calibrated = true;
   const auto weighed =
-      MakePlan(**source, {changed}, std::make_shared<const Importance>(importance));
+      MakePlan(**source, {changed}, {.importance = std::make_shared<const Importance>(importance)});
   ASSERT_OK(weighed);
   EXPECT_THAT(Text(**source, *weighed), HasSubstr("importance: " + HashText("i").hex()));
   for (const PlannedTensor& tensor : TensorsOf(model, *weighed, weighed->targets[0]))

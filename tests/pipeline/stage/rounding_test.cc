@@ -1,8 +1,11 @@
 // Rounding by search and by feedback on its way through a plan.
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <limits>
 #include <map>
+#include <set>
+#include <thread>
 
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/column_factors.h"
@@ -17,7 +20,7 @@ using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::WriteTinyModel;
 
 // Neighbouring columns of every input go together.
-class FakeMoments final : public SecondMoments {
+class FakeMoments : public SecondMoments {
  public:
   explicit FakeMoments(const ModelDescription& model) {
     for (const Piece& piece : model.pieces) {
@@ -75,9 +78,12 @@ class RoundingTest : public ::testing::Test {
     }
     importance_ = std::make_shared<const Importance>(std::move(importance));
   }
-  Plan PlanOf(Rounding how, const std::vector<TargetSpec>& specs) const {
-    return *MakePlan(*source_, specs, importance_,
-                     {how, how == Rounding::kFeedback ? moments_ : nullptr});
+  Plan PlanOf(Rounding how, std::vector<TargetSpec> specs) const {
+    for (TargetSpec& spec : specs) spec.rounding = how, spec.calibrated = true;
+    return PlanOf(specs);
+  }
+  Plan PlanOf(const std::vector<TargetSpec>& specs) const {
+    return *MakePlan(*source_, specs, {importance_, moments_});
   }
   absl::StatusOr<ExecutorResult> RunPlan(const Plan& plan, ExecutorOptions options = {}) {
     sink_ = std::make_unique<MemorySink>(plan);
@@ -152,6 +158,45 @@ TEST_F(RoundingTest, OneSetOfCodesFeedsAllFormats) {
   }
 }
 
+// Each target as if it were alone: a plain one among them has its plain bytes.
+TEST_F(RoundingTest, TargetsOfOnePassAreRoundedEachInItsOwnWay) {
+  const TargetSpec plain_q8{"gguf", "q8_0"}, plain_q4{"gguf", "q4_0"},
+      fed_back{
+          .format = "gguf", .recipe = "q4_0", .rounding = Rounding::kFeedback, .calibrated = true},
+      fed_back_mlx{
+          .format = "mlx", .recipe = "int4", .rounding = Rounding::kFeedback, .calibrated = true},
+      searched{
+          .format = "gguf", .recipe = "q4_0", .rounding = Rounding::kSearch, .calibrated = true};
+  const std::vector<TargetSpec> specs = {plain_q8, fed_back, plain_q4, fed_back_mlx, searched};
+  const auto together = RunPlan(PlanOf(specs), {.threads = 2});
+  ASSERT_OK(together);
+  uint64_t encoded = 0;
+  for (size_t t = 0; t < specs.size(); ++t) {
+    const auto alone = RunPlan(PlanOf({specs[t]}));
+    ASSERT_OK(alone);
+    EXPECT_EQ(Digests(*alone)[0], Digests(*together)[t]) << t;
+    if (&specs[t] != &specs[3]) encoded += alone->progress.values_encoded;
+  }
+  EXPECT_LT(together->progress.values_encoded, encoded) << "what is rounded alike is encoded once";
+  const auto plain = MakePlan(*source_, {plain_q8, plain_q4});
+  ASSERT_OK(plain);
+  const auto without = RunPlan(*plain);
+  ASSERT_OK(without);
+  EXPECT_EQ(Digests(*without)[0], Digests(*together)[0]);
+  EXPECT_EQ(Digests(*without)[1], Digests(*together)[2]);
+}
+
+TEST_F(RoundingTest, ATargetThatNeedsMoreThanWasMeasuredIsRefused) {
+  TargetSpec spec{"gguf", "q4_0"};
+  spec.calibrated = true;
+  EXPECT_ERROR(MakePlan(*source_, {spec}), kInvalidArgument, "importance");
+  spec.rounding = Rounding::kFeedback;
+  EXPECT_ERROR(MakePlan(*source_, {spec}, {importance_}), kInvalidArgument, "second moments");
+  spec.calibrated = false;
+  spec.rounding = Rounding::kSearch;
+  EXPECT_ERROR(MakePlan(*source_, {spec}, {importance_}), kInvalidArgument, "importance");
+}
+
 TEST_F(RoundingTest, WhatCannotBeFedBackIsSearchedAndNamed) {
   moments_->beside_diagonal = 400.f;
   const auto result = RunPlan(PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}}), {.threads = 2});
@@ -161,6 +206,29 @@ TEST_F(RoundingTest, WhatCannotBeFedBackIsSearchedAndNamed) {
   const Bytes fed_back = sink_->File(0, 0);
   ASSERT_OK(RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}})));
   EXPECT_EQ(sink_->File(0, 0), fed_back);
+}
+
+TEST_F(RoundingTest, WhatNoTokenChoseIsRoundedByWhatStandsInAndNamed) {
+  const auto nearest = RunPlan(PlanOf(Rounding::kNearest, {{"gguf", "q4_0"}}));
+  ASSERT_OK(nearest);
+  const auto searched = RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}}));
+  ASSERT_OK(searched);
+  Importance importance = *importance_;
+  const auto at = static_cast<size_t>(source_->description().Find(Role::kFfnUp, 1) -
+                                      source_->description().pieces.data());
+  importance.stand_ins[at] = importance.columns[at];
+  std::ranges::fill(importance.columns[at], 1.f);
+  importance_ = std::make_shared<const Importance>(std::move(importance));
+  const auto again = RunPlan(PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}}));
+  ASSERT_OK(again);
+  EXPECT_EQ(Digests(*again), Digests(*searched));
+  EXPECT_TRUE(searched->notes.empty());
+  ASSERT_EQ(again->notes.size(), 1u);
+  EXPECT_THAT(again->notes.front(), testing::Names("layers.1.mlp.up_proj"));
+  const auto plain = RunPlan(PlanOf(Rounding::kNearest, {{"gguf", "q4_0"}}));
+  ASSERT_OK(plain);
+  EXPECT_NE(Digests(*plain), Digests(*nearest)) << "ones, as llama-quantize has them";
+  EXPECT_TRUE(plain->notes.empty());
 }
 
 TEST_F(RoundingTest, MomentsThatAreNoNumbersAreRefused) {
@@ -173,10 +241,10 @@ TEST_F(RoundingTest, ACalibrationOfAnotherModelIsRefused) {
   Plan plan = PlanOf(Rounding::kSearch, {{"gguf", "q4_0"}});
   const auto made = RunPlan(plan);
   ASSERT_OK(made);
-  plan.calibrated_source = HashText("another");
+  plan.calibration.source = HashText("another");
   EXPECT_ERROR(RunPlan(plan), kFailedPrecondition, "another model");
   const std::string& raw = made->manifests[0].source().digest();
-  plan.calibrated_source = *Digest::FromHexText(ToHex(AsBytes(raw)));
+  plan.calibration.source = *Digest::FromHexText(ToHex(AsBytes(raw)));
   EXPECT_OK(RunPlan(plan));
 }
 
@@ -205,6 +273,60 @@ TEST(ColumnFactorsTest, OneSlotServesWorkersOneAfterTheOther) {
   EXPECT_EQ(moments.reads, reads) << "it was kept";
   ASSERT_OK(factors.Take(2, 64));
   EXPECT_GT(moments.reads, reads);
+}
+
+// Whose rows are not read to the end before two threads have begun with some.
+class MomentsForTwo final : public FakeMoments {
+ public:
+  using FakeMoments::FakeMoments;
+  absl::Status Read(int64_t input, uint64_t first, std::span<float> out) const override {
+    if (out.size() > 1) {  // not the diagonal
+      std::unique_lock lock(mutex_);
+      readers_.insert(std::this_thread::get_id());
+      changed_.notify_all();
+      if (!changed_.wait_for(lock, std::chrono::seconds(20), [&] { return readers_.size() > 1; }))
+        return DeadlineExceeded("nobody helps");
+    }
+    return FakeMoments::Read(input, first, out);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable std::set<std::thread::id> readers_;
+};
+
+TEST(ColumnFactorsTest, WhoWaitsForAFactorHelpsToBuildIt) {
+  constexpr int64_t kColumns = 2 * kTile;
+  TempDir dir;
+  WriteTinyModel(dir.path(), "llama", {});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const MomentsForTwo moments((*source)->description());
+  ColumnFactors factors(&moments);
+  factors.SetSlots(1);
+  const auto take = [&] { EXPECT_OK(factors.Take(1, kColumns)); };
+  std::jthread other(take);
+  take();
+}
+
+TEST(ColumnFactorsTest, WhatMemoryDoesNotHoldLeavesNobodyWaiting) {
+  class TooLarge final : public FakeMoments {
+   public:
+    using FakeMoments::FakeMoments;
+    absl::Status Read(int64_t, uint64_t, std::span<float>) const override {
+      throw std::bad_alloc();
+    }
+  };
+  TempDir dir;
+  WriteTinyModel(dir.path(), "llama", {});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const TooLarge moments((*source)->description());
+  ColumnFactors factors(&moments);
+  factors.SetSlots(1);
+  EXPECT_ERROR(factors.Take(1, 64), kResourceExhausted, "memory");
+  EXPECT_ERROR(factors.Take(1, 64), kResourceExhausted, "memory");
 }
 
 }  // namespace

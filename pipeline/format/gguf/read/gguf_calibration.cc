@@ -7,6 +7,7 @@
 #include "pipeline/format/gguf/read/file_digest.h"
 #include "pipeline/format/gguf/read/gguf_file.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
+#include "pipeline/model/source_sample.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -107,26 +108,41 @@ class GgufSecondMoments : public SecondMoments {
   std::vector<int64_t> of_piece_;
 };
 
-// The digest of what was calibrated, as the folder says it.
-absl::StatusOr<std::optional<Digest>> SourceOf(FileSystem& files, const fs::path& folder) {
+absl::StatusOr<Digest> DigestIn(const json::object& origin, std::string_view key,
+                                const fs::path& path) {
+  const json::value* value = origin.if_contains(key);
+  if (value == nullptr || !value->is_string())
+    return InvalidArgument("{} is not a description of a calibration: it names no {}",
+                           path.string(), key);
+  auto digest = Digest::FromHexText(std::string_view(value->get_string()));
+  if (!digest.ok()) return Annotate(digest.status(), path.string());
+  return *digest;
+}
+
+// The digest of what was calibrated, as the folder says it, once `model` is found to be that as far
+// as a sample tells.
+absl::StatusOr<std::optional<Digest>> SourceOf(FileSystem& files, const fs::path& folder,
+                                               const ModelSource& model) {
   const fs::path path = folder / kOriginFile;
   if (!files.Exists(path)) return std::nullopt;
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxOriginBytes));
   boost::system::error_code error;
   const json::value parsed = json::parse(text, error);
-  const json::object* origin = parsed.if_object();
-  const json::value* complete = origin == nullptr ? nullptr : origin->if_contains("complete");
-  const json::value* source = origin == nullptr ? nullptr : origin->if_contains("source_digest");
-  if (source == nullptr || !source->is_string())
-    return InvalidArgument("{} is not a description of a calibration: it names no source_digest",
-                           path.string());
+  const json::object none, &origin = parsed.is_object() ? parsed.get_object() : none;
+  QF_ASSIGN_OR_RETURN(const Digest source, DigestIn(origin, "source_digest", path));
+  const json::value* complete = origin.if_contains("complete");
   if (complete == nullptr || !complete->is_bool() || !complete->get_bool())
     return InvalidArgument(
         "{} is not complete: run `quantfleet calibrate` with the same arguments and --resume",
         folder.string());
-  auto digest = Digest::FromHexText(std::string_view(source->get_string()));
-  if (!digest.ok()) return Annotate(digest.status(), path.string());
-  return *digest;
+  if (!origin.contains("source_sample")) return source;
+  QF_ASSIGN_OR_RETURN(const Digest expected, DigestIn(origin, "source_sample", path));
+  QF_ASSIGN_OR_RETURN(const Digest sample, SourceSampleOf(model));
+  if (sample != expected)
+    return FailedPrecondition(
+        "the calibration in {} is of another model, whose source digest is {}: calibrate this one",
+        folder.string(), source.hex());
+  return source;
 }
 
 }  // namespace
@@ -137,17 +153,19 @@ absl::StatusOr<std::shared_ptr<const SecondMoments>> OpenSecondMoments(
 }
 
 absl::StatusOr<Calibration> OpenCalibration(FileSystem& files, const fs::path& folder,
-                                            const ModelDescription& model, bool with_moments) {
+                                            const ModelSource& model, bool with_moments) {
   Calibration calibration;
-  QF_ASSIGN_OR_RETURN(calibration.source, SourceOf(files, folder));
-  QF_ASSIGN_OR_RETURN(Importance read, ReadImportance(files, folder / kImportanceFile, model));
+  QF_ASSIGN_OR_RETURN(calibration.source, SourceOf(files, folder, model));
+  QF_ASSIGN_OR_RETURN(Importance read,
+                      ReadImportance(files, folder / kImportanceFile, model.description()));
   calibration.importance = std::make_shared<const Importance>(std::move(read));
   if (!with_moments) return calibration;
   if (!files.Exists(folder / kMomentsFile))
     return InvalidArgument(
         "{} has no {}: calibrate with --second-moments, or choose --rounding search",
         folder.string(), kMomentsFile);
-  QF_ASSIGN_OR_RETURN(calibration.moments, OpenSecondMoments(files, folder / kMomentsFile, model));
+  QF_ASSIGN_OR_RETURN(calibration.moments,
+                      OpenSecondMoments(files, folder / kMomentsFile, model.description()));
   return calibration;
 }
 

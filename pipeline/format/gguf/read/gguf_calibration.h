@@ -7,28 +7,20 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "common/base/file.h"
-#include "pipeline/model/description.h"
-#include "pipeline/model/importance.h"
-#include "pipeline/model/second_moments.h"
+#include "pipeline/model/calibration.h"
+#include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {
 
-struct Calibration {
-  std::shared_ptr<const Importance> importance;
-  std::shared_ptr<const SecondMoments> moments;  // null: not asked for
-  // Of the model that was calibrated: the source digest of its manifests
-  // (docs/formats/artifact.md); nullopt: the folder has no calibration.json.
-  std::optional<Digest> source;
-};
-
-// `model` is what the folder should have been made from. INVALID_ARGUMENT where its tensors have
-// other shapes, or where the folder is not complete or lacks the second moments that are asked for.
-// `files` must outlive the result.
+// The calibration's source is not known where the folder has no calibration.json. `model` is what
+// the folder should have been made from. FAILED_PRECONDITION where a sample of its weights is
+// another than calibration.json says (which older folders do not); INVALID_ARGUMENT where its
+// tensors have other shapes, or where the folder is not complete or lacks the second moments that
+// are asked for. `files` must outlive the result.
 absl::StatusOr<Calibration> OpenCalibration(FileSystem& files, const fs::path& folder,
-                                            const ModelDescription& model, bool with_moments);
+                                            const ModelSource& model, bool with_moments);
 
 // second_moments.gguf alone.
 absl::StatusOr<std::shared_ptr<const SecondMoments>> OpenSecondMoments(

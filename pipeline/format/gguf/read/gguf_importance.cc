@@ -78,6 +78,29 @@ class ImportanceReader {
     return means;
   }
 
+  // Of a tensor of experts whose Means were read, where no token chose the one at `index`: the mean
+  // over the tokens of all others; empty where some token did, or none chose any.
+  absl::StatusOr<std::vector<float>> StandIn(const std::string& tensor, int64_t cols, int64_t index,
+                                             int64_t matrices) const {
+    const GgufTensor* sums = file_.FindTensor(tensor + std::string(kSums));
+    const GgufTensor* counts = file_.FindTensor(tensor + std::string(kCounts));
+    std::vector<float> each(static_cast<size_t>(matrices)), row(static_cast<size_t>(cols));
+    QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset, std::as_writable_bytes(std::span(each))));
+    std::vector<double> total(row.size());
+    double tokens = 0;
+    if (std::round(each[static_cast<size_t>(index)]) > 0) return std::vector<float>();
+    for (size_t matrix = 0; matrix < each.size(); ++matrix) {
+      if (!(std::round(each[matrix]) > 0)) continue;
+      QF_RETURN_IF_ERROR(data_.ReadAt(sums->offset + matrix * row.size() * sizeof(float),
+                                      std::as_writable_bytes(std::span(row))));
+      tokens += std::round(each[matrix]);
+      for (size_t i = 0; i < row.size(); ++i) total[i] += row[i];
+    }
+    if (tokens == 0) return std::vector<float>();
+    for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(total[i] / tokens);
+    return row;
+  }
+
  private:
   const File& data_;
   const GgufFile& file_;
@@ -115,6 +138,12 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
     QF_ASSIGN_OR_RETURN(columns,
                         reader.Means(tensor, piece.cols, is_embedding, stacked ? piece.expert : 0,
                                      stacked ? model.hyper.experts : 1));
+    if (stacked && !columns.empty()) {
+      QF_ASSIGN_OR_RETURN(std::vector<float> others,
+                          reader.StandIn(tensor, piece.cols, piece.expert, model.hyper.experts));
+      if (!others.empty())
+        importance.stand_ins.emplace(importance.columns.size() - 1, std::move(others));
+    }
     any = any || !columns.empty();
   }
   if (!any)

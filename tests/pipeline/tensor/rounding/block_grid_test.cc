@@ -45,6 +45,41 @@ TEST_P(BlockGridTest, GridsAndCodesAreThoseOfTheCodec) {
   }
 }
 
+// Every scale and min of its range comes back, and is what a group is decoded with.
+TEST_P(BlockGridTest, PackedScalesAreThoseOfTheGrid) {
+  const BlockGrid& grid = *FindBlockGrid(GetParam());
+  ASSERT_EQ(grid.packed != nullptr, grid.search == GridSearch::kPacked);
+  if (grid.packed == nullptr) return;
+  const PackedScales& packed = *grid.packed;
+  const std::vector<float> values = testing::NormalFloats(grid.elements, 4);
+  Bytes block(static_cast<size_t>(Info(grid.type).block_bytes));
+  FindCodec(grid.type)->encode(values.data(), 1, grid.elements, nullptr, block.data());
+  const auto groups = static_cast<size_t>(grid.elements / grid.group);
+  std::vector<GroupScale> found(groups);
+  packed.load(block.data(), found.data());
+  const Bytes before = block;
+  packed.store(found.data(), block.data());
+  EXPECT_EQ(block, before);
+  const CodeGrid unit = packed.unit(block.data());
+  for (int step = 0; step <= packed.highest - packed.lowest; ++step) {
+    std::vector<GroupScale> stored(groups);
+    for (size_t g = 0; g < groups; ++g) {
+      const int range = packed.highest - packed.lowest + 1;
+      stored[g] = {packed.lowest + (step + static_cast<int>(g) * 5) % range,
+                   packed.highest_min == 0
+                       ? 0
+                       : (step + static_cast<int>(g) * 3) % (packed.highest_min + 1)};
+    }
+    packed.store(stored.data(), block.data());
+    std::vector<CodeGrid> grids(groups);
+    grid.grids(block.data(), grids.data());
+    for (size_t g = 0; g < groups; ++g) {
+      EXPECT_EQ(grids[g].scale, unit.scale * static_cast<float>(stored[g].scale));
+      EXPECT_EQ(grids[g].offset, unit.offset * static_cast<float>(stored[g].min));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, BlockGridTest, ::testing::ValuesIn(RoundedTypes()), TypeName());
 
 TEST(BlockGridTest, FloatsMxfp4AndTypesThatAreNeverMadeHaveNone) {

@@ -1,6 +1,9 @@
 #include "pipeline/tensor/rounding/column_factor.h"
 
+#include <atomic>
+#include <cstring>
 #include <limits>
+#include <thread>
 
 #include "tests/pipeline/tensor/rounding/rounding_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -67,6 +70,43 @@ TEST(ColumnFactorTest, WhatIsNoMomentIsRefused) {
   EXPECT_ERROR(FactorOf(2, {1.f, 0.f, -1.f}), kInvalidArgument, "column 1", "-1");
   // As an expert has that was never chosen.
   EXPECT_ERROR(FactorOf(2, {0.f, 0.f, 0.f}), kFailedPrecondition, "zero");
+}
+
+TEST(ColumnFactorTest, WhoRunsTheTasksChangesNoBit) {
+  constexpr int64_t kCols = 400;
+  const std::vector<float> triangle = MakeMoments(kCols, 4 * kCols, 5).Triangle();
+  const auto read = [&](uint64_t first, std::span<float> out) {
+    std::copy_n(triangle.begin() + static_cast<ptrdiff_t>(first), out.size(), out.begin());
+    return absl::OkStatus();
+  };
+  const auto alone = ColumnFactor::Build(kCols, read);
+  ASSERT_OK(alone);
+  const auto expect_same = [&](const ColumnFactor::RunTasks& run) {
+    const auto other = ColumnFactor::Build(kCols, read, run);
+    ASSERT_OK(other);
+    EXPECT_EQ(other->order(), alone->order());
+    for (int64_t column = 0; column < alone->tiles(); ++column) {
+      EXPECT_EQ(std::memcmp(other->inverse_diagonal(column), alone->inverse_diagonal(column),
+                            kTile * sizeof(float)),
+                0);
+      for (int64_t row = column; row < alone->tiles(); ++row)
+        EXPECT_EQ(std::memcmp(other->tile(row, column), alone->tile(row, column),
+                              kTile * kTile * sizeof(float)),
+                  0)
+            << row << ", " << column;
+    }
+  };
+  expect_same([](int64_t count, const ColumnFactor::Task& task) {
+    for (int64_t i = count - 1; i >= 0; --i) task(i);
+  });
+  expect_same([](int64_t count, const ColumnFactor::Task& task) {
+    std::atomic<int64_t> next = 0;
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t)
+      threads.emplace_back([&] {
+        for (int64_t i = next++; i < count; i = next++) task(i);
+      });
+  });
 }
 
 TEST(ColumnFactorTest, AnErrorOfReadingIsHandedOn) {

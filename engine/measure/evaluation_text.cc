@@ -1,11 +1,14 @@
-#include "daemon/jobs/evaluation_text.h"
+#include "engine/measure/evaluation_text.h"
 
-namespace quantfleet::daemon {
+#include <algorithm>
+#include <cmath>
+
+namespace quantfleet::engine {
 namespace {
 
 // Different kinds of prose, because a model may lose its numbers without losing its grammar, or the
 // other way round.
-constexpr std::string_view kText =
+constexpr std::string_view kEvaluationText =
     R"(The ferry left the harbour a little after six, when the fog had thinned enough to show the second buoy. Anna stood
 at the rail with her collar turned up and counted the lights along the shore. Her brother had promised to wait at the old
 customs house, and she had promised not to be late again. Neither of them believed the other, which made it easier.
@@ -31,7 +34,7 @@ inside but a key, a ticket from 1931, and a spring that had been wound too often
 hands to noon, and listened. After a moment the clock began to tick, slowly at first and then as if it had never stopped.
 )";
 
-constexpr std::string_view kPrompts[] = {
+constexpr std::string_view kGoldenPrompts[] = {
     "Once upon a time",
     "The capital of France is",
     "To make a cup of tea, first",
@@ -39,7 +42,19 @@ constexpr std::string_view kPrompts[] = {
 
 }  // namespace
 
-std::string_view ShippedEvaluationText() { return kText; }
-std::span<const std::string_view> ShippedGoldenPrompts() { return kPrompts; }
+std::string_view ShippedEvaluationText() { return kEvaluationText; }
+std::span<const std::string_view> ShippedGoldenPrompts() { return kGoldenPrompts; }
 
-}  // namespace quantfleet::daemon
+absl::StatusOr<std::vector<int32_t>> EvaluationTokens(const Engine& engine, std::string_view text,
+                                                      int64_t most) {
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, engine.Tokenize(text, /*add_bos=*/true));
+  tokens.resize(std::min(tokens.size(), static_cast<size_t>(most)));
+  return tokens;
+}
+
+bool IsOfAnotherKind(double mean_nll, int64_t vocab) {
+  constexpr double kFar = 1.5;
+  return !(mean_nll < kFar * std::log(static_cast<double>(vocab)));
+}
+
+}  // namespace quantfleet::engine

@@ -1,0 +1,340 @@
+#include "pipeline/stage/choose_fold.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "pipeline/family/fold_sites.h"
+#include "pipeline/tensor/codec.h"
+#include "pipeline/tensor/rounding/rounder.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// What errors are measured in, whatever is made: folds help four bits alike, and the choice does
+// not depend on a command's other targets.
+constexpr DType kMeasure = DType::kQ4_0;
+// Rows that are rounded, of all of a site's consumers together, and experts whose rows they are.
+constexpr int64_t kRows = 96, kExperts = 8;
+// Powers of E[x^2] are eighths of x's, by square roots, which are the same everywhere: 0 to 5/8.
+constexpr int kPowers = 6;
+// Norms and scales are halves in most targets.
+constexpr float kMostScale = 64.f, kLeastPart = 1e-6f;
+
+// Powers of each number's size, each centered, `kPowers - 1` of them from the second on; empty
+// where nothing is known.
+std::vector<std::vector<float>> ScalesOf(const std::vector<float>& squares) {
+  double sum = 0;
+  for (const float square : squares) sum += square;
+  const auto mean = static_cast<float>(sum / static_cast<double>(squares.size()));
+  if (!(mean > 0.f) || !std::isfinite(mean)) return {};
+  std::vector<std::vector<float>> scales;
+  for (int power = 1; power < kPowers; ++power) {
+    std::vector<float>& of = scales.emplace_back();
+    for (const float square : squares) {
+      const float root =
+          std::sqrt(std::sqrt(std::sqrt(std::sqrt(std::max(square / mean, kLeastPart)))));
+      float scale = 1.f;
+      for (int i = 0; i < power; ++i) scale *= root;
+      of.push_back(scale);
+    }
+    const auto [least, most] = std::ranges::minmax_element(of);
+    const float center = std::sqrt(*least * *most);
+    for (float& scale : of) scale = std::clamp(scale / center, 1.f / kMostScale, kMostScale);
+  }
+  return scales;
+}
+
+// Errors of products, of rows that have been rounded in several ways: a lane is a row in one of
+// them.
+class Lanes {
+ public:
+  Lanes(int64_t rows, int64_t cols)
+      : cols_(cols), stride_((rows + kRowStep - 1) / kRowStep * kRowStep) {
+    errors_.resize(static_cast<size_t>(cols * stride_));
+    sums_.resize(static_cast<size_t>(kTile * stride_));
+  }
+  static uint64_t MemoryFor(int64_t rows, int64_t cols) {
+    return static_cast<uint64_t>((cols + kTile) * (rows + kRowStep) + cols * kTile * 2) *
+           sizeof(float);
+  }
+
+  void Set(int64_t lane, int64_t column, float error) { errors_[column * stride_ + lane] = error; }
+
+  // Adds to `out[lane]` the sum over columns of weight * error^2.
+  void AddSquares(const float* weights, std::vector<double>& out) const {
+    for (int64_t c = 0; c < cols_; ++c)
+      for (size_t lane = 0; lane < out.size(); ++lane) {
+        const double error = errors_[c * stride_ + static_cast<int64_t>(lane)];
+        out[lane] += weights[c] * error * error;
+      }
+  }
+
+  // Adds the sum over pairs of columns of moment * error * error.
+  absl::Status AddProducts(const SecondMoments& moments, int64_t input, std::vector<double>& out) {
+    const RoundingKernels& kernels = FindRoundingKernels();
+    std::vector<float> triangle, tile;
+    for (int64_t first = 0; first < cols_; first += kTile) {
+      const int64_t rows = std::min(kTile, cols_ - first), width = first + rows;
+      const int64_t begin = first * (first + 1) / 2, end = width * (width + 1) / 2;
+      triangle.resize(static_cast<size_t>(end - begin));
+      QF_RETURN_IF_ERROR(moments.Read(input, static_cast<uint64_t>(begin), triangle));
+      tile.assign(static_cast<size_t>(rows * width), 0.f);
+      const float* from = triangle.data();
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j <= first + i; ++j, ++from)
+          tile[i * width + j] = j == first + i ? *from : 2.f * *from;
+      }
+      std::ranges::fill(sums_, 0.f);
+      kernels.multiply({.a = tile.data(),
+                        .a_depth = 1,
+                        .a_column = width,
+                        .b = errors_.data(),
+                        .b_stride = stride_,
+                        .sums = sums_.data(),
+                        .stride = stride_,
+                        .depth = width,
+                        .columns = rows,
+                        .rows = stride_,
+                        .subtract = false});
+      for (int64_t i = 0; i < rows; ++i)
+        for (size_t lane = 0; lane < out.size(); ++lane) {
+          const auto at = static_cast<int64_t>(lane);
+          out[lane] +=
+              static_cast<double>(errors_[(first + i) * stride_ + at]) * sums_[i * stride_ + at];
+        }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const int64_t cols_, stride_;
+  std::vector<float> errors_, sums_;
+};
+
+class SiteMeasure {
+ public:
+  SiteMeasure(const ModelSource& source, const Importance& importance, const SecondMoments* moments,
+              const FoldSite& site)
+      : source_(source), importance_(importance), moments_(moments), site_(site) {}
+
+  // The scales of least error; empty: the site stays as it is.
+  absl::StatusOr<std::vector<float>> Choose() {
+    const ModelDescription& model = source_.description();
+    for (const std::vector<uint32_t>* pieces : {&site_.producers, &site_.consumers})
+      for (const uint32_t piece : *pieces)
+        if (IsQuantized(model.tensors[model.pieces[piece].tensor])) return std::vector<float>();
+    const std::vector<float> squares = Squares();
+    if (squares.empty()) return std::vector<float>();
+    std::vector<std::vector<float>> scales = ScalesOf(squares);
+    const std::vector<uint32_t> measured = Measured();
+    if (scales.empty() || measured.empty()) return std::vector<float>();
+    std::vector<double> errors(kPowers, 0);
+    for (const uint32_t piece : measured)
+      QF_RETURN_IF_ERROR(
+          Measure(piece, kRows / static_cast<int64_t>(measured.size()), scales, errors));
+    size_t best = 0;
+    for (size_t power = 1; power < errors.size(); ++power)
+      if (errors[power] < errors[best]) best = power;
+    return best == 0 ? std::vector<float>() : std::move(scales[best - 1]);
+  }
+
+  // Memory that choosing takes.
+  static uint64_t MemoryFor(const ModelDescription& model, const FoldSite& site) {
+    const int64_t cols = model.pieces[site.consumers.front()].cols;
+    return Lanes::MemoryFor(kRows * kPowers, cols) +
+           static_cast<uint64_t>(kRows * cols) * 5 * sizeof(float);
+  }
+
+ private:
+  // Of the numbers: of heads that share one the mean.
+  std::vector<float> Squares() const {
+    for (const uint32_t piece : site_.consumers) {
+      const float* means = importance_.Of(piece);
+      if (means == nullptr) continue;
+      std::vector<float> squares(static_cast<size_t>(site_.width), 0.f);
+      for (int64_t c = 0; c < source_.description().pieces[piece].cols; ++c)
+        squares[site_.NumberOf(c)] += means[c];
+      return squares;
+    }
+    return {};
+  }
+
+  // Consumers that four bits hold; a router stays as it is.
+  std::vector<uint32_t> Measured() const {
+    const ModelDescription& model = source_.description();
+    const int64_t step = std::max<int64_t>(model.hyper.experts / kExperts, 1);
+    std::vector<uint32_t> measured;
+    for (const uint32_t index : site_.consumers) {
+      const Piece& piece = model.pieces[index];
+      if (piece.role == Role::kFfnRouter || piece.cols % Info(kMeasure).block_elements != 0)
+        continue;
+      if (site_.expert < 0 && piece.expert > 0 && piece.expert % step != 0) continue;
+      if (importance_.Of(index) != nullptr) measured.push_back(index);
+    }
+    return measured;
+  }
+
+  absl::Status Measure(uint32_t index, int64_t wanted,
+                       const std::vector<std::vector<float>>& scales, std::vector<double>& errors) {
+    const Piece& piece = source_.description().pieces[index];
+    const int64_t rows = std::clamp<int64_t>(wanted, 1, piece.rows), cols = piece.cols;
+    std::vector<float> values(static_cast<size_t>(rows * cols));
+    QF_RETURN_IF_ERROR(ReadRows(piece, rows, values));
+    Lanes lanes(rows * kPowers, cols);
+    for (int power = 0; power < kPowers; ++power)
+      Round(values, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1], rows, cols,
+            power * rows, lanes);
+    std::vector<double> out(static_cast<size_t>(rows * kPowers), 0);
+    const int64_t input = moments_ == nullptr ? -1 : moments_->InputOf(index);
+    if (input >= 0)
+      QF_RETURN_IF_ERROR(lanes.AddProducts(*moments_, input, out));
+    else
+      lanes.AddSquares(importance_.Of(index), out);
+    for (size_t lane = 0; lane < out.size(); ++lane)
+      errors[lane / static_cast<size_t>(rows)] +=
+          out[lane] * static_cast<double>(piece.rows) / static_cast<double>(rows);
+    return absl::OkStatus();
+  }
+
+  // Rows that are spread evenly over the piece.
+  absl::Status ReadRows(const Piece& piece, int64_t rows, std::vector<float>& values) const {
+    const SourceTensor& tensor = source_.description().tensors[piece.tensor];
+    const int64_t row_bytes = RowBytes(tensor.dtype, piece.cols);
+    Bytes raw(static_cast<size_t>(row_bytes));
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t row = piece.first_row + (2 * r + 1) * piece.rows / (2 * rows) * piece.step;
+      QF_RETURN_IF_ERROR(
+          Annotate(source_.Read(piece.tensor, static_cast<uint64_t>(row * row_bytes), raw),
+                   fmt::format("tensor '{}'", tensor.name)));
+      FindCodec(tensor.dtype)->decode(raw.data(), piece.cols, values.data() + r * piece.cols);
+    }
+    return absl::OkStatus();
+  }
+
+  // Sets lanes from `lane` on to what the rows lose.
+  void Round(const std::vector<float>& values, const float* importance,
+             const std::vector<float>* scales, int64_t rows, int64_t cols, int64_t lane,
+             Lanes& lanes) {
+    const auto scale = [&](int64_t c) {
+      return scales == nullptr ? 1.f : (*scales)[site_.NumberOf(c)];
+    };
+    std::vector<float> scaled(values), weights(static_cast<size_t>(cols));
+    for (int64_t c = 0; c < cols; ++c) {
+      weights[c] = importance[c] / scale(c) / scale(c);
+      for (int64_t r = 0; r < rows; ++r) scaled[r * cols + c] *= scale(c);
+    }
+    Bytes blocks(static_cast<size_t>(rows * RowBytes(kMeasure, cols)));
+    rounder_.Search(*FindBlockGrid(kMeasure), scaled.data(), rows, cols, weights.data(),
+                    blocks.data());
+    FindCodec(kMeasure)->decode(blocks.data(), rows * cols, scaled.data());
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c)
+        lanes.Set(lane + r, c, values[r * cols + c] - scaled[r * cols + c] / scale(c));
+  }
+
+  const ModelSource& source_;
+  const Importance& importance_;
+  const SecondMoments* moments_;
+  const FoldSite& site_;
+  Rounder rounder_;
+};
+
+class Choice {
+ public:
+  Choice(const ModelSource& source, const Importance& importance, const SecondMoments* moments,
+         const FoldOptions& options)
+      : source_(source),
+        importance_(importance),
+        moments_(moments),
+        options_(options),
+        sites_(FoldSitesOf(source.description())),
+        scales_(sites_.size()) {}
+
+  absl::StatusOr<std::shared_ptr<const Fold>> Run() {
+    QF_ASSIGN_OR_RETURN(const int workers, Workers());
+    {
+      std::vector<std::jthread> threads;
+      for (int i = 1; i < workers; ++i) {
+        try {
+          threads.emplace_back([this] { Work(); });
+        } catch (const std::system_error&) {
+          break;  // fewer threads then: the result is the same
+        }
+      }
+      Work();
+    }
+    if (!failure_.ok()) return failure_;
+    return std::make_shared<const Fold>(FoldBy(source_.description(), sites_, scales_));
+  }
+
+ private:
+  absl::StatusOr<int> Workers() const {
+    uint64_t each = 1;
+    for (const FoldSite& site : sites_)
+      each = std::max(each, SiteMeasure::MemoryFor(source_.description(), site));
+    each += source_.scratch_bytes();
+    if (options_.memory_bytes < each)
+      return ResourceExhausted("a memory budget of {} is too small: choosing folds needs {}",
+                               HumanBytes(options_.memory_bytes), HumanBytes(each));
+    const int wanted = options_.threads > 0 ? options_.threads
+                                            : static_cast<int>(std::thread::hardware_concurrency());
+    return static_cast<int>(std::min<uint64_t>({options_.memory_bytes / each,
+                                                static_cast<uint64_t>(std::max(wanted, 1)),
+                                                std::max<uint64_t>(sites_.size(), 1)}));
+  }
+
+  // A thread's whole life; no exception leaves it.
+  void Work() {
+    try {
+      for (size_t at = next_++; at < sites_.size() && !failed_; at = next_++) {
+        if (options_.stop.stop_requested()) return Fail(at, Cancelled("stopped"));
+        auto chosen = SiteMeasure(source_, importance_, moments_, sites_[at]).Choose();
+        if (!chosen.ok()) return Fail(at, Annotate(chosen.status(), NameOf(sites_[at])));
+        scales_[at] = *std::move(chosen);
+        const std::lock_guard lock(mutex_);
+        ++done_;
+        if (options_.on_progress) options_.on_progress(done_, sites_.size());
+      }
+    } catch (const std::bad_alloc&) {
+      Fail(sites_.size(), ResourceExhausted("out of memory: use fewer threads"));
+    } catch (const std::exception& error) {
+      Fail(sites_.size(), Internal("choosing folds failed: {}", error.what()));
+    }
+  }
+
+  // Of several errors that of the first site is reported.
+  void Fail(size_t site, absl::Status status) {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+    if (!failure_.ok() && failed_site_ <= site) return;
+    failure_ = std::move(status);
+    failed_site_ = site;
+  }
+
+  const ModelSource& source_;
+  const Importance& importance_;
+  const SecondMoments* moments_;
+  const FoldOptions& options_;
+  const std::vector<FoldSite> sites_;
+  std::vector<std::vector<float>> scales_;  // each written by the worker that took the site
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;  // guards what follows, while workers run
+  uint64_t done_ = 0;
+  absl::Status failure_;
+  size_t failed_site_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Fold>> ChooseFold(const ModelSource& source,
+                                                       const Calibration& calibration,
+                                                       const FoldOptions& options) {
+  return Choice(source, *calibration.importance, calibration.moments.get(), options).Run();
+}
+
+}  // namespace quantfleet::pipeline
