@@ -70,6 +70,9 @@ absl::StatusOr<MixTable> MakeMixTable(const ModelSource& source, std::string_vie
         if (const auto it = places.find(placed.tensor);
             it != places.end() && HoldsCodes(placed.part))
           table.pieces[it->second].push_back(placed.piece);
+    }
+    // Files whose weights are floats may have other headers, and other floats beside them.
+    if (table.some.name.empty() || (IsFloat(table.some.body) && !IsFloat(info.type))) {
       table.some = recipe;
       table.some_bytes = bytes;
     }

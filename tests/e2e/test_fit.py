@@ -30,15 +30,17 @@ class FitTest(EndToEnd):
                         "--target", target, "--out", self.dir / out, "--json")["targets"][0]
 
     def test_a_recipe_within_the_budget_whatever_the_threads(self):
-        for target, named in (("gguf", "q5_0"), ("mlx", "int8-g64"), ("openvino", "int8"), ("onnx", "int8")):
+        for target, named, part in (("gguf", "q5_0", 1), ("mlx", "int8-g64", 1), ("openvino", "int8", 0.75),
+                                    ("onnx", "int8", 0.75)):
             with self.subTest(target):
-                budget = self.quantize(f"{target}:{named}", f"{target}-named")["bytes"]
+                budget = int(part * self.quantize(f"{target}:{named}", f"{target}-named")["bytes"])
                 made = self.fit(target, budget, f"{target}.toml", "--threads", 1)
                 self.assertLessEqual(made["bytes"], budget)
-                self.assertLessEqual(made["mix"]["mean_kl"], made["of_named"]["mean_kl"])
-                self.assertEqual(made["taken"], "mix")
+                better = made["mix"]["mean_kl"] <= made["of_named"]["mean_kl"]
+                self.assertEqual(made["taken"], "mix" if better else "named")
                 recipe = (self.dir / f"{target}.toml").read_text()
-                self.assertIn("[[override]]", recipe)
+                self.assertIn("[[override]]" if better else "base = ", recipe)
+                self.assertTrue(better or target not in ("gguf", "mlx"))
                 # What was measured for one format is there for the next.
                 self.assertEqual(made["cells_measured"], made["cells"] if target == "gguf" else 0)
                 artifact = self.quantize(f"{target}:{self.dir / f'{target}.toml'}", f"{target}-made")
