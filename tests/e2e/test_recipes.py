@@ -16,8 +16,8 @@ from judge import LLAMA_CPP
 
 # The numbers of llama.cpp's enum llama_ftype.
 RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k_s": 11, "q3_k_m": 12,
-           "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18, "iq4_nl": 25, "iq3_s": 26, "iq3_m": 27, "iq4_xs": 30,
-           "mxfp4_moe": 38}
+           "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18, "iq4_nl": 25, "iq3_s": 26,
+           "iq3_m": 27, "iq4_xs": 30, "mxfp4_moe": 38}
 # Rows that 256 divides and rows that only 32 does, heads tied and not, fused and not, too few layers for an
 # eighth, and as many as make llama.cpp think of a 70B model.
 MODELS = {

@@ -15,7 +15,7 @@ std::vector<DType> MeasuredTypes() {
   std::vector<DType> types{DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ6_K,
                            DType::kQ5_K, DType::kQ5_1,   DType::kQ5_0,   DType::kQ4_K,
                            DType::kQ4_1, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4,
-                           DType::kQ3_K, DType::kQ2_K, DType::kIQ3_S};
+                           DType::kQ3_K, DType::kQ2_K,   DType::kIQ3_S};
   for (const int bits : {4, 8})
     for (const int64_t elements : {32, 64, 128})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})
