@@ -2,7 +2,7 @@
 """How far quantized models are from their source, by how their codes were chosen and by whom: the tables in docs/quality.md.
 
 usage: quality.py MODEL.gguf [--calibrated-on guides|code|self|FILE] [--text FILE] [--targets NAME...] [--ways NAME...]
-                  [--peers nncf mlx-awq mlx-gptq]
+                  [--peers nncf mlx-gptq]
 
 MODEL.gguf has F16 weights. It is calibrated on this tree's guides and references, on code (Python's asyncio), on what it writes
 itself, or on a file; the text that models are judged by, and whose default is the decisions, is unlike all of them in content.
@@ -39,7 +39,7 @@ WAYS = {"plain": (), "importance": ("--calibration", "nearest"), "search": ("--c
         "search + folds": ("--calibration", "search", "--fold", "auto"),
         "feedback + folds": ("--calibration", "feedback", "--fold", "auto")}
 NOT_LIKE_LLAMA = ("mlx:", "openvino:")  # where nearest knows no importance
-PEER_NEEDS = {"nncf": "openvino", "mlx-awq": "mlx", "mlx-gptq": "mlx"}
+PEER_NEEDS = {"nncf": "openvino", "mlx-gptq": "mlx"}
 CHUNK, CHUNKS = 512, 20
 
 

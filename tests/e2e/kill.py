@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness import DEMO, EndToEnd, run, run_json, wait_for
 
-CLASSES = {"iot-int4": "q4_0", "ai-pc-int8": "q8_0", "edge-fp16": "f16"}
+CLASSES = {"iot-int4": "iq4_nl", "ai-pc-int8": "q8_0", "edge-fp16": "f16"}
 # What `quantized` makes; kills while it calibrates are test_calibrated_jobs.py's.
 ORDER = [*(x for c in CLASSES for x in ("--class", c)), "--calibration", "none"]
 

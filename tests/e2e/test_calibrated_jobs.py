@@ -5,7 +5,7 @@ import unittest
 
 from harness import DEMO, HELD_OUT, ROOT, EndToEnd, run_json, wait_for
 
-PLAIN = 'name = "plain"\nformat = "gguf"\nrecipe = "q4_0"\n'
+PLAIN = 'name = "plain"\nformat = "gguf"\nrecipe = "iq4_nl"\n'
 
 
 class CalibratedJobs(EndToEnd):
@@ -25,7 +25,7 @@ class CalibratedJobs(EndToEnd):
 
     def local(self, *words):
         """The digest of what `quantize` makes of the demo model."""
-        made = run_json("quantfleet", "quantize", DEMO, "--target", "gguf:q4_0", *words, "--out", self.dir / "out", "--force",
+        made = run_json("quantfleet", "quantize", DEMO, "--target", "gguf:iq4_nl", *words, "--out", self.dir / "out", "--force",
                         "--json")
         return "artifacts/" + made["targets"][0]["manifest_digest"]
 

@@ -57,7 +57,7 @@ class Evaluation(Measured):
     def test_four_bits_are_further_from_the_source_than_sixteen(self):
         daemon = self.daemon_with_artifacts("iot-int4", "ai-pc-int8", "edge-fp16")
         found = {recipe: detail["evaluation"] for recipe, detail in self.artifacts(daemon).items()}
-        self.assertEqual(set(found), {"q4_0", "q8_0", "f16"})
+        self.assertEqual(set(found), {"iq4_nl", "q8_0", "f16"})
         for evaluation in found.values():
             self.assertEqual(evaluation["reference"], "gguf:bf16")
             self.assertEqual(evaluation["weights"], "AS_SEALED")
@@ -65,10 +65,10 @@ class Evaluation(Measured):
             self.assertLess(evaluation["mean_nll"], 2.0, "the model was trained on such texts")
             self.assertTrue(0 < evaluation["kl_error"] < evaluation["mean_kl"] < evaluation["kl_p99"], evaluation)
         self.assertLess(found["f16"]["mean_kl"], found["q8_0"]["mean_kl"])
-        self.assertLess(found["q8_0"]["mean_kl"], found["q4_0"]["mean_kl"])
-        self.assertGreater(found["q4_0"]["mean_nll"], found["q4_0"]["reference_mean_nll"])
-        self.assertLess(found["q4_0"]["top1_agreement"], found["f16"]["top1_agreement"])
-        text = daemon.cli("artifact", "show", self.artifacts(daemon)["q4_0"]["artifact"]["name"]).stdout
+        self.assertLess(found["q8_0"]["mean_kl"], found["iq4_nl"]["mean_kl"])
+        self.assertGreater(found["iq4_nl"]["mean_nll"], found["iq4_nl"]["reference_mean_nll"])
+        self.assertLess(found["iq4_nl"]["top1_agreement"], found["f16"]["top1_agreement"])
+        text = daemon.cli("artifact", "show", self.artifacts(daemon)["iq4_nl"]["artifact"]["name"]).stdout
         self.assertIn("top-1 agreement", text)
         # Golden answers are what a device says to the same ids.
         golden = found["f16"]["golden"][0]
@@ -81,11 +81,18 @@ class Evaluation(Measured):
 
     def test_other_formats_are_measured_by_their_codes(self):
         # One window of the comparison: what a judge reads at once.
-        daemon = self.daemon_with_artifacts("ai-pc-onnx-int8", "mobile-onnx-int4", "ai-pc-openvino-int4", "mac-mlx-int4",
-                                            extra=("--evaluation-text", HELD_OUT, "--evaluation-tokens", "64"))
+        daemon = self.daemon("--evaluation-text", HELD_OUT, "--evaluation-tokens", "64").start()
+        daemon.cli("model", "push", "demo", DEMO)
+        targets = ("onnx:int8", "onnx:int4", "openvino:int4", "mlx:int4")
+        for target in targets:
+            name, recipe = target.split(":")
+            path = self.dir / "own.toml"
+            path.write_text(f'name = "{name}-{recipe}"\nformat = "{name}"\nrecipe = "{recipe}"\n')
+            daemon.cli("class", "apply", path)
+        self.submit(daemon, *(target.replace(":", "-") for target in targets))
         shown = self.artifacts(daemon, "{format}:{recipe}")
         found = {name: detail["evaluation"] for name, detail in shown.items()}
-        self.assertEqual(set(found), {"onnx:int8", "onnx:int4", "openvino:int4", "mlx:int4"})
+        self.assertEqual(set(found), set(targets))
         for evaluation in found.values():
             self.assertEqual(evaluation["weights"], "DEQUANTIZED")
             self.assertEqual((evaluation["reference"], len(evaluation["golden"])), ("gguf:bf16", 3))
@@ -123,13 +130,13 @@ class Evaluation(Measured):
 
     def test_a_class_with_limits_gets_only_what_is_good_enough(self):
         daemon = self.daemon_with_artifacts("iot-int4")
-        self.apply_class(daemon, "q4_0", "[quality]\nmax_kl = 0.0000001")
+        self.apply_class(daemon, "iq4_nl", "[quality]\nmax_kl = 0.0000001")
         agent = self.agent("iot")
         agent.enroll(daemon, daemon.token())
         refused = daemon.cli("rollout", "create", "demo", check=False)
         self.assertEqual(refused.returncode, 1, refused.stderr)
         self.assertIn("KL", refused.stderr)
-        self.apply_class(daemon, "q4_0", "[quality]\nmax_kl = 1.0\nmin_top1_agreement = 0.5")
+        self.apply_class(daemon, "iq4_nl", "[quality]\nmax_kl = 1.0\nmin_top1_agreement = 0.5")
         daemon.cli("rollout", "create", "demo")
 
     def running_agent(self, daemon):
@@ -186,7 +193,7 @@ class Evaluation(Measured):
 
     def test_nothing_is_measured_on_request(self):
         daemon = self.daemon_with_artifacts("iot-int4", extra=("--evaluation-tokens", "0"))
-        self.assertIsNone(self.artifacts(daemon)["q4_0"].get("evaluation"))
+        self.assertIsNone(self.artifacts(daemon)["iq4_nl"].get("evaluation"))
 
 
 class Garbage(Measured):
@@ -200,7 +207,7 @@ class Garbage(Measured):
         agent.start()
         daemon.cli("rollout", "create", "demo", "--watch")
 
-        refused = daemon.cli("artifact", "delete", names["q4_0"], check=False)
+        refused = daemon.cli("artifact", "delete", names["iq4_nl"], check=False)
         self.assertEqual(refused.returncode, 1)
         self.assertIn(f"device {agent.device_id}", refused.stderr)
         before = blobs(daemon)

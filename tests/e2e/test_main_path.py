@@ -6,7 +6,7 @@ import urllib.request
 from gguf_files import split_gguf
 from harness import AI_PC, DEMO, EDGE, HELD_OUT, IOT, EndToEnd, post, run, run_json, tree_digest, wait_for
 
-CLASSES = {"iot-int4": ("q4_0", IOT), "ai-pc-int8": ("q8_0", AI_PC), "edge-fp16": ("f16", EDGE)}
+CLASSES = {"iot-int4": ("iq4_nl", IOT), "ai-pc-int8": ("q8_0", AI_PC), "edge-fp16": ("f16", EDGE)}
 
 
 class MainPath(EndToEnd):
@@ -18,8 +18,8 @@ class MainPath(EndToEnd):
         self.assertEqual(job["state"], "SUCCEEDED", job)
         self.assertEqual(len(job["artifacts"]), 3)
         artifacts = {a["recipe"]: a for a in daemon.cli_json("artifact", "list")["artifacts"]}
-        self.assertEqual(sorted(artifacts), ["f16", "q4_0", "q8_0"])
-        self.assertLess(int(artifacts["q4_0"]["size_bytes"]), int(artifacts["q8_0"]["size_bytes"]))
+        self.assertEqual(sorted(artifacts), ["f16", "iq4_nl", "q8_0"])
+        self.assertLess(int(artifacts["iq4_nl"]["size_bytes"]), int(artifacts["q8_0"]["size_bytes"]))
 
         token = daemon.token("--uses", "3")
         agents = {}
@@ -50,7 +50,7 @@ class MainPath(EndToEnd):
             self.assertEqual(len(active), 1)
             out = self.dir / "local"
             calibration, = [p for p in (daemon.data / "calibrations").iterdir() if p.name != "texts"]
-            rounding = ("--calibration", calibration, "--rounding", "feedback") if recipe == "q4_0" else ()
+            rounding = ("--calibration", calibration, "--rounding", "feedback") if recipe == "iq4_nl" else ()
             run("quantfleet", "quantize", DEMO, "--target", f"gguf:{recipe}", *rounding, "--out", out)
             self.assertEqual(active[0].read_bytes(), (out / f"gguf-{recipe}/model.gguf").read_bytes())
             code, answer = post(f"http://{endpoint}/v1/chat/completions", {

@@ -1,11 +1,11 @@
 """What other people's quantizers make of our folders in F16, and how far it is from them: for tests/bench/quality.py.
 
-  peers.py nncf|mlx-awq|mlx-gptq FOLDER CALIBRATION.json JUDGED.json
+  peers.py nncf|mlx-gptq FOLDER CALIBRATION.json JUDGED.json
   peers.py openvino FOLDER OTHER JUDGED.json
 
 FOLDER is openvino:fp16 or mlx:fp16 of the model; the JSON files hold windows of ids. NNCF rounds to groups of 64 with zero points
-by AWQ and scale estimation, mlx-lm to groups of 64 with biases; both leave eight bits to the head and the embedding, as our
-recipes do. `openvino` compares two folders that are there. Prints {"kl": [of each window, nats per token], "top1": [...],
+by AWQ and scale estimation, mlx-lm to groups of 64 with biases; both leave eight bits to a tied embedding, as our recipes
+do. `openvino` compares two folders that are there. Prints {"kl": [of each window, nats per token], "top1": [...],
 "bytes": of the weights, "seconds": of quantizing}. All are run by their own runtime in F32. For the Python of
 tests/judges/runtimes, with NNCF on PYTHONPATH (install.sh)."""
 import json
@@ -64,15 +64,6 @@ class Mlx:
         import mlx_lm.utils
         model = mlx_lm.utils.dequantize_model(model)
         return lambda ids: numpy.array(model(mx.array([ids])))[0]
-
-    def awq(self, folder, calibration):
-        import mlx.core as mx
-        from mlx_lm.quant import awq
-        model = self.read_model(folder)
-        kind = json.loads(Path(folder, "config.json").read_text())["model_type"]
-        awq.awq_quantize(model, mx.array(calibration), awq.AWQ_MODEL_CONFIGS[kind], bits=4, group_size=64, embed_bits=8,
-                         embed_group_size=64)
-        return model
 
     def gptq(self, folder, calibration):
         import mlx.core as mx

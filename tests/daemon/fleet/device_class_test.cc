@@ -135,14 +135,14 @@ TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
     EXPECT_EQ(spec->name, shipped.name);
     recipes[spec->name] = spec->format + ":" + spec->recipe;
   }
-  const std::map<std::string, std::string> want = {{"iot-int4", "gguf:q4_0"},
-                                                   {"mobile-int4", "gguf:q4_0"},
+  const std::map<std::string, std::string> want = {{"iot-int4", "gguf:iq4_nl"},
+                                                   {"mobile-int4", "gguf:iq4_nl"},
                                                    {"ai-pc-int8", "gguf:q8_0"},
                                                    {"edge-fp16", "gguf:f16"},
                                                    {"ai-pc-onnx-int8", "onnx:int8"},
-                                                   {"mobile-onnx-int4", "onnx:int4"},
-                                                   {"ai-pc-openvino-int4", "openvino:int4"},
-                                                   {"mac-mlx-int4", "mlx:int4"}};
+                                                   {"mobile-onnx-int4", "onnx:int4-asym"},
+                                                   {"ai-pc-openvino-int4", "openvino:int4-asym"},
+                                                   {"mac-mlx-int4", "mlx:int4-g64-asym"}};
   EXPECT_EQ(recipes, want);
 }
 
