@@ -51,7 +51,7 @@ class CalibratedJobs(EndToEnd):
         daemon.start()
         done = self.finished(daemon, job)
         self.assertEqual(done["calibration"]["text"], "self")
-        self.assertTrue(any("lm_head" in note for note in done["notes"]), "what was not measured is named")
+        self.assertTrue(any("embed_tokens" in note for note in done["notes"]), "what was not measured is named")
         folder, = self.folders(daemon)
         self.assertFalse((folder / ".calibrating").exists())
         calibrated, int8, plain = done["artifacts"]
