@@ -73,6 +73,11 @@ absl::StatusOr<pipeline::Calibration> JobRunner::CalibrateFor(JobRecord& record,
                                                text));
   AddNote(record.job,
           fmt::format("not calibrated, and rounded to the nearest: {}", Message(made.status())));
+  // Of an earlier pass: what it made stays as it is.
+  if (record.job.artifacts_size() > 0) {
+    QF_RETURN_IF_ERROR(KeepDecisions(record));
+    return pipeline::Calibration();
+  }
   QF_RETURN_IF_ERROR(ChangeTargets(record, [](pipeline::TargetSpec& spec) {
     spec.rounding = pipeline::Rounding::kNearest;
     spec.calibrated = false;

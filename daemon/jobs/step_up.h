@@ -46,7 +46,5 @@ std::vector<v1::StepUp> StepUpsOf(const JobRecord& job, const std::vector<Device
 std::vector<std::string> TargetsOf(const JobRecord& job);
 // Those that it has not made yet.
 std::vector<std::string> TargetsLeft(const JobRecord& job);
-// each once, in their order.
-std::vector<std::string> TargetsLeft(const v1::Job& job, const std::vector<std::string>& own);
 
 }  // namespace quantfleet::daemon

@@ -51,21 +51,32 @@ bool BelongsTo(const v1::Artifact& artifact, uint64_t version) {
   return std::ranges::find(versions, version) != versions.end();
 }
 
-// An artifact of each format and recipe, the first in `candidates`, with what a match asks for.
+// "feedback", "search", or "nearest", which manifests leave out.
+std::string RoundingOf(const v1::Manifest& manifest) {
+  constexpr std::string_view kRounding = "rounding=";
+  for (const std::string& change : manifest.target().changes())
+    if (change.starts_with(kRounding)) return change.substr(kRounding.size());
+  return "nearest";
+}
+
+// An artifact of each format, recipe and rounding, the first in `candidates`, with what a match
+// asks for.
 absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
                                                    const std::vector<v1::Artifact>& candidates) {
-  std::set<std::pair<std::string, std::string>> taken;
+  std::set<std::tuple<std::string, std::string, std::string>> taken;
   std::vector<OfferedArtifact> chosen;
   for (const v1::Artifact& artifact : candidates) {
-    if (!taken.emplace(artifact.format(), artifact.recipe()).second) continue;
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
                       artifact.name());
+    std::string rounding = RoundingOf(manifest);
+    if (!taken.emplace(artifact.format(), artifact.recipe(), rounding).second) continue;
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.kind = pipeline::KindOf(manifest);
+    one.rounding = std::move(rounding);
     one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());

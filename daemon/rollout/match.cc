@@ -37,18 +37,25 @@ struct Candidates {
 
 Candidates CandidatesOf(const DeviceClassSpec& spec,
                         const std::vector<OfferedArtifact>& artifacts) {
+  // Of several of a recipe, the one whose codes are chosen as the class says.
+  const auto chosen = [&](const std::string& recipe) {
+    const OfferedArtifact* best = nullptr;
+    for (const OfferedArtifact& a : artifacts) {
+      if (a.artifact.format() != spec.format || a.artifact.recipe() != recipe) continue;
+      if (best == nullptr || (best->rounding != pipeline::Name(spec.rounding) &&
+                              a.rounding == pipeline::Name(spec.rounding)))
+        best = &a;
+    }
+    return best;
+  };
   Candidates found;
-  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
-    return a.artifact.format() == spec.format && a.artifact.recipe() == spec.recipe;
-  });
-  if (own == artifacts.end()) return found;
-  found.own = &*own;
+  found.own = chosen(spec.recipe);
+  if (found.own == nullptr) return found;
+  const uint64_t own_bytes = found.own->artifact.size_bytes();
   for (const OfferedArtifact& other : artifacts) {
-    if (other.artifact.format() != spec.format) continue;
-    if (spec.step_down && other.artifact.size_bytes() < own->artifact.size_bytes())
-      found.smaller.push_back(&other);
-    if (spec.step_up && other.artifact.size_bytes() > own->artifact.size_bytes())
-      found.larger.push_back(&other);
+    if (chosen(other.artifact.recipe()) != &other) continue;  // nor where the format is another
+    if (spec.step_down && other.artifact.size_bytes() < own_bytes) found.smaller.push_back(&other);
+    if (spec.step_up && other.artifact.size_bytes() > own_bytes) found.larger.push_back(&other);
   }
   std::ranges::sort(found.larger, IsSmaller);
   std::ranges::sort(found.smaller, [](const auto* a, const auto* b) { return IsSmaller(b, a); });

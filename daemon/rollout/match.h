@@ -21,6 +21,7 @@ struct OfferedArtifact {
   std::vector<std::string> instruction_sets;
   std::vector<v1::EvaluationStatement> evaluations = {};  // the oldest first
   pipeline::ArtifactKind kind = pipeline::ArtifactKind::kModel;
+  std::string rounding = "nearest";  // of its codes, as classes name it
 };
 
 // QUEUED with the artifact that the class wants and the smaller ones that the device may step down

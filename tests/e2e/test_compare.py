@@ -37,14 +37,14 @@ class Compare(EndToEnd):
             self.assertGreater(model["tokens_per_second"], 0)
         daemon = self.daemon("--evaluation-text", HELD_OUT, "--evaluation-tokens", "200").start()
         daemon.cli("model", "push", "demo", DEMO)
-        job = daemon.cli_json("job", "submit", "demo", "--class", "iot-int4")["name"]
+        job = daemon.cli_json("job", "submit", "demo", "--class", "ai-pc-int8")["name"]
         job = self.wait_job(daemon, job)
         measured = job["measured"][0]
-        self.assertEqual(measured["recipe"], "q4_0")
+        self.assertEqual(measured["recipe"], "q8_0")
         for key in ("mean_kl", "kl_error", "kl_p99", "mean_nll", "nll_error", "top1_agreement"):
-            self.assertAlmostEqual(measured["evaluation"][key], four[key], places=12)
+            self.assertAlmostEqual(measured["evaluation"][key], eight[key], places=12)
         text = daemon.cli("job", "show", job["name"]).stdout
-        self.assertIn(f"{100 * four['top1_agreement']:.1f} % of BF16's choices (KL ", text)
+        self.assertIn(f"{100 * eight['top1_agreement']:.1f} % of BF16's choices (KL ", text)
 
     def test_other_formats_are_compared_by_their_values(self):
         for target in ("onnx:int4", "openvino:int4", "mlx:int4"):

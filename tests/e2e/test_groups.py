@@ -208,13 +208,14 @@ class Refused(GroupsTest):
 
     def test_inspect_lists_zero_points(self):
         _, (folder,) = self.quantize_to(self.dir, DEMO, "openvino:int4-g64-asym")
-        (folder / "openvino_tokenizer.xml").write_text("<net/>")  # as convert_tokenizer adds it afterwards
+        (folder / "openvino_own.xml").write_text("<net/>")  # as somebody adds it afterwards
         said = run_json("quantfleet", "inspect", folder, "--json")
         self.assertTrue(said["verified"])
         stored = {t["name"]: (t["dtype"], t["shape"]) for t in said["tensors"]}
         self.assertEqual([stored["model.layers.0.mlp.down_proj.weight" + part] for part in ("", "/scale", "/zero_point")],
                          [("u4", [256, 12, 64]), ("f16", [256, 12, 1]), ("u4", [256, 12, 1])])
         self.assertEqual(stored["lm_head.weight/zero_point"], ("u8", [2048, 4, 1]))
+        self.assertNotIn("i32", {dtype for dtype, _ in stored.values()})  # the tokenizer's tables, which are no tensors
 
 
 if __name__ == "__main__":

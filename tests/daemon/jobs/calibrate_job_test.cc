@@ -3,9 +3,9 @@
 #include <future>
 
 #include "daemon/fleet/device_class.h"
-#include "daemon/jobs/evaluation_text.h"
 #include "daemon/jobs/job_target.h"
 #include "engine/calibrate/layer_pass.h"
+#include "engine/measure/evaluation_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/registry/open_model.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
@@ -100,7 +100,7 @@ TEST_F(CalibrateJobTest, EachClassIsRoundedAsItSays) {
   EXPECT_EQ(job.calibration().text(), "self");
   EXPECT_EQ(job.calibration().tokens(), static_cast<uint64_t>(Calibrator::kTokens));
   EXPECT_TRUE(job.calibration().second_moments());
-  EXPECT_THAT(NotesOf(job), ElementsAre(HasSubstr("lm_head"))) << "the head was not measured";
+  EXPECT_THAT(NotesOf(job), ElementsAre(HasSubstr("embed_tokens"))) << "it has no input";
   EXPECT_EQ(job.progress().bytes_read(), job.progress().bytes_total());
 }
 
@@ -237,7 +237,7 @@ TEST_F(CalibrateJobTest, LittleMemoryHoldsFewerTokens) {
 TEST_F(CalibrateJobTest, WhatCannotBeCalibratedSoIsRefusedAtOnce) {
   ImportModel();
   WriteText("talks", LongText());
-  WriteText("shipped", LongText() + std::string(ShippedEvaluationText()));
+  WriteText("shipped", LongText() + std::string(engine::ShippedEvaluationText()));
   WriteText("latin1", "caf\xe9");
   MakeRunnerWith({});
   const auto submit = [&](const std::vector<std::string>& classes, const JobRounding& rounding) {

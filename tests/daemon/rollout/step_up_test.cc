@@ -51,6 +51,21 @@ class StepUpTest : public ::testing::Test {
                                         Offered("q5_0", 110, 0.2),  Offered("q2_k", 60, 0.9)};
 };
 
+// Two classes of one recipe, one of them plain.
+TEST_F(StepUpTest, OfSeveralOfARecipeTheClassGetsTheOneRoundedAsItSays) {
+  offered_.insert(offered_.begin(), Offered("q4_0", 91, 0.05));
+  offered_.front().artifact.set_name("artifacts/fed-back");
+  offered_.front().rounding = "feedback";
+  class_.quality.Clear();
+  EXPECT_EQ(Match().artifact(), "artifacts/q4_0");
+  class_.rounding = pipeline::Rounding::kFeedback;
+  EXPECT_EQ(Match().artifact(), "artifacts/fed-back");
+  EXPECT_THAT(Match().step_down(), ElementsAre("artifacts/q3_k_s", "artifacts/q2_k"))
+      << "none of the same recipe";
+  class_.rounding = pipeline::Rounding::kSearch;
+  EXPECT_EQ(Match().artifact(), "artifacts/fed-back") << "there is none: the first";
+}
+
 TEST_F(StepUpTest, TheSmallestLargerOneThatIsGoodEnoughTakesTheOwnOnesPlace) {
   const v1::RolloutDevice row = Match();
   EXPECT_EQ(row.state(), v1::RolloutDevice::QUEUED);

@@ -3,8 +3,8 @@
   tokens.py                         (answers what its input asks: each line is a question, a JSON array of words)
     [FOLDER, "compare", FILE.json, COUNT, BEFORE]   as PyPI's `tokenizers` with that tokenizer.json, over so many strings;
                                     BEFORE are the ids that begin a text, as JSON
-    [FOLDER, "wanted", TEXTS.json]  the ids of each text, as `tokenizers` has them with the folder's tokenizer.json; null for a text
-                                    with characters of which the two have unlike tables
+    [FOLDER, "wanted", TEXTS.json]  the ids of each text, as `tokenizers` has them with the folder's tokenizer.json; null for a
+                                    text with characters of which the two have unlike tables
     [FOLDER, "pad", TEXTS.json]     {"ids": [[...]], "mask": [[...]], "types": [[...]] or null} of a batch
     [FOLDER, "decode", IDS.json, SKIPS]             the text of ids, with special tokens or without
     [FOLDER, "chat", TEXT]         {"prompt": what the chat template makes of it, "ids": its ids, "said": a generation's text}
