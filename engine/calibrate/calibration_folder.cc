@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "pipeline/model/importance.h"
+
 namespace quantfleet::engine {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kRecordMagic = "quantfleet calibration layer 3\n";
+constexpr std::string_view kRecordMagic = "quantfleet calibration layer 4\n";
 
 template <typename T>
 void AppendValue(std::string& out, T value) {
@@ -47,8 +49,9 @@ std::vector<float> AsFloats(std::span<const double> values) {
 
 std::vector<pipeline::ColumnStatistics> ColumnsOf(const InputStatistics& one) {
   std::vector<pipeline::ColumnStatistics> tensors;
+  const bool head = one.input.roles.front() == pipeline::Role::kOutputHead;
   for (const std::string& name : one.input.names)
-    tensors.push_back({name,
+    tensors.push_back({head ? name + std::string(pipeline::kAsHead) : name,
                        {one.sums.counts.begin(), one.sums.counts.end()},
                        AsFloats(one.sums.sums),
                        AsFloats(one.sums.squares)});

@@ -44,6 +44,15 @@ std::vector<LayerInput> InputsOf(const pipeline::ModelDescription& model, int la
     if (family.residual == pipeline::Residual::kParallel && reads_norm) input.same_as = 0;
     inputs.push_back(std::move(input));
   }
+  if (layer + 1 == model.hyper.layers) {
+    for (const pipeline::Piece& piece : model.pieces) {
+      if (!IsHead(model, piece)) continue;
+      inputs.push_back(
+          {.roles = {Role::kOutputHead},
+           .names = {HoldingTensorName(family, pipeline::Dialect::kGguf, piece.role, piece.layer)},
+           .cols = piece.cols});
+    }
+  }
   return inputs;
 }
 

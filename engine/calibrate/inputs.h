@@ -11,7 +11,7 @@
 namespace quantfleet::engine {
 
 struct LayerInput {
-  std::vector<pipeline::Role> roles;  // of the weights that take it
+  std::vector<pipeline::Role> roles;  // of the weights that take it; of a tied head kOutputHead
   // Their tensors, each once; several roles may be parts of one. The first one names the input.
   std::vector<std::string> names;
   int64_t cols = 0;
@@ -25,7 +25,7 @@ struct LayerInput {
 // Whether it has second moments of its own.
 inline bool HasMoments(const LayerInput& input) { return input.quantized && !input.same_as; }
 
-// In the order in which a layer computes them.
+// In the order in which a layer computes them; the head's, tied or not, is the last layer's.
 std::vector<LayerInput> InputsOf(const pipeline::ModelDescription& model, int layer);
 
 }  // namespace quantfleet::engine

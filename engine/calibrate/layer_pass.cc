@@ -62,6 +62,7 @@ absl::StatusOr<std::vector<InputStatistics>> LayerPass::Run(int layer) {
     const auto one = std::ranges::find_if(statistics, [&](const InputStatistics& s) {
       return s.input.roles.front() == product.roles.front();
     });
+    if (one == statistics.end()) return;  // the head of a model that makes embeddings
     const auto matrix = std::max(product.expert, 0);
     one->sums.Add(*model_.pool, matrix, product.rows);
     if (!one->moments.empty()) one->moments[static_cast<size_t>(matrix)]->Add(product.rows);

@@ -79,8 +79,9 @@ class Transformer {
   absl::Status Embed(std::span<const int32_t> tokens, std::span<float> states) const;
   // Takes the states of a whole sequence through one layer, in place: layer after layer they become
   // what Run makes of the same tokens. The cache is emptied first, and afterwards holds that layer
-  // alone. `on_input` is told of every product before it is computed. INVALID_ARGUMENT for an
-  // encoder, and for more tokens than the cache takes.
+  // alone. `on_input` is told of every product before it is computed, and behind the last layer of
+  // the head's, which is not. INVALID_ARGUMENT for an encoder, and for more tokens than the cache
+  // takes.
   absl::Status RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
                                OnInput on_input);
   // The same, told of every step as well, and behind the last layer of the head's.
@@ -176,6 +177,8 @@ class Transformer {
   void AttendParts(int layer);
   float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
   void Head(const float* x, int64_t batch, float* logits);
+  // Tells on_input_ of what Head multiplies x_ with.
+  void TellOfHead(int64_t batch);
   // Tells on_step_ of `count` values.
   void Show(Step step, const float* values, int64_t count) const {
     if (on_step_ != nullptr) (*on_step_)(step, {values, static_cast<size_t>(count)});

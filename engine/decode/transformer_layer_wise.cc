@@ -55,6 +55,7 @@ absl::Status Transformer::RunThroughLayer(int layer, KvCache& cache, std::span<f
     std::ranges::copy(some, x_.begin());
     RunLayer(layer, batch);
     std::copy_n(x_.begin(), some.size(), some.begin());
+    if (layer + 1 == hyper_.layers) TellOfHead(batch);
     if (on_step_ != nullptr && layer + 1 == hyper_.layers) ShowHead(batch);
     cache.Grow(batch);
   }
@@ -143,6 +144,13 @@ void Transformer::Replace(pipeline::Role role, int layer, const Matrix& matrix) 
   } else {
     weights_.layers[static_cast<size_t>(layer)].matrix(role) = matrix;
   }
+}
+
+void Transformer::TellOfHead(int64_t batch) {
+  Normalize(weights_.outer, pipeline::Role::kOutputNorm, x_.data(), normed_.data(), batch);
+  Prepare(hyper_.hidden, normed_.data(), batch, /*integers=*/false);
+  Tell({Product{pipeline::Role::kOutputHead, &weights_.head, nullptr, nullptr}}, /*expert=*/-1,
+       std::span(rows_).first(static_cast<size_t>(batch)));
 }
 
 }  // namespace quantfleet::engine

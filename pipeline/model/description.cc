@@ -43,6 +43,12 @@ std::string PublishableName(std::string_view name) {
   return plain ? std::string(name) : "";
 }
 
+bool IsHead(const ModelDescription& model, const Piece& piece) {
+  if (model.embedding) return false;
+  return piece.role == Role::kOutputHead ||
+         (piece.role == Role::kTokenEmbedding && model.hyper.tied_embeddings);
+}
+
 bool IsQuantized(const SourceTensor& tensor) {
   return !tensor.packed.empty() || !IsFloat(tensor.dtype);
 }

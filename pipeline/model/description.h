@@ -115,6 +115,10 @@ struct ModelDescription {
   std::vector<std::string> notes = {};
 };
 
+// Whether it is what logits are made with: the output head, or the embedding where they are tied. A
+// model that makes embeddings has none.
+bool IsHead(const ModelDescription& model, const Piece& piece);
+
 // Whether its file has it as codes.
 bool IsQuantized(const SourceTensor& tensor);
 

@@ -3,18 +3,23 @@
 #pragma once
 
 #include <map>
+#include <string_view>
 #include <vector>
 
 #include "common/base/digest.h"
 
 namespace quantfleet::pipeline {
 
+// Behind the name of the tensor that is the head, tied or not: what the file calls it.
+inline constexpr std::string_view kAsHead = ".as_head";
+
 struct Importance {
   Digest digest;  // SHA-256 of the file: a part of what an artifact was made by
   std::vector<std::vector<float>>
       columns;  // by ModelDescription::pieces; empty: the file says nothing of it
-  // Of experts that no token chose, by piece: the mean over the tokens of the layer's other
-  // experts. `columns` has ones for them, which is what llama-quantize takes.
+  // By piece, what search and feedback take in place of `columns`. Of experts that no token chose:
+  // the mean over the tokens of the layer's other experts, where llama-quantize takes ones. Of the
+  // head: what it is multiplied with, under a name that llama-quantize does not know.
   std::map<size_t, std::vector<float>> stand_ins = {};
 
   // As llama-quantize rounds. Null where the file says nothing of the piece.

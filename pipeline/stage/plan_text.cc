@@ -84,8 +84,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
-    const bool weighs = Info(placed.dtype).weighs ||
-                        (target.spec.rounding != Rounding::kNearest && FindBlockGrid(placed.dtype));
+    const bool rounds = target.spec.rounding != Rounding::kNearest;
+    const bool weighs = Info(placed.dtype).weighs || (rounds && FindBlockGrid(placed.dtype));
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
@@ -102,7 +102,9 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     errors[index].Add(model, placed);
     tensor.expected_error = errors[index].root();
     const Importance* importance = plan.ImportanceFor(target.spec);
-    tensor.weighed = tensor.weighed || (weighs && importance && importance->Of(placed.piece));
+    if (weighs && importance != nullptr)
+      tensor.weighed = tensor.weighed || (rounds ? importance->OrStandIn(placed.piece)
+                                                 : importance->Of(placed.piece)) != nullptr;
   }
   return tensors;
 }

@@ -86,6 +86,9 @@ TEST_F(CalibrationFolderTest, HoldsImportanceThatQuantizingReads) {
     const pipeline::Piece& piece = model_.description.pieces[i];
     EXPECT_EQ(importance->Of(i) != nullptr, piece.dims == 2 && piece.layer >= 0)
         << Name(piece.role);
+    EXPECT_EQ(importance->OrStandIn(i) != nullptr,
+              importance->Of(i) != nullptr || IsHead(model_.description, piece))
+        << Name(piece.role);
   }
   EXPECT_EQ(Status()["complete"], true);
   EXPECT_EQ(Status()["source_digest"].as_string(), HashText("model").hex());
@@ -113,7 +116,7 @@ TEST_F(CalibrationFolderTest, HoldsATriangleOfEachInputAndSaysWhoSharesIt) {
             (std::vector<std::string>{"blk.0.attn_k.weight=blk.0.attn_q.weight",
                                       "blk.0.attn_v.weight=blk.0.attn_q.weight",
                                       "blk.0.ffn_up.weight=blk.0.ffn_gate.weight"}));
-  EXPECT_EQ(file->tensors().size(), 3 * 4u);
+  EXPECT_EQ(file->tensors().size(), 3 * 4u + 1) << "the head's, too";
   const pipeline::GgufTensor* q = file->FindTensor("blk.2.attn_q.weight.in_xx");
   ASSERT_NE(q, nullptr);
   EXPECT_EQ(q->dims[0], 64 * 65 / 2);

@@ -43,8 +43,11 @@ std::map<Key, Rows> ReferenceInputs(const ReferenceModel& model, std::span<const
   std::map<Key, Rows> inputs;
   on_reference_product = [&](const ReferenceWeights& l, Role role, int expert,
                              const std::vector<double>& x) {
-    if (&l == &model.outer) return;
-    inputs[{static_cast<size_t>(&l - model.layers.data()), role, expert}].push_back(x);
+    // The head's input is counted as the last layer's.
+    const bool head = &l == &model.outer;
+    if (head && role != Role::kOutputHead) return;
+    const ptrdiff_t layer = head ? std::ssize(model.layers) - 1 : &l - model.layers.data();
+    inputs[{static_cast<size_t>(layer), role, expert}].push_back(x);
   };
   for (size_t at = 0; at < ids.size(); at += chunk)
     ReferenceLogits(model, {},
@@ -108,6 +111,16 @@ TEST(LayerPass, EveryFamilysInputsAreThoseOfTheDefinition) {
       }
     }
   }
+}
+
+TEST(LayerPass, AModelThatMakesEmbeddingsHasNoHead) {
+  const ReferenceModel model = ReferenceBuilder({.family = "qwen3"}).Build();
+  RunnableModel runnable = MakeRunnable(model);
+  runnable.description.embedding.emplace();
+  const auto layers = Measure(runnable, SomeIds(20, 50), 20);
+  ASSERT_OK(layers);
+  for (const InputStatistics& one : layers->back())
+    EXPECT_NE(one.input.roles.front(), Role::kOutputHead);
 }
 
 TEST(LayerPass, ThreadsDoNotChangeABit) {

@@ -197,6 +197,27 @@ TEST_F(RoundingTest, ATargetThatNeedsMoreThanWasMeasuredIsRefused) {
   EXPECT_ERROR(MakePlan(*source_, {spec}, {importance_}), kInvalidArgument, "importance");
 }
 
+// llama-quantize does not know the head's importance, and what bears its recipes' names stays its.
+TEST_F(RoundingTest, TheHeadsImportanceCountsForSearchAlone) {
+  const std::vector<Piece>& pieces = source_->description().pieces;
+  const auto digests_with = [&](Rounding how, const std::shared_ptr<const Importance>& importance) {
+    const TargetSpec spec{.format = "gguf", .recipe = "q4_0", .rounding = how, .calibrated = true};
+    const auto made = RunPlan(*MakePlan(*source_, {spec}, {importance}));
+    EXPECT_OK(made);
+    return Digests(*made);
+  };
+  Importance with = *importance_;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (!IsHead(source_->description(), pieces[i])) continue;
+    for (int64_t c = 0; c < pieces[i].cols; ++c)
+      with.stand_ins[i].push_back(static_cast<float>(1 + c * 37 % 11));
+  }
+  const auto of_both = std::make_shared<const Importance>(std::move(with));
+  EXPECT_EQ(digests_with(Rounding::kNearest, of_both),
+            digests_with(Rounding::kNearest, importance_));
+  EXPECT_NE(digests_with(Rounding::kSearch, of_both), digests_with(Rounding::kSearch, importance_));
+}
+
 TEST_F(RoundingTest, WhatCannotBeFedBackIsSearchedAndNamed) {
   moments_->beside_diagonal = 400.f;
   const auto result = RunPlan(PlanOf(Rounding::kFeedback, {{"gguf", "q4_0"}}), {.threads = 2});

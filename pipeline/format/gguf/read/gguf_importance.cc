@@ -145,6 +145,12 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
         importance.stand_ins.emplace(importance.columns.size() - 1, std::move(others));
     }
     any = any || !columns.empty();
+    if (!IsHead(model, piece)) continue;
+    QF_ASSIGN_OR_RETURN(std::vector<float> of_head,
+                        reader.Means(tensor + std::string(kAsHead), piece.cols,
+                                     /*is_embedding=*/false, /*index=*/0, /*matrices=*/1));
+    if (!of_head.empty())
+      importance.stand_ins.emplace(importance.columns.size() - 1, std::move(of_head));
   }
   if (!any)
     return InvalidArgument(
