@@ -2,8 +2,7 @@
 
 #include "cli/progress.h"
 #include "pipeline/artifact/entry_file.h"
-#include "pipeline/format/registry/open_model.h"
-#include "pipeline/format/registry/registry.h"
+#include "pipeline/stage/exact_copy.h"
 #include "pipeline/stage/folder_sink.h"
 
 namespace quantfleet::cli {
@@ -13,7 +12,7 @@ using namespace quantfleet::pipeline;
 
 struct Made {
   fs::path folder;
-  std::string entry;
+  v1::Manifest manifest;
 };
 
 absl::StatusOr<std::vector<Made>> Make(const ModelSource& source, const Plan& plan,
@@ -24,19 +23,22 @@ absl::StatusOr<std::vector<Made>> Make(const ModelSource& source, const Plan& pl
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
   std::vector<Made> made;
   for (size_t t = 0; t < plan.targets.size(); ++t)
-    made.push_back({sink->FolderOf(t), EntryFile(result.manifests[t])});
+    made.push_back({sink->FolderOf(t), result.manifests[t]});
   return made;
 }
 
 // What the runtime computes with, for the engine.
-absl::StatusOr<fs::path> Runnable(const TargetSpec& spec, const Made& made, const fs::path& scratch,
+absl::StatusOr<fs::path> Runnable(const ModelSource& source, const TargetSpec& spec,
+                                  const Made& made, const fs::path& scratch,
                                   const ExecutorOptions& execution) {
-  if (spec.format == kEngineFormat) return made.folder / made.entry;
-  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), made.folder));
-  QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, {{std::string(kEngineFormat), "f16"}}));
-  QF_ASSIGN_OR_RETURN(const std::vector<Made> copy,
-                      Make(*source, plan, scratch / (spec.name() + "-values"), execution));
-  return copy[0].folder / copy[0].entry;
+  if (spec.format == kEngineFormat) return made.folder / EntryFile(made.manifest);
+  std::vector<std::string> paths;
+  for (const v1::ArtifactFile& file : made.manifest.files()) paths.push_back(file.path());
+  QF_ASSIGN_OR_RETURN(
+      ExactCopy copy,
+      WriteDequantizedCopy(RealFileSystem(), made.folder, paths, spec.format, source.description(),
+                           scratch / (spec.name() + "-values"), execution));
+  return std::move(copy.file);
 }
 
 absl::StatusOr<std::unique_ptr<engine::Engine>> LoadFor(const fs::path& gguf, int64_t window,
@@ -65,7 +67,7 @@ absl::StatusOr<std::vector<engine::Comparison>> Judge(const ModelSource& source,
   std::vector<engine::Comparison> compared;
   for (size_t t = 0; t < made.size(); ++t) {
     QF_ASSIGN_OR_RETURN(const fs::path gguf,
-                        Runnable(plan.targets[t].spec, made[t], scratch, execution));
+                        Runnable(source, plan.targets[t].spec, made[t], scratch, execution));
     QF_ASSIGN_OR_RETURN(const auto candidate, LoadFor(gguf, text.window, execution.threads));
     QF_ASSIGN_OR_RETURN(compared.emplace_back(),
                         engine::Compare(*as_it_is, *candidate, text.tokens,

@@ -13,7 +13,7 @@ struct JudgedText {
   int64_t window;
 };
 // One for each of the plan's targets, which are made below `scratch` and left there; those of
-// formats that the engine does not run are made GGUF again, as F16.
+// formats that the engine does not run are copied into a GGUF of their values.
 absl::StatusOr<std::vector<engine::Comparison>> Judge(
     const pipeline::ModelSource& source, const pipeline::Plan& plan, const fs::path& reference,
     const fs::path& scratch, const JudgedText& text, pipeline::ExecutorOptions execution);

@@ -26,7 +26,7 @@ using namespace quantfleet::pipeline;
 
 struct CalibrateOptions {
   std::string source, out, text;
-  bool self = false, second_moments = false;
+  bool self = false, second_moments = false, ranges = false;
   uint64_t seed = 1;
   int64_t chunk = 0, chunks = 20;
   uint64_t memory_mib = 4096;
@@ -89,9 +89,10 @@ absl::StatusOr<Calibrated> Prepare(const CalibrateOptions& options) {
       options.chunk > 0 ? options.chunk : std::min<int64_t>(512, description.hyper.context);
   model.origin.tokens = model.origin.chunk * options.chunks;
   model.origin.second_moments = options.second_moments;
+  model.origin.ranges = options.ranges;
   const auto cost = [&](int64_t tokens) {
     return engine::CostOf(description, tokens, model.origin.chunk, options.second_moments,
-                          options.memory_mib << 20);
+                          options.memory_mib << 20, options.ranges);
   };
   QF_RETURN_IF_ERROR(cost(model.origin.chunk).status());
   QF_ASSIGN_OR_RETURN(model.tokenizer,
@@ -312,6 +313,8 @@ void AddCalibrateCommand(CLI::App& app) {
       command->add_option("--out", options->out, "Folder for the calibration")->type_name("DIR");
   command->add_flag("--second-moments", options->second_moments,
                     "Also write second_moments.gguf, which rounding with feedback needs");
+  command->add_flag("--ranges", options->ranges,
+                    "Also write ranges.json: least, greatest and percentiles of every activation");
   command->add_option("--chunk", options->chunk, "Tokens of a chunk [512, or the model's context]")
       ->type_name("TOKENS")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20));

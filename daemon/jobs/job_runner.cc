@@ -1,5 +1,5 @@
 // The runner's interface (submit, get, cancel, watch) and the worker's loop. What a job does is in
-// run_job.cc.
+// run_job.cc, calibrate_job.cc and seal_job.cc.
 #include "daemon/jobs/job_runner.h"
 
 #include <algorithm>

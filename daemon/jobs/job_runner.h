@@ -136,6 +136,9 @@ class JobRunner {
   absl::Status RunPass(JobRecord record, const std::stop_token& stop);
   absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
+  absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
+                         const pipeline::Plan& plan);
+  absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   // ---- calibrate_job.cc
   // What the record's targets need of a calibration, made, found or gone on with. Where a model
   // cannot be calibrated on its own text, they become plain, and the job says so.
@@ -157,14 +160,13 @@ class JobRunner {
   // the daemon's texts. INVALID_ARGUMENT: it cannot be used. With texts_mutex_ held.
   absl::Status KeepText(const std::string& name, const std::string& given, v1::Job& job);
 
-  absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
-                         const pipeline::Plan& plan);
+  // ---- seal_job.cc
   struct Measured {
     std::vector<std::vector<v1::EvaluationStatement>>
         statements;     // per manifest, in the order of WantedOf
     std::string error;  // why one has none
   };
-  // What a job's manifests were made of.
+  // What a pass has made, and what follows from that.
   struct Made {
     std::vector<v1::Manifest> manifests;
     bool no_tokenizer = false;
@@ -185,7 +187,6 @@ class JobRunner {
                                                         const Measured& measured);
   absl::Status Seal(const JobRecord& record, const Made& made, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const v1::Job& job, const v1::Manifest& manifest);
-  absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
   void OnProgress(const std::string& name, const pipeline::Progress& progress);
   void OnStep(const std::string& name, uint64_t done, uint64_t all);  // of calibrating

@@ -12,7 +12,8 @@ double SecondsSince(const Clock& clock, Duration start) {
 }  // namespace
 
 absl::StatusOr<CalibrationCost> CostOf(const pipeline::ModelDescription& model, int64_t tokens,
-                                       int64_t chunk, bool second_moments, uint64_t memory_bytes) {
+                                       int64_t chunk, bool second_moments, uint64_t memory_bytes,
+                                       bool ranges) {
   if (model.family->encoder)
     return InvalidArgument("{} is an encoder ({}): calibration is of models that generate text",
                            model.name, model.family->name);
@@ -20,7 +21,7 @@ absl::StatusOr<CalibrationCost> CostOf(const pipeline::ModelDescription& model, 
                        .chunk = chunk,
                        .layers = model.hyper.layers,
                        .weight_bytes = LayersBytes(model),
-                       .memory = PassMemoryOf(model, tokens, chunk, second_moments)};
+                       .memory = PassMemoryOf(model, tokens, chunk, second_moments, ranges)};
   if (second_moments)
     for (int layer = 0; layer < model.hyper.layers; ++layer)
       for (const LayerInput& input : InputsOf(model, layer))
@@ -59,6 +60,7 @@ absl::StatusOr<CalibrationResult> Calibrate(RunnableModel& model, CalibrationFol
   };
   LayerPass pass(model, {.chunk = origin.chunk,
                          .second_moments = origin.second_moments,
+                         .ranges = origin.ranges,
                          .stop = options.stop,
                          .on_progress = tell});
   if (result.layers_resumed > 0)
@@ -69,7 +71,7 @@ absl::StatusOr<CalibrationResult> Calibrate(RunnableModel& model, CalibrationFol
   for (int layer = result.layers_resumed; layer < layers; ++layer) {
     const Duration began = clock.Monotonic();
     QF_ASSIGN_OR_RETURN(const std::vector<InputStatistics> statistics, pass.Run(layer));
-    QF_RETURN_IF_ERROR(folder.Keep(layer, statistics, pass.states()));
+    QF_RETURN_IF_ERROR(folder.Keep(layer, statistics, pass.TakeRanges(), pass.states()));
     progress.layer_seconds = SecondsSince(clock, began);
     tell(layer + 1, 0);
   }

@@ -17,7 +17,8 @@ struct CalibrationCost {
 // INVALID_ARGUMENT: an encoder, which has no such layers. RESOURCE_EXHAUSTED: it takes more than
 // `memory_bytes`; the message says how many tokens fit.
 absl::StatusOr<CalibrationCost> CostOf(const pipeline::ModelDescription& model, int64_t tokens,
-                                       int64_t chunk, bool second_moments, uint64_t memory_bytes);
+                                       int64_t chunk, bool second_moments, uint64_t memory_bytes,
+                                       bool ranges = false);
 
 struct CalibrationProgress {
   int layer = 0;               // the one under way

@@ -8,7 +8,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kRecordMagic = "quantfleet calibration layer 1\n";
+constexpr std::string_view kRecordMagic = "quantfleet calibration layer 3\n";
 
 template <typename T>
 void AppendValue(std::string& out, T value) {
@@ -25,6 +25,7 @@ class RecordReader {
     return taken;
   }
   uint32_t Number() { return Load<uint32_t>(AsBytes(Take(sizeof(uint32_t))).data()); }
+  uint64_t Wide() { return Load<uint64_t>(AsBytes(Take(sizeof(uint64_t))).data()); }
   Digest Hash() { return Digest::FromRaw(Take(Digest::kSize)).value_or(Digest()); }
   std::vector<float> Floats(size_t count) {
     std::vector<float> values(count);
@@ -58,7 +59,8 @@ std::vector<pipeline::ColumnStatistics> ColumnsOf(const InputStatistics& one) {
 
 Digest CalibrationOrigin::digest() const {
   return HashText(fmt::format("{} {} {} {} {} {} {} {}", source.hex(), text, text_digest.hex(),
-                              tokens_digest.hex(), seed, tokens, chunk, second_moments));
+                              tokens_digest.hex(), seed, tokens, chunk, second_moments) +
+                  (ranges ? " ranges" : ""));
 }
 
 // What the hidden folder keeps of a layer: its columns, and the digests of what lies in other
@@ -67,6 +69,7 @@ struct CalibrationFolder::Record {
   Digest origin, states, moments;
   uint32_t layer = 0;
   std::vector<pipeline::ColumnStatistics> tensors = {};
+  std::vector<ActivationRange> ranges = {};
 
   std::string Serialize() const {
     std::string out(kRecordMagic);
@@ -80,6 +83,14 @@ struct CalibrationFolder::Record {
       AppendValue(out, static_cast<uint32_t>(one.sums.size()));
       for (const auto* values : {&one.counts, &one.sums, &one.squares})
         out += AsText(std::as_bytes(std::span(*values)));
+    }
+    AppendValue(out, static_cast<uint32_t>(ranges.size()));
+    for (const ActivationRange& one : ranges) {
+      AppendValue(out, static_cast<uint32_t>(one.name.size()));
+      out += one.name;
+      AppendValue(out, one.count);
+      for (const float value : {one.least, one.greatest}) AppendValue(out, value);
+      for (const float value : one.percentiles) AppendValue(out, value);
     }
     return out + HashText(out).raw();
   }
@@ -103,6 +114,16 @@ struct CalibrationFolder::Record {
       one.counts = reader.Floats(matrices);
       one.sums = reader.Floats(columns);
       one.squares = reader.Floats(columns);
+    }
+    const uint32_t ranges = reader.Number();
+    for (uint32_t i = 0; i < ranges; ++i) {
+      ActivationRange& one = record.ranges.emplace_back();
+      one.name = reader.Take(reader.Number());
+      one.count = reader.Wide();
+      const std::vector<float> values = reader.Floats(2 + one.percentiles.size());
+      one.least = values[0];
+      one.greatest = values[1];
+      std::copy_n(values.begin() + 2, one.percentiles.size(), one.percentiles.begin());
     }
     return record;
   }
@@ -178,8 +199,8 @@ absl::Status CalibrationFolder::Clear() {
   for (const std::string& name : names)
     if (name.starts_with("layer-") || name.starts_with("states-"))
       QF_RETURN_IF_ERROR(files_.Remove(scratch() / name));
-  for (const fs::path& file :
-       {scratch() / kSecondMomentsFile, path_ / kImportanceFile, path_ / kSecondMomentsFile})
+  for (const fs::path& file : {scratch() / kSecondMomentsFile, path_ / kImportanceFile,
+                               path_ / kSecondMomentsFile, path_ / kRangesFile})
     QF_RETURN_IF_ERROR(files_.Remove(file));
   return absl::OkStatus();
 }
@@ -228,7 +249,10 @@ absl::StatusOr<int> CalibrationFolder::Begin(const pipeline::ModelDescription& m
     if (whole) break;
   }
   done_ = static_cast<int>(records.size());
-  for (Record& record : records) std::ranges::move(record.tensors, std::back_inserter(tensors_));
+  for (Record& record : records) {
+    std::ranges::move(record.tensors, std::back_inserter(tensors_));
+    std::ranges::move(record.ranges, std::back_inserter(ranges_));
+  }
   QF_RETURN_IF_ERROR(WriteStatus(/*complete=*/false));
   return done_;
 }
@@ -293,6 +317,7 @@ absl::StatusOr<Digest> CalibrationFolder::WriteMoments(
 }
 
 absl::Status CalibrationFolder::Keep(int layer, const std::vector<InputStatistics>& statistics,
+                                     std::vector<ActivationRange> ranges,
                                      std::span<const float> states) {
   Record record;
   record.origin = origin_.digest();
@@ -302,6 +327,7 @@ absl::Status CalibrationFolder::Keep(int layer, const std::vector<InputStatistic
   record.states = HashBytes(bytes);
   for (const InputStatistics& one : statistics)
     std::ranges::move(ColumnsOf(one), std::back_inserter(record.tensors));
+  record.ranges = std::move(ranges);
   // Nothing waits for the disk here: a record counts by its digests.
   {
     QF_ASSIGN_OR_RETURN(const auto file, files_.Open(StatesPath(layer), OpenMode::kCreate));
@@ -316,26 +342,29 @@ absl::Status CalibrationFolder::Keep(int layer, const std::vector<InputStatistic
   }
   if (layer >= 2) QF_RETURN_IF_ERROR(files_.Remove(StatesPath(layer - 2)));
   std::ranges::move(record.tensors, std::back_inserter(tensors_));
+  std::ranges::move(record.ranges, std::back_inserter(ranges_));
   done_ = layer + 1;
   return WriteStatus(/*complete=*/false);
 }
 
 absl::Status CalibrationFolder::WriteStatus(bool complete) {
-  const json::object status{{"complete", complete},
-                            {"layers_done", done_},
-                            {"layers", layers_},
-                            {"source_digest", origin_.source.hex()},
-                            {"source_sample", origin_.sample.hex()},
-                            {"architecture", origin_.architecture},
-                            {"text", origin_.text},
-                            {"text_digest", origin_.text_digest.hex()},
-                            {"tokens_digest", origin_.tokens_digest.hex()},
-                            {"seed", origin_.seed},
-                            {"tokens", origin_.tokens},
-                            {"chunk_size", origin_.chunk},
-                            {"second_moments", origin_.second_moments},
-                            {"origin_digest", origin_.digest().hex()},
-                            {"version", QUANTFLEET_VERSION}};
+  json::object status{{"complete", complete},
+                      {"layers_done", done_},
+                      {"layers", layers_},
+                      {"source_digest", origin_.source.hex()},
+                      {"source_sample", origin_.sample.hex()},
+                      {"architecture", origin_.architecture},
+                      {"text", origin_.text},
+                      {"text_digest", origin_.text_digest.hex()},
+                      {"tokens_digest", origin_.tokens_digest.hex()},
+                      {"seed", origin_.seed},
+                      {"tokens", origin_.tokens},
+                      {"chunk_size", origin_.chunk},
+                      {"second_moments", origin_.second_moments},
+                      {"origin_digest", origin_.digest().hex()},
+                      {"version", QUANTFLEET_VERSION}};
+  if (origin_.ranges) status["ranges"] = true;
+  if (ranges_digest_) status["ranges_digest"] = ranges_digest_->hex();
   return files_.WriteAtomically(path_ / kCalibrationFile, AsBytes(json::serialize(status) + "\n"));
 }
 
@@ -351,6 +380,11 @@ absl::Status CalibrationFolder::Finish() {
       std::move(tensors_), origin_.text, static_cast<uint32_t>(origin_.tokens / origin_.chunk),
       static_cast<uint32_t>(origin_.chunk));
   QF_RETURN_IF_ERROR(files_.WriteAtomically(path_ / kImportanceFile, AsBytes(importance)));
+  if (origin_.ranges) {
+    const std::string ranges = RangesJson(ranges_);
+    ranges_digest_ = HashText(ranges);
+    QF_RETURN_IF_ERROR(files_.WriteAtomically(path_ / kRangesFile, AsBytes(ranges)));
+  }
   QF_RETURN_IF_ERROR(WriteStatus(/*complete=*/true));
   return files_.RemoveTree(scratch());
 }

@@ -3,6 +3,7 @@
 //
 //   importance.gguf      sums of each input's columns and of their squares
 //   second_moments.gguf  X^T X of each input, where asked for
+//   ranges.json          within what each activation is, where asked for
 //   calibration.json     the model's digest, the text, and how far it is
 //
 // What is done lies in a hidden folder beside them until all of it is: a layer counts once its
@@ -25,6 +26,7 @@ namespace quantfleet::engine {
 inline constexpr std::string_view kCalibrationFile = "calibration.json";
 inline constexpr std::string_view kImportanceFile = "importance.gguf";
 inline constexpr std::string_view kSecondMomentsFile = "second_moments.gguf";
+inline constexpr std::string_view kRangesFile = "ranges.json";
 
 inline constexpr std::string_view kSelfText = "self";  // written by the model
 
@@ -39,6 +41,7 @@ struct CalibrationOrigin {
   uint64_t seed = 0;         // of "self"
   int64_t tokens = 0, chunk = 0;
   bool second_moments = false;
+  bool ranges = false;
 
   Digest digest() const;
 };
@@ -70,7 +73,7 @@ class CalibrationFolder {
   std::vector<float> TakeStates() { return std::move(states_); }
 
   absl::Status Keep(int layer, const std::vector<InputStatistics>& statistics,
-                    std::span<const float> states);
+                    std::vector<ActivationRange> ranges, std::span<const float> states);
   // All layers are kept: shows the files.
   absl::Status Finish();
 
@@ -101,6 +104,8 @@ class CalibrationFolder {
   CalibrationOrigin origin_;
   int layers_ = 0, done_ = 0;
   std::vector<pipeline::ColumnStatistics> tensors_;  // of the layers that are done
+  std::vector<ActivationRange> ranges_;              // of these too
+  std::optional<Digest> ranges_digest_;              // of the file, once it is shown
   std::vector<float> states_;
   std::optional<pipeline::SecondMomentsLayout> layout_;
   std::unique_ptr<File> moments_;

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "pipeline/model/running_memory.h"
 
 namespace quantfleet::engine {
 PassMemory PassMemoryOf(const pipeline::ModelDescription& model, int64_t tokens, int64_t chunk,
-                        bool second_moments) {
+                        bool second_moments, bool ranges) {
   PassMemory memory;
+  if (ranges) memory.statistics = std::size(kStepNames) * ValueRange::Bytes();
   memory.states = static_cast<uint64_t>(tokens * model.hyper.hidden) * sizeof(float);
   memory.buffers = pipeline::BuffersOf(model.hyper).fixed +
                    static_cast<uint64_t>(chunk * pipeline::LayerCacheBytesPerToken(
                                                      model.hyper, pipeline::DType::kF32));
+  uint64_t widest = 0;
   for (int layer = 0; layer < model.hyper.layers; ++layer) {
     uint64_t bytes = 0;
     for (const LayerInput& input : InputsOf(model, layer)) {
@@ -20,8 +23,9 @@ PassMemory PassMemoryOf(const pipeline::ModelDescription& model, int64_t tokens,
       bytes += matrices * static_cast<uint64_t>(input.cols) * 2 * sizeof(double);
       if (second_moments && HasMoments(input)) bytes += matrices * SecondMoments::Bytes(input.cols);
     }
-    memory.statistics = std::max(memory.statistics, bytes);
+    widest = std::max(widest, bytes);
   }
+  memory.statistics += widest;
   return memory;
 }
 
@@ -62,18 +66,51 @@ absl::StatusOr<std::vector<InputStatistics>> LayerPass::Run(int layer) {
     one->sums.Add(*model_.pool, matrix, product.rows);
     if (!one->moments.empty()) one->moments[static_cast<size_t>(matrix)]->Add(product.rows);
   };
+  ranges_.clear();
+  if (!options_.ranges) {
+    QF_RETURN_IF_ERROR(RunChunks(layer, take, nullptr));
+  } else {
+    std::map<Step, ValueRange> of_steps;
+    const auto add = [&](Step step, std::span<const float> values) { of_steps[step].Add(values); };
+    if (layer == 0) {
+      ValueRange embedded;
+      embedded.Add(states_);
+      ranges_.push_back(embedded.Summary("token_embd"));
+    }
+    Transformer::OnStep watch = add;
+    QF_RETURN_IF_ERROR(RunChunks(layer, take, &watch));
+    for (const auto& [step, range] : of_steps) {
+      const std::string name =
+          IsOuter(step) ? std::string(Name(step)) : fmt::format("blk.{}.{}", layer, Name(step));
+      if (!range.finite())
+        return DataLoss(
+            "{} has values that are not finite: the weights are damaged, or too large "
+            "for this text",
+            name);
+      ranges_.push_back(range.Summary(name));
+    }
+  }
+  QF_RETURN_IF_ERROR(CheckFinite(layer, statistics));
+  return statistics;
+}
+
+absl::Status LayerPass::RunChunks(int layer, Transformer::OnInput take,
+                                  Transformer::OnStep* watch) {
   // A cache of its own for each layer: those of the others take no memory.
   QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(options_.chunk));
   const size_t each = static_cast<size_t>(options_.chunk * model_.description.hyper.hidden);
   for (size_t at = 0; at < states_.size(); at += each) {
     if (options_.stop.stop_requested()) return Cancelled("stopped while calibrating");
-    QF_RETURN_IF_ERROR(model_.transformer->RunThroughLayer(
-        layer, *cache, std::span(states_).subspan(at, std::min(each, states_.size() - at)), take));
+    const std::span<float> chunk =
+        std::span(states_).subspan(at, std::min(each, states_.size() - at));
+    Transformer& transformer = *model_.transformer;
+    QF_RETURN_IF_ERROR(watch == nullptr
+                           ? transformer.RunThroughLayer(layer, *cache, chunk, take)
+                           : transformer.RunThroughLayer(layer, *cache, chunk, take, *watch));
     QF_RETURN_IF_ERROR(model_.Whole());
     if (options_.on_progress) options_.on_progress(layer, static_cast<int64_t>(at / each) + 1);
   }
-  QF_RETURN_IF_ERROR(CheckFinite(layer, statistics));
-  return statistics;
+  return absl::OkStatus();
 }
 
 absl::Status LayerPass::CheckFinite(int layer,

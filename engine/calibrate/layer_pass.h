@@ -12,6 +12,7 @@
 #include "engine/calibrate/column_sums.h"
 #include "engine/calibrate/inputs.h"
 #include "engine/calibrate/second_moments.h"
+#include "engine/calibrate/value_range.h"
 #include "engine/decode/runnable_model.h"
 
 namespace quantfleet::engine {
@@ -30,7 +31,7 @@ struct PassMemory {
   uint64_t total() const { return states + buffers + statistics; }
 };
 PassMemory PassMemoryOf(const pipeline::ModelDescription& model, int64_t tokens, int64_t chunk,
-                        bool second_moments);
+                        bool second_moments, bool ranges = false);
 
 // Bytes of the file that hold one layer's weights, and of all layers.
 uint64_t LayerBytes(const pipeline::ModelDescription& model, int layer);
@@ -41,6 +42,7 @@ class LayerPass {
   struct Options {
     int64_t chunk = 0;  // tokens of a chunk, which the model's context takes
     bool second_moments = false;
+    bool ranges = false;
     std::stop_token stop = {};
     // Called after each chunk of a layer.
     std::function<void(int layer, int64_t chunks_done)> on_progress = {};
@@ -57,13 +59,18 @@ class LayerPass {
   // Takes the states through one layer. DATA_LOSS names the layer and the tensor where values are
   // no finite numbers any more; CANCELLED when stopped, after which the states are of no use.
   absl::StatusOr<std::vector<InputStatistics>> Run(int layer);
+  // Of the steps of the layer that ran last, those in front of the first layer or behind the last
+  // one among them; none where they were not asked for.
+  std::vector<ActivationRange> TakeRanges() { return std::move(ranges_); }
 
  private:
+  absl::Status RunChunks(int layer, Transformer::OnInput take, Transformer::OnStep* watch);
   absl::Status CheckFinite(int layer, const std::vector<InputStatistics>& statistics) const;
 
   RunnableModel& model_;
   const Options options_;
   std::vector<float> states_;  // [token][hidden]
+  std::vector<ActivationRange> ranges_;
 };
 
 }  // namespace quantfleet::engine

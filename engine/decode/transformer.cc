@@ -234,17 +234,31 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   Normalize(w, Role::kAttnNorm, x_.data(), normed_.data(), batch);
   Multiply({product(Role::kAttnQ, q_), product(Role::kAttnK, k_), product(Role::kAttnV, v_)},
            normed_.data(), batch);
+  const int64_t hidden = batch * hyper_.hidden, queries = batch * hyper_.heads * hyper_.head_dim,
+                keys = batch * hyper_.kv_heads * hyper_.head_dim;
+  Show(Step::kAttnNorm, normed_.data(), hidden);
+  Show(Step::kQueries, q_.data(), queries);
+  Show(Step::kKeys, k_.data(), keys);
+  Show(Step::kValues, v_.data(), keys);
   StoreKeysAndValues(layer, batch);
+  if (on_step_ != nullptr) ShowAttention(layer, batch);
   Attend(layer, batch);
+  Show(Step::kHeads, attended_.data(), queries);
   Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
+  Show(Step::kAttnOutput, added_.data(), hidden);
   Join(w, Role::kAttnPostNorm, batch);
+  Show(Step::kAttnResidual, x_.data(), hidden);
 
   // Parts that run side by side read the same norm.
-  if (family_.residual == pipeline::Residual::kSequential)
+  if (family_.residual == pipeline::Residual::kSequential) {
     Normalize(w, Role::kFfnNorm, x_.data(), normed_.data(), batch);
+    Show(Step::kFfnNorm, normed_.data(), hidden);
+  }
   if (family_.experts) {
     RunExperts(layer, batch);
-    return Join(w, Role::kFfnPostNorm, batch);
+    Show(Step::kExperts, added_.data(), hidden);
+    Join(w, Role::kFfnPostNorm, batch);
+    return Show(Step::kFfnResidual, x_.data(), hidden);
   }
   const bool gated = w.matrix(Role::kFfnGate).rows > 0;
   if (gated) {
@@ -253,17 +267,26 @@ void Transformer::RunLayer(int layer, int64_t batch) {
     Multiply({product(Role::kFfnUp, gate_)}, normed_.data(), batch);
   }
   const int64_t intermediate = batch * hyper_.intermediate;
+  if (gated) Show(Step::kGate, gate_.data(), intermediate);
+  Show(Step::kUp, gated ? up_.data() : gate_.data(), intermediate);
   pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
     Activate(family_.activation,
              std::span(gate_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
              gated ? up_.data() + begin : nullptr);
   });
+  Show(Step::kActivated, gate_.data(), intermediate);
   Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
+  Show(Step::kDown, added_.data(), hidden);
   Join(w, Role::kFfnPostNorm, batch);
+  Show(Step::kFfnResidual, x_.data(), hidden);
 }
 
 void Transformer::Join(const LayerWeights& w, Role role, int64_t batch) {
-  if (!w.vector(role).empty()) Normalize(w, role, added_.data(), added_.data(), batch);
+  if (!w.vector(role).empty()) {
+    Normalize(w, role, added_.data(), added_.data(), batch);
+    Show(role == Role::kAttnPostNorm ? Step::kAttnPostNorm : Step::kFfnPostNorm, added_.data(),
+         batch * hyper_.hidden);
+  }
   AddScaled(hyper_.residual_scale, {added_.data(), static_cast<size_t>(batch * hyper_.hidden)},
             x_.data());
 }

@@ -17,6 +17,7 @@
 #include "engine/decode/kv_cache.h"
 #include "engine/decode/rope.h"
 #include "engine/decode/routing.h"
+#include "engine/decode/step.h"
 #include "engine/decode/weights.h"
 #include "engine/kernels/attention.h"
 #include "engine/kernels/matrix_ops.h"
@@ -70,6 +71,8 @@ class Transformer {
     int64_t cols;
   };
   using OnInput = absl::FunctionRef<void(const ProductInput& input)>;
+  // All values of a step, of some tokens of the sequence.
+  using OnStep = absl::FunctionRef<void(Step step, std::span<const float> values)>;
 
   // The hidden states of tokens as they enter the first layer, in rows of hidden values.
   // INVALID_ARGUMENT for an id outside the vocabulary.
@@ -80,6 +83,9 @@ class Transformer {
   // encoder, and for more tokens than the cache takes.
   absl::Status RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
                                OnInput on_input);
+  // The same, told of every step as well, and behind the last layer of the head's.
+  absl::Status RunThroughLayer(int layer, KvCache& cache, std::span<float> states, OnInput on_input,
+                               OnStep on_step);
 
   // What the head makes of states that have gone through all layers, as RunEach gives it.
   absl::Status JudgeStates(
@@ -170,6 +176,13 @@ class Transformer {
   void AttendParts(int layer);
   float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
   void Head(const float* x, int64_t batch, float* logits);
+  // Tells on_step_ of `count` values.
+  void Show(Step step, const float* values, int64_t count) const {
+    if (on_step_ != nullptr) (*on_step_)(step, {values, static_cast<size_t>(count)});
+  }
+  // What is in q_, k_ and v_, and what attention makes of it.
+  void ShowAttention(int layer, int64_t batch);
+  void ShowHead(int64_t batch);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
   // Tells on_input_ of rows that all these are multiplied with.
   template <typename SomeProduct>
@@ -211,6 +224,8 @@ class Transformer {
   const AttentionOps& attention_ops_;
 
   const OnInput* on_input_ = nullptr;  // while RunThroughLayer runs
+  const OnStep* on_step_ = nullptr;    // while it tells of steps
+  std::vector<float> shown_keys_;      // of the sequence so far, then
   bool apart_ = false;                 // the batch's rows are of unlike sequences
   // One row per token of the batch.
   std::vector<Place> places_;

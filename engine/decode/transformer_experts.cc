@@ -56,6 +56,7 @@ void Transformer::RunExperts(int layer, int64_t batch) {
   Multiply({{Role::kFfnRouter, &w.matrix(Role::kFfnRouter), &w.vector(Role::kFfnRouterBias),
              experts_.scores.data()}},
            normed_.data(), batch);
+  Show(Step::kRouter, experts_.scores.data(), batch * hyper_.experts);
   const int64_t places = PlaceRows(batch);
 
   Prepare(hidden, normed_.data(), batch,
@@ -66,6 +67,8 @@ void Transformer::RunExperts(int layer, int64_t batch) {
   MultiplyExperts(
       {product(Role::kFfnGateExpert, experts_.gate), product(Role::kFfnUpExpert, experts_.up)},
       width, places);
+  Show(Step::kGate, experts_.gate.data(), places * width);
+  Show(Step::kUp, experts_.up.data(), places * width);
   pool_.ParallelFor(places * width, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
     Activate(family_.activation,
              std::span(experts_.gate)
@@ -73,9 +76,11 @@ void Transformer::RunExperts(int layer, int64_t batch) {
              experts_.up.data() + begin);
   });
 
+  Show(Step::kActivated, experts_.gate.data(), places * width);
   Prepare(width, experts_.gate.data(), places, AsIntegers(w.matrix(Role::kFfnDownExpert)));
   std::copy_n(rows_.begin(), places, experts_.rows.begin());
   MultiplyExperts({product(Role::kFfnDownExpert, experts_.down)}, hidden, places);
+  Show(Step::kDown, experts_.down.data(), places * hidden);
   SumExperts(batch);
 }
 

@@ -1,7 +1,10 @@
 // The transformer a layer at a time: sequences' states are the caller's, so that many of them can
 // go through one layer before the next one's weights are read.
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
+#include "engine/decode/grain.h"
 #include "engine/decode/transformer.h"
 
 namespace quantfleet::engine {
@@ -52,9 +55,57 @@ absl::Status Transformer::RunThroughLayer(int layer, KvCache& cache, std::span<f
     std::ranges::copy(some, x_.begin());
     RunLayer(layer, batch);
     std::copy_n(x_.begin(), some.size(), some.begin());
+    if (on_step_ != nullptr && layer + 1 == hyper_.layers) ShowHead(batch);
     cache.Grow(batch);
   }
   return absl::OkStatus();
+}
+
+absl::Status Transformer::RunThroughLayer(int layer, KvCache& cache, std::span<float> states,
+                                          OnInput on_input, OnStep on_step) {
+  shown_keys_.clear();
+  const Lent lent(on_step_, on_step);
+  return RunThroughLayer(layer, cache, states, on_input);
+}
+
+void Transformer::ShowAttention(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim, heads = hyper_.heads, width = hyper_.kv_heads * dim,
+                group = heads / hyper_.kv_heads, window = WindowOf(hyper_, layer);
+  Show(Step::kTurnedQueries, q_.data(), batch * heads * dim);
+  Show(Step::kTurnedKeys, k_.data(), batch * width);
+  shown_keys_.insert(shown_keys_.end(), k_.begin(), k_.begin() + batch * width);
+  const RowDot dot = ops_.row_dot(pipeline::DType::kF32);
+  const float scale = 1 / std::sqrt(static_cast<float>(dim));
+  std::vector<float> scores;
+  for (int64_t t = 0; t < batch; ++t) {
+    const int64_t reach = places_[t].position + 1,
+                  first = window > 0 ? std::max<int64_t>(0, reach - window) : 0,
+                  seen = reach - first;
+    scores.resize(static_cast<size_t>(heads * seen));
+    pool_.ParallelFor(heads * seen, Grain(dim), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t head = i / seen, position = first + i % seen;
+        const float* key = shown_keys_.data() + position * width + head / group * dim;
+        scores[static_cast<size_t>(i)] = scale * dot(reinterpret_cast<const std::byte*>(key),
+                                                     q_.data() + (t * heads + head) * dim, dim);
+      }
+    });
+    Show(Step::kScores, scores.data(), heads * seen);
+  }
+}
+
+// A few tokens at a time, as the vocabulary is wide.
+void Transformer::ShowHead(int64_t batch) {
+  // Of the head's input on_input_ is told elsewhere, if at all.
+  const OnInput* const told = std::exchange(on_input_, nullptr);
+  std::vector<float> logits(static_cast<size_t>(std::min(kJudged, batch) * hyper_.vocab));
+  for (int64_t row = 0; row < batch; row += kJudged) {
+    const int64_t some = std::min(kJudged, batch - row);
+    Head(x_.data() + row * hyper_.hidden, some, logits.data());
+    Show(Step::kOutputNorm, normed_.data(), some * hyper_.hidden);
+    Show(Step::kLogits, logits.data(), some * hyper_.vocab);
+  }
+  on_input_ = told;
 }
 
 absl::Status Transformer::JudgeStates(

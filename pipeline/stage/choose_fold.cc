@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -130,7 +131,9 @@ class SiteMeasure {
     const std::vector<float> squares = Squares();
     if (squares.empty()) return std::vector<float>();
     std::vector<std::vector<float>> scales = ScalesOf(squares);
-    const std::vector<uint32_t> measured = Measured();
+    std::vector<uint32_t> measured = Measured();
+    std::ranges::sort(measured, {},
+                      [&](uint32_t piece) { return std::pair(InputOf(piece), piece); });
     if (scales.empty() || measured.empty()) return std::vector<float>();
     std::vector<double> errors(kPowers, 0);
     for (const uint32_t piece : measured)
@@ -143,9 +146,9 @@ class SiteMeasure {
   }
 
   // Memory that choosing takes.
-  static uint64_t MemoryFor(const ModelDescription& model, const FoldSite& site) {
+  static uint64_t MemoryFor(const ModelDescription& model, const FoldSite& site, bool feedback) {
     const int64_t cols = model.pieces[site.consumers.front()].cols;
-    return Lanes::MemoryFor(kRows * kPowers, cols) +
+    return (feedback ? ColumnFactor::Bytes(cols) : 0) + Lanes::MemoryFor(kRows * kPowers, cols) +
            static_cast<uint64_t>(kRows * cols) * 5 * sizeof(float);
   }
 
@@ -184,12 +187,13 @@ class SiteMeasure {
     const int64_t rows = std::clamp<int64_t>(wanted, 1, piece.rows), cols = piece.cols;
     std::vector<float> values(static_cast<size_t>(rows * cols));
     QF_RETURN_IF_ERROR(ReadRows(piece, rows, values));
+    const int64_t input = InputOf(index);
+    QF_RETURN_IF_ERROR(TakeFactor(input, cols));
     Lanes lanes(rows * kPowers, cols);
     for (int power = 0; power < kPowers; ++power)
       Round(values, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1], rows, cols,
             power * rows, lanes);
     std::vector<double> out(static_cast<size_t>(rows * kPowers), 0);
-    const int64_t input = moments_ == nullptr ? -1 : moments_->InputOf(index);
     if (input >= 0)
       QF_RETURN_IF_ERROR(lanes.AddProducts(*moments_, input, out));
     else
@@ -197,6 +201,27 @@ class SiteMeasure {
     for (size_t lane = 0; lane < out.size(); ++lane)
       errors[lane / static_cast<size_t>(rows)] +=
           out[lane] * static_cast<double>(piece.rows) / static_cast<double>(rows);
+    return absl::OkStatus();
+  }
+
+  int64_t InputOf(uint32_t piece) const {
+    return moments_ == nullptr ? -1 : moments_->InputOf(piece);
+  }
+
+  // One for all that share the input; none where its moments do not allow feedback, which the pass
+  // tells of.
+  absl::Status TakeFactor(int64_t input, int64_t cols) {
+    if (input == factor_input_) return absl::OkStatus();
+    factor_.reset();
+    factor_input_ = input;
+    if (input < 0) return absl::OkStatus();
+    divided_.assign(static_cast<size_t>(cols), 1.f);
+    auto built = ColumnFactor::Build(cols, [&](uint64_t first, std::span<float> out) {
+      return moments_->Read(input, first, out);
+    });
+    if (absl::IsFailedPrecondition(built.status())) return absl::OkStatus();
+    if (!built.ok()) return Annotate(built.status(), fmt::format("'{}'", moments_->NameOf(input)));
+    factor_ = *std::move(built);
     return absl::OkStatus();
   }
 
@@ -230,6 +255,13 @@ class SiteMeasure {
     Bytes blocks(static_cast<size_t>(rows * RowBytes(kMeasure, cols)));
     rounder_.Search(*FindBlockGrid(kMeasure), scaled.data(), rows, cols, weights.data(),
                     blocks.data());
+    if (factor_) {
+      std::vector<float> by(static_cast<size_t>(cols));
+      for (int64_t c = 0; c < cols; ++c) by[c] = scale(c) / divided_[c], divided_[c] = scale(c);
+      factor_->DivideInput(by);
+      rounder_.FeedBack(*FindBlockGrid(kMeasure), *factor_, scaled.data(), rows, cols,
+                        blocks.data());
+    }
     FindCodec(kMeasure)->decode(blocks.data(), rows * cols, scaled.data());
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < cols; ++c)
@@ -241,6 +273,10 @@ class SiteMeasure {
   const SecondMoments* moments_;
   const FoldSite& site_;
   Rounder rounder_;
+  // Of the input that was measured last, whose columns are divided by `divided_`.
+  std::optional<ColumnFactor> factor_ = {};
+  int64_t factor_input_ = -1;
+  std::vector<float> divided_ = {};
 };
 
 class Choice {
@@ -275,7 +311,8 @@ class Choice {
   absl::StatusOr<int> Workers() const {
     uint64_t each = 1;
     for (const FoldSite& site : sites_)
-      each = std::max(each, SiteMeasure::MemoryFor(source_.description(), site));
+      each =
+          std::max(each, SiteMeasure::MemoryFor(source_.description(), site, moments_ != nullptr));
     each += source_.scratch_bytes();
     if (options_.memory_bytes < each)
       return ResourceExhausted("a memory budget of {} is too small: choosing folds needs {}",

@@ -1,6 +1,7 @@
 // Chooses a fold by measurement, before the pass: of each site's consumers a few rows are rounded
-// to four bits as they are and with their columns multiplied by powers of their inputs' sizes, and
-// what leaves the least error of the products is taken. The same model and statistics give the same
+// to four bits, with feedback where there are second moments, as they are and with their columns
+// multiplied by powers of their inputs' sizes, and what leaves the least error of the products is
+// taken. The same model and statistics give the same
 // fold on every machine (docs/decisions/0060-folds.md).
 #pragma once
 

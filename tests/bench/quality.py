@@ -6,7 +6,8 @@ usage: quality.py MODEL.gguf [--calibrated-on guides|code|self|FILE] [--text FIL
 
 MODEL.gguf has F16 weights. It is calibrated on this tree's guides and references, on code (Python's asyncio), on what it writes
 itself, or on a file; the text that models are judged by, and whose default is the decisions, is unlike all of them in content.
-Each candidate of a target has the same types and bytes whatever the rounding. "importance" is what llama.cpp makes with its
+Each candidate of a target has the same types and bytes whatever the rounding, but for "fit", which is the best mix within them
+(it takes minutes, and is made only if asked for). "importance" is what llama.cpp makes with its
 imatrix, byte for byte, and "plain" of groups with a bias what mlx-lm makes. KL is from the source's distribution to the
 candidate's, in nats per token, with its standard error over windows; "same" is how often both find the same token the
 likeliest. GGUF and MLX are judged under the embedded engine, OpenVINO's groups and the peers' under their own runtime in F32. A
@@ -34,7 +35,7 @@ TARGETS = {
     "groups of 64 with a zero point": ("openvino:int4-g64-asym", None),
 }
 WAYS = {"plain": (), "importance": ("--calibration", "nearest"), "search": ("--calibration", "search"),
-        "feedback": ("--calibration", "feedback")}
+        "feedback": ("--calibration", "feedback"), "fit": ("--calibration", "feedback")}
 NOT_LIKE_LLAMA = ("mlx:", "openvino:")  # where nearest knows no importance
 PEER_NEEDS = {"nncf": "openvino", "mlx-awq": "mlx", "mlx-gptq": "mlx"}
 CHUNK, CHUNKS = 512, 20
@@ -98,6 +99,16 @@ class Bench:
                    env={**os.environ, "PYTHONPATH": str(PEERS / "installed/packages")}, stderr=subprocess.DEVNULL)
         return json.loads(said.splitlines()[-1])
 
+    def fit(self, spec, words, recipe):
+        """The best mix within the bytes of a target, as a target."""
+        planned = json.loads(run(BIN / "quantfleet", "quantize", self.options.model, "--target", spec, *words, "--dry-run",
+                                 "--json", stderr=subprocess.DEVNULL))
+        form = spec.split(":")[0]
+        run(BIN / "quantfleet", "fit", self.options.model, "--calibration", self.calibration, "--target", form, "--bytes",
+            planned["targets"][0]["bytes"], "--no-check", "--out", recipe, *(("--text", self.read) if self.read else ()),
+            stderr=subprocess.DEVNULL)
+        return f"{form}:{recipe}"
+
     def candidate(self, target, way):
         """{"kl": ..., "top1": ..., "bytes", "seconds"} of one of ours."""
         spec, body = TARGETS[target]
@@ -106,6 +117,8 @@ class Bench:
         if body:
             words += (SAME_TYPES[0], SAME_TYPES[1].format(body))
         started = time.monotonic()
+        if way == "fit":
+            spec, words = self.fit(spec, words, out.with_suffix(".toml")), words[:4]
         folder, size = self.quantize(self.options.model, spec, out, *words)
         seconds = time.monotonic() - started
         if spec.startswith("openvino:"):
@@ -135,7 +148,7 @@ def main():
     parser.add_argument("--calibrated-on", default="guides", metavar="guides|code|self|FILE")
     parser.add_argument("--text", type=Path)
     parser.add_argument("--targets", nargs="*", default=["q4_0", "q4_k_m", "groups of 64 with a bias"], choices=TARGETS)
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--ways", nargs="+", default=[way for way in WAYS if way != "fit"], choices=WAYS)
     parser.add_argument("--peers", nargs="+", default=[], choices=PEER_NEEDS)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--windows", type=int, default=16)

@@ -94,6 +94,15 @@ absl::Status ColumnFactor::FillRow(const ReadTriangle& read, double mean, int64_
   return absl::OkStatus();
 }
 
+void ColumnFactor::DivideInput(std::span<const float> by) {
+  for (int64_t row = 0; row < columns_; ++row) {
+    const float divisor = by[static_cast<size_t>(order_[row])];
+    for (int64_t tile = 0; tile <= row / kTile; ++tile)
+      for (int64_t c = 0; c < kTile; ++c) At(row, tile * kTile + c) /= divisor;
+    inverse_diagonal_[row] *= divisor;
+  }
+}
+
 // A tile less what the columns of tiles before have of it, always in their order.
 void ColumnFactor::Reduce(int64_t row, int64_t column) {
   const RoundingKernels& kernels = FindRoundingKernels();

@@ -33,6 +33,9 @@ class ColumnFactor {
   // whoever runs the tasks.
   static absl::StatusOr<ColumnFactor> Build(int64_t columns, const ReadTriangle& read,
                                             const RunTasks& run = InOrder);
+  // Becomes that of the same input with each column divided by its number (positive), in the same
+  // order and with the damping divided likewise.
+  void DivideInput(std::span<const float> by);
   // Memory of one, and of building it.
   static uint64_t Bytes(int64_t columns);
 

@@ -109,6 +109,39 @@ TEST(ColumnFactorTest, WhoRunsTheTasksChangesNoBit) {
   });
 }
 
+// As if the moments had been divided before, but for the damping, which is divided as well.
+TEST(ColumnFactorTest, ADividedInputHasTheFactorOfItsMoments) {
+  constexpr int64_t kCols = 150;
+  std::vector<float> triangle = MakeMoments(kCols, 4 * kCols, 5).Triangle();
+  const auto build = [&] {
+    return *ColumnFactor::Build(kCols, [&](uint64_t first, std::span<float> out) {
+      std::copy_n(triangle.begin() + static_cast<ptrdiff_t>(first), out.size(), out.begin());
+      return absl::OkStatus();
+    });
+  };
+  ColumnFactor factor = build();
+  const ColumnFactor before = factor;
+  std::vector<float> by(kCols);
+  for (size_t i = 0; i < by.size(); ++i) by[i] = 0.5f + static_cast<float>(i % 7);
+  factor.DivideInput(by);
+  EXPECT_EQ(factor.order(), before.order());
+  // L * L' is what it was, divided by both columns' numbers.
+  const auto product = [](const ColumnFactor& f, int64_t a, int64_t b) {
+    double sum = 0;
+    for (int64_t k = 0; k <= std::min(a, b); ++k)
+      sum += double{f.tile(a / kTile, k / kTile)[k % kTile * kTile + a % kTile]} *
+             f.tile(b / kTile, k / kTile)[k % kTile * kTile + b % kTile];
+    return sum;
+  };
+  for (int64_t a = 0; a < kCols; a += 13)
+    for (int64_t b = 0; b <= a; b += 7) {
+      const double wanted = product(before, a, b) / (by[static_cast<size_t>(factor.order()[a])] *
+                                                     by[static_cast<size_t>(factor.order()[b])]);
+      EXPECT_NEAR(product(factor, a, b), wanted, 1e-5);
+    }
+  EXPECT_FLOAT_EQ(factor.inverse_diagonal(2)[3] * factor.tile(2, 2)[3 * kTile + 3], 1.f);
+}
+
 TEST(ColumnFactorTest, AnErrorOfReadingIsHandedOn) {
   const auto factor =
       ColumnFactor::Build(4, [](uint64_t, std::span<float>) { return DataLoss("cut off"); });
