@@ -22,9 +22,9 @@ sys.path.insert(0, str(JUDGE))
 import strings  # noqa: E402
 
 tokens = Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/tokens.py")
-# What begins a text: what our engine begins it with, as each model's files say.
+# What begins a text in our engine, by what each model's files say: of llama3 they say nothing.
 BEFORE = {"claude": [], "deepseek_v3": [0], "gemini": [2], "gemma3": [2], "gpt35turbo": [], "gpt4o": [], "gptoss": [],
-          "llama2": [1], "llama3": [128000], "llama3_1": [128000], "qwen3": []}
+          "llama2": [1], "llama3": [], "llama3_1": [128000], "qwen3": []}
 # SentencePiece's BPE, several expressions, a normalizer.
 DIAGONAL = ("llama2", "deepseek_v3", "claude")
 STRINGS = 2000 if THOROUGH else 200
