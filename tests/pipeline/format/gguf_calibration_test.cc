@@ -39,7 +39,7 @@ MemorySource CalibratedSource(std::string_view family) {
     source.model.tensors.push_back(
         {std::string(Name(piece.role)), DType::kF32, piece.rows, piece.cols, piece.dims});
     source.data.emplace_back(static_cast<size_t>(piece.rows * RowBytes(DType::kF32, piece.cols)),
-                             value);
+                             std::byte{1});
   }
   return source;
 }
