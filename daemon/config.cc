@@ -151,7 +151,7 @@ config::Settings SettingsOf(Config& to) {
        .fallback = "three shipped ones"},
       {.flag = "--calibration-texts",
        .key = "calibration_texts",
-       .value = config::RequiredInto(to.calibration_texts),
+       .value = Into(to.calibration_texts),
        .help = "Folder of the texts that device classes and jobs may name for calibrating",
        .fallback = "calibration-texts in the data folder"},
       {.flag = "",

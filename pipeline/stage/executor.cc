@@ -232,7 +232,9 @@ class Execution {
     name("chosen by no token of the calibration, and rounded by what the other experts were given",
          [&](const PieceJob& job, const PieceEncoding& e) {
            const auto& all = plan_.calibration.importance;
-           if (e.importance == nullptr || all == nullptr) return false;
+           if (e.importance == nullptr || all == nullptr ||
+               IsHead(source_.description(), *job.piece))
+             return false;
            const auto it = all->stand_ins.find(static_cast<size_t>(&job - jobs_.data()));
            return it != all->stand_ins.end() && it->second.data() == e.importance;
          });

@@ -1,6 +1,9 @@
 #include "pipeline/stage/mix_fit.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "pipeline/format/registry/registry.h"
 
@@ -36,6 +39,18 @@ std::vector<std::string> NamesOf(const TargetFormat& format) {
   return names;
 }
 
+// The best mix of tensors of `left` bytes, and by how much its artifact exceeds the budget.
+absl::StatusOr<std::pair<FittedMix, int64_t>> Size(const ModelSource& source, const MixTable& table,
+                                                   std::string_view name, bool calibrated,
+                                                   const MixBudget& budget, int64_t left) {
+  QF_ASSIGN_OR_RETURN(TypeMix mix, SolveMix(table.tensors, static_cast<uint64_t>(left)));
+  QF_ASSIGN_OR_RETURN(Recipe recipe, RecipeOf(name, table.TypesOf(mix)));
+  QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, calibrated));
+  QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(plan, budget));
+  return std::pair(FittedMix{std::move(mix), std::move(recipe), TargetBytes(plan.targets[0])},
+                   over);
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> ExcessOf(const Plan& plan, const MixBudget& budget) {
@@ -59,26 +74,34 @@ absl::StatusOr<FittedMix> FitMix(const ModelSource& source, const MixTable& tabl
   QF_ASSIGN_OR_RETURN(const Plan some, PlanOf(source, table.format, table.some, calibrated));
   QF_ASSIGN_OR_RETURN(const int64_t excess, ExcessOf(some, budget));
   const auto least = static_cast<int64_t>(SmallestMix(table.tensors));
+  // What harms least of all may fit; its header can be shorter than that of what is quantized.
+  QF_ASSIGN_OR_RETURN(
+      auto all, Size(source, table, name, calibrated, budget, std::numeric_limits<int64_t>::max()));
+  if (all.second <= 0) return std::move(all.first);
   int64_t left = static_cast<int64_t>(table.some_bytes) - excess;
+  std::optional<FittedMix> best;
   for (int tries = 0; tries < kTries && left >= least; ++tries) {
-    QF_ASSIGN_OR_RETURN(TypeMix mix, SolveMix(table.tensors, static_cast<uint64_t>(left)));
-    QF_ASSIGN_OR_RETURN(Recipe recipe, RecipeOf(name, table.TypesOf(mix)));
-    QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, calibrated));
-    QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(plan, budget));
-    if (over <= 0)
-      return FittedMix{std::move(mix), std::move(recipe), TargetBytes(plan.targets[0])};
-    // Another mix may have more to say of itself: ever more is left free for it.
-    left = static_cast<int64_t>(mix.bytes) - over * (1 + tries / 4);
+    QF_ASSIGN_OR_RETURN(auto sized, Size(source, table, name, calibrated, budget, left));
+    auto& [fitted, over] = sized;
+    const auto bytes = static_cast<int64_t>(fitted.mix.bytes);
+    if (over > 0) {
+      if (best) break;
+      // Another mix may have more to say of itself: ever more is left free for it.
+      left = bytes - over * (1 + tries / 4);
+      continue;
+    }
+    if (best && fitted.mix.harm >= best->mix.harm) break;
+    best = std::move(fitted);
+    left = bytes - over;  // or less: there may be room for a better one
   }
-  QF_ASSIGN_OR_RETURN(TypeMix mix, SolveMix(table.tensors, static_cast<uint64_t>(least)));
-  QF_ASSIGN_OR_RETURN(Recipe recipe, RecipeOf(name, table.TypesOf(mix)));
-  QF_ASSIGN_OR_RETURN(const Plan plan, PlanOf(source, table.format, recipe, calibrated));
-  QF_ASSIGN_OR_RETURN(const int64_t over, ExcessOf(plan, budget));
-  const uint64_t bytes = TargetBytes(plan.targets[0]);
-  if (over <= 0) return FittedMix{std::move(mix), std::move(recipe), bytes};
+  if (best) return *std::move(best);
+  QF_ASSIGN_OR_RETURN(auto sized, Size(source, table, name, calibrated, budget, least));
+  auto& [fitted, over] = sized;
+  if (over <= 0) return std::move(fitted);
   return ResourceExhausted(
       "the smallest mix of this model in {} has {} bytes ({}), {} more than the budget allows",
-      table.format, bytes, HumanBytes(bytes), HumanBytes(static_cast<uint64_t>(over)));
+      table.format, fitted.bytes, HumanBytes(fitted.bytes),
+      HumanBytes(static_cast<uint64_t>(over)));
 }
 
 absl::StatusOr<std::optional<TargetSpec>> NearestNamed(const ModelSource& source,

@@ -25,7 +25,7 @@ class ClaimTest : public RolloutFixture {
   ClaimTest() {
     for (const char* model : kModels) {
       PutModel(model);
-      PutArtifact("q4_0", 1, model, model);
+      PutArtifact("iq4_nl", 1, model, model);
     }
   }
   absl::StatusOr<Rollout> Try(const std::string& model, int priority, RolloutPlan plan = {},

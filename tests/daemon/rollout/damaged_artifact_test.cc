@@ -25,7 +25,7 @@ class DamagedArtifactTest : public RolloutFixture {
 
   const Digest kBlob = HashText("a blob");
   FakeDevice first_{"iot"}, second_{"iot"}, edge_{"edge", 32768};
-  const std::string q4_ = PutArtifact("q4_0"), f16_ = PutArtifact("f16");
+  const std::string q4_ = PutArtifact("iq4_nl"), f16_ = PutArtifact("f16");
 };
 
 TEST_F(DamagedArtifactTest, IsNotRolledOutUntilItIsWhole) {

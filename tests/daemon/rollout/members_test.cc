@@ -111,7 +111,7 @@ TEST_F(MembersTest, ADeviceThatJoinsGetsTheNewestRolloutAlone) {
   plan.set_dynamic(true);
   const Rollout old = Create(plan);
   AllHealthy(old);
-  PutArtifact("q4_0", 1, "v2");
+  PutArtifact("iq4_nl", 1, "v2");
   const Rollout newer = Create(plan);
   const auto later = EnrollDevices(1);
   Says(later[0], {});

@@ -10,7 +10,7 @@ namespace quantfleet::daemon {
 
 class PhasedFixture : public RolloutFixture {
  protected:
-  PhasedFixture() { first_ = PutArtifact("q4_0"); }
+  PhasedFixture() { first_ = PutArtifact("iq4_nl"); }
 
   // A canary, then the rest.
   static v1::RolloutPlan Canary() {

@@ -61,7 +61,7 @@ TEST_F(RaceTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
 // and in the end everything ends.
 TEST_F(RaceTest, RandomEventsKeepTheInvariants) {
   const auto ids = EnrollDevices(5);
-  const std::string second = PutArtifact("q4_0", 1, "v2");
+  const std::string second = PutArtifact("iq4_nl", 1, "v2");
   std::vector<std::string> names;
   std::map<std::string, uint64_t> released;
   std::mt19937_64 random(20261127);

@@ -18,7 +18,7 @@ TEST_F(RollBackTest, TooManyFailuresRollBackWhoWasTold) {
   EnrollDevices(3);
   const Rollout before = Create({});
   AllHealthy(before);
-  const std::string second = PutArtifact("q4_0", 1, "v2");
+  const std::string second = PutArtifact("iq4_nl", 1, "v2");
   RolloutPlan plan = Canary();
   plan.set_max_failures(0);
   plan.set_on_failure(RolloutPlan::ROLL_BACK);
@@ -48,7 +48,7 @@ TEST_F(RollBackTest, TooManyFailuresRollBackWhoWasTold) {
 TEST_F(RollBackTest, ARuntimeComesAndGoesWithItsArtifact) {
   const auto apply = [&](const std::string& pace) {
     ASSERT_OK(classes_
-                  .Apply("name='served'\nformat='gguf'\nrecipe='q4_0'\npriority=99\n[runtime]"
+                  .Apply("name='served'\nformat='gguf'\nrecipe='iq4_nl'\npriority=99\n[runtime]"
                          "\ncommand='server'\n"
                          "args=['{model}', '{port}', '" +
                          pace + "']\n")
@@ -91,7 +91,7 @@ TEST_F(RollBackTest, ARollbackLeavesWhoWasToldSomethingNewer) {
   const auto ids = EnrollDevices(2);
   const Rollout old = Create({});
   AllHealthy(old);
-  PutArtifact("q4_0", 1, "v2");
+  PutArtifact("iq4_nl", 1, "v2");
   const auto newer = rollouts_.Create({"", "demo", {ids[0]}, {}});
   ASSERT_OK(newer.status());
   Act(old, RolloutEvent::kRollBack);

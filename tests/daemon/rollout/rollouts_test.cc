@@ -22,7 +22,7 @@ class RolloutTest : public RolloutFixture {
 };
 
 TEST_F(RolloutTest, EachDeviceIsAssignedWhatItsClassWants) {
-  const std::string q4 = PutArtifact("q4_0"), f16 = PutArtifact("f16");
+  const std::string q4 = PutArtifact("iq4_nl"), f16 = PutArtifact("f16");
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
   EXPECT_EQ(Row(*rollout, iot_.id).artifact(), q4);
@@ -43,7 +43,7 @@ TEST_F(RolloutTest, EachDeviceIsAssignedWhatItsClassWants) {
 }
 
 TEST_F(RolloutTest, EndsWhenEveryDeviceIsHealthy) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   PutArtifact("f16");
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
@@ -60,7 +60,7 @@ TEST_F(RolloutTest, EndsWhenEveryDeviceIsHealthy) {
 }
 
 TEST_F(RolloutTest, HealthOfAnotherReleaseOrArtifactDoesNotCount) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(rollout.status());
   v1::ModelStatus status = Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY);
@@ -74,7 +74,7 @@ TEST_F(RolloutTest, HealthOfAnotherReleaseOrArtifactDoesNotCount) {
 }
 
 TEST_F(RolloutTest, FailureIsKeptWithItsReasonAndFailsTheRollout) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   PutArtifact("f16");
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
@@ -89,7 +89,7 @@ TEST_F(RolloutTest, FailureIsKeptWithItsReasonAndFailsTheRollout) {
 }
 
 TEST_F(RolloutTest, RefusedAssignmentFailsButAnOldRefusalDoesNot) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(rollout.status());
   v1::ModelStatus refused =
@@ -113,7 +113,7 @@ TEST_F(RolloutTest, SkipsWithReasons) {
   FakeDevice tiny("iot", 256), odd("toaster", 64);
   Enrolled(tiny);
   Enrolled(odd);
-  PutArtifact("q4_0", 300);
+  PutArtifact("iq4_nl", 300);
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
   EXPECT_EQ(Row(*rollout, iot_.id).state(), v1::RolloutDevice::PENDING);
@@ -128,10 +128,10 @@ TEST_F(RolloutTest, SkipsWithReasons) {
 }
 
 TEST_F(RolloutTest, NewerRolloutSupersedes) {
-  const std::string old_q4 = PutArtifact("q4_0");
+  const std::string old_q4 = PutArtifact("iq4_nl");
   const auto first = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(first.status());
-  const std::string new_q4 = PutArtifact("q4_0", 1, "v2");
+  const std::string new_q4 = PutArtifact("iq4_nl", 1, "v2");
   const auto second = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(second.status());
   EXPECT_EQ(Row(*second, iot_.id).artifact(), new_q4);
@@ -148,13 +148,13 @@ TEST_F(RolloutTest, NewerRolloutSupersedes) {
 }
 
 TEST_F(RolloutTest, TakesTheNewestVersionAndSaysWhich) {
-  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "iq4_nl");
   PutArtifactOf(1, "f16");
   EXPECT_EQ(rollouts_.Create({"", "demo", {}, {}})->version(), 1u);
   PutModel("demo");
-  const std::string q4 = PutArtifactOf(2, "q4_0"), f16 = PutArtifactOf(2, "f16");
+  const std::string q4 = PutArtifactOf(2, "iq4_nl"), f16 = PutArtifactOf(2, "f16");
   // Made again: older versions are not what is rolled out, however new their artifacts are.
-  const std::string old_q4 = PutArtifactOf(1, "q4_0");
+  const std::string old_q4 = PutArtifactOf(1, "iq4_nl");
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
   EXPECT_EQ(rollout->version(), 2u);
@@ -173,7 +173,7 @@ TEST_F(RolloutTest, TakesTheNewestVersionAndSaysWhich) {
 }
 
 TEST_F(RolloutTest, AVersionWithoutArtifactsIsNotReplacedByAnOlderOne) {
-  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "iq4_nl");
   PutArtifactOf(1, "f16");
   PutModel("demo");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
@@ -182,10 +182,10 @@ TEST_F(RolloutTest, AVersionWithoutArtifactsIsNotReplacedByAnOlderOne) {
 }
 
 TEST_F(RolloutTest, AClassWithAnArtifactOfAnotherVersionOnlyIsNotLeftBehindWithoutAWord) {
-  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "iq4_nl");
   PutArtifactOf(1, "f16");
   PutModel("demo");
-  const std::string q4 = PutArtifactOf(2, "q4_0");
+  const std::string q4 = PutArtifactOf(2, "iq4_nl");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
                "class edge-fp16 (1 device)", "version 2 of model demo", "version 1");
   // Those without that class get it.
@@ -195,7 +195,7 @@ TEST_F(RolloutTest, AClassWithAnArtifactOfAnotherVersionOnlyIsNotLeftBehindWitho
 }
 
 TEST_F(RolloutTest, OneRolloutDoesNotMixVersions) {
-  const std::string first = PutArtifactOf(1, "q4_0");
+  const std::string first = PutArtifactOf(1, "iq4_nl");
   PutModel("demo");
   const std::string second = PutArtifactOf(2, "f16");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {first, second}}), kInvalidArgument,
@@ -209,7 +209,7 @@ TEST_F(RolloutTest, OneRolloutDoesNotMixVersions) {
 }
 
 TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
-  ArtifactRecord record = SomeArtifact("q4_0", 1, "", "demo", nullptr);
+  ArtifactRecord record = SomeArtifact("iq4_nl", 1, "", "demo", nullptr);
   record.artifact.set_no_tokenizer(true);
   ASSERT_OK(Once(*store_)->artifacts().Put(record));
   EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition,
@@ -222,7 +222,7 @@ TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
 
 // An agent that does not know the kind refuses the manifest: it is not sent one.
 TEST_F(RolloutTest, AnEmbeddingModelGoesToAgentsThatSayTheyRunThem) {
-  ArtifactRecord record = SomeArtifact("q4_0", 1, "", "demo", nullptr);
+  ArtifactRecord record = SomeArtifact("iq4_nl", 1, "", "demo", nullptr);
   v1::Manifest manifest;
   ASSERT_TRUE(manifest.ParseFromString(record.manifest));
   manifest.set_kind(v1::Manifest::KIND_EMBEDDING_MODEL);
@@ -243,7 +243,7 @@ TEST_F(RolloutTest, AnEmbeddingModelGoesToAgentsThatSayTheyRunThem) {
 }
 
 TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   const auto first = rollouts_.Create({"once", "demo", {iot_.id}, {}});
   ASSERT_OK(first.status());
   const auto again = rollouts_.Create({"once", "demo", {iot_.id}, {}});
@@ -256,10 +256,10 @@ TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
 TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
   EXPECT_ERROR(rollouts_.Create({"", "nope", {}, {}}), kNotFound, "nope");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition, "demo");
-  const std::string q4 = PutArtifact("q4_0"), other = PutArtifact("q4_0", 1, "v2");
+  const std::string q4 = PutArtifact("iq4_nl"), other = PutArtifact("iq4_nl", 1, "v2");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {"d-none"}, {}}), kNotFound, "d-none");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {"ffffffffffff"}}), kNotFound, "ffffffffffff");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "gguf:q4_0");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "gguf:iq4_nl");
   for (const bool dry_run : {false, true})
     EXPECT_ERROR(rollouts_.Create({.request_id = "",
                                    .model = "demo",
@@ -274,7 +274,7 @@ TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
 }
 
 TEST_F(RolloutTest, RevokedDeviceIsSkippedAndTheRolloutGoesOn) {
-  PutArtifact("q4_0");
+  PutArtifact("iq4_nl");
   const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(rollout.status());
   ASSERT_OK(Skip(iot_.id, "the device was revoked"));

@@ -117,7 +117,7 @@ TEST_F(StepUpTest, APlansLimitsHoldForEveryClass) {
 class QualityGateTest : public RolloutFixture {
  protected:
   QualityGateTest() {
-    ArtifactRecord record = SomeArtifact("q4_0", 10, "", "demo", nullptr);
+    ArtifactRecord record = SomeArtifact("iq4_nl", 10, "", "demo", nullptr);
     v1::EvaluationStatement evaluation;
     evaluation.set_tokens(255);
     evaluation.set_reference("gguf:f16");
