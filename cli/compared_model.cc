@@ -10,6 +10,7 @@
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/format/registry/registry.h"
 #include "pipeline/stage/exact_copy.h"
+#include "pipeline/tensor/rounding/rounder.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -28,6 +29,8 @@ absl::StatusOr<ComparedModel> OpenArtifact(FileSystem& files, const fs::path& fo
         files, folder, manifest, [&](uint64_t done) { line.Update(done, model.bytes); }, stop));
   }
   model.target = fmt::format("{}:{}", manifest.target().format(), manifest.target().recipe());
+  if (const std::string rounding = RoundingOf(manifest); rounding != Name(Rounding::kNearest))
+    model.target += ", " + rounding;
   const TargetFormat* format = FindFormat(manifest.target().format());
   if (format == nullptr)
     return InvalidArgument("{}: artifacts of format '{}' are not models that can be compared",

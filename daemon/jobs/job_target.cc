@@ -1,5 +1,6 @@
 #include "daemon/jobs/job_target.h"
 
+#include "pipeline/artifact/manifest.h"
 #include "pipeline/recipe/recipe.h"
 #include "pipeline/tensor/traits.h"
 
@@ -23,11 +24,9 @@ std::string JobTargetOf(const v1::Manifest& manifest) {
   const v1::Target& target = manifest.target();
   pipeline::TargetSpec spec{target.format(), target.recipe()};
   spec.calibrated = !target.importance_digest().empty();
-  constexpr std::string_view kRounding = "rounding=";
-  for (const std::string& change : target.changes())
-    if (change.starts_with(kRounding))
-      spec.rounding = pipeline::RoundingFromName(std::string_view(change).substr(kRounding.size()))
-                          .value_or(spec.rounding);
+  if (spec.calibrated)
+    spec.rounding =
+        pipeline::RoundingFromName(pipeline::RoundingOf(manifest)).value_or(spec.rounding);
   return JobTarget(spec);
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/trust/evaluation.h"
+#include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
 
@@ -51,14 +52,6 @@ bool BelongsTo(const v1::Artifact& artifact, uint64_t version) {
   return std::ranges::find(versions, version) != versions.end();
 }
 
-// "feedback", "search", or "nearest", which manifests leave out.
-std::string RoundingOf(const v1::Manifest& manifest) {
-  constexpr std::string_view kRounding = "rounding=";
-  for (const std::string& change : manifest.target().changes())
-    if (change.starts_with(kRounding)) return change.substr(kRounding.size());
-  return "nearest";
-}
-
 // An artifact of each format, recipe and rounding, the first in `candidates`, with what a match
 // asks for.
 absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
@@ -71,7 +64,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
                       artifact.name());
-    std::string rounding = RoundingOf(manifest);
+    std::string rounding = pipeline::RoundingOf(manifest);
     if (!taken.emplace(artifact.format(), artifact.recipe(), rounding).second) continue;
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};

@@ -11,6 +11,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
+constexpr std::string_view kRounding = "rounding=";
+
 constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 constexpr size_t kMaxPathBytes = 512;
@@ -147,6 +149,16 @@ uint64_t ArtifactBytes(const v1::Manifest& manifest) {
   uint64_t total = 0;
   for (const v1::ArtifactFile& file : manifest.files()) total += file.size();
   return total;
+}
+
+std::string RoundingOf(const v1::Manifest& manifest) {
+  for (const std::string& change : manifest.target().changes())
+    if (change.starts_with(kRounding)) return change.substr(kRounding.size());
+  return "nearest";
+}
+
+std::string RoundingChange(std::string_view rounding) {
+  return std::string(kRounding).append(rounding);
 }
 
 }  // namespace quantfleet::pipeline

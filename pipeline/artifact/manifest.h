@@ -26,4 +26,9 @@ absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes);
 // The sum of the files' sizes.
 uint64_t ArtifactBytes(const v1::Manifest& manifest);
 
+// How its codes were chosen: "feedback", "search", or "nearest", which manifests leave out.
+std::string RoundingOf(const v1::Manifest& manifest);
+// The change of the recipe that says so.
+std::string RoundingChange(std::string_view rounding);
+
 }  // namespace quantfleet::pipeline

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "pipeline/family/fold_sites.h"
+#include "pipeline/stage/row_sample.h"
 #include "pipeline/tensor/codec.h"
 #include "pipeline/tensor/rounding/rounder.h"
 
@@ -183,16 +184,14 @@ class SiteMeasure {
 
   absl::Status Measure(uint32_t index, int64_t wanted,
                        const std::vector<std::vector<float>>& scales, std::vector<double>& errors) {
-    const Piece& piece = source_.description().pieces[index];
-    const int64_t rows = std::clamp<int64_t>(wanted, 1, piece.rows), cols = piece.cols;
-    std::vector<float> values(static_cast<size_t>(rows * cols));
-    QF_RETURN_IF_ERROR(ReadRows(piece, rows, values));
+    QF_ASSIGN_OR_RETURN(const RowSample sample, SampleRows(source_, index, wanted));
+    const int64_t rows = sample.rows, cols = sample.cols;
     const int64_t input = InputOf(index);
     QF_RETURN_IF_ERROR(TakeFactor(input, cols));
     Lanes lanes(rows * kPowers, cols);
     for (int power = 0; power < kPowers; ++power)
-      Round(values, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1], rows, cols,
-            power * rows, lanes);
+      Round(sample.values, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1], rows,
+            cols, power * rows, lanes);
     std::vector<double> out(static_cast<size_t>(rows * kPowers), 0);
     if (input >= 0)
       QF_RETURN_IF_ERROR(lanes.AddProducts(*moments_, input, out));
@@ -200,7 +199,7 @@ class SiteMeasure {
       lanes.AddSquares(importance_.Of(index), out);
     for (size_t lane = 0; lane < out.size(); ++lane)
       errors[lane / static_cast<size_t>(rows)] +=
-          out[lane] * static_cast<double>(piece.rows) / static_cast<double>(rows);
+          out[lane] * static_cast<double>(sample.of) / static_cast<double>(rows);
     return absl::OkStatus();
   }
 
@@ -222,21 +221,6 @@ class SiteMeasure {
     if (absl::IsFailedPrecondition(built.status())) return absl::OkStatus();
     if (!built.ok()) return Annotate(built.status(), fmt::format("'{}'", moments_->NameOf(input)));
     factor_ = *std::move(built);
-    return absl::OkStatus();
-  }
-
-  // Rows that are spread evenly over the piece.
-  absl::Status ReadRows(const Piece& piece, int64_t rows, std::vector<float>& values) const {
-    const SourceTensor& tensor = source_.description().tensors[piece.tensor];
-    const int64_t row_bytes = RowBytes(tensor.dtype, piece.cols);
-    Bytes raw(static_cast<size_t>(row_bytes));
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t row = piece.first_row + (2 * r + 1) * piece.rows / (2 * rows) * piece.step;
-      QF_RETURN_IF_ERROR(
-          Annotate(source_.Read(piece.tensor, static_cast<uint64_t>(row * row_bytes), raw),
-                   fmt::format("tensor '{}'", tensor.name)));
-      FindCodec(tensor.dtype)->decode(raw.data(), piece.cols, values.data() + r * piece.cols);
-    }
     return absl::OkStatus();
   }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/base/fail_point.h"
+#include "pipeline/artifact/manifest.h"
 #include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/plan_chunks.h"
@@ -266,8 +267,7 @@ class Execution {
       manifest.mutable_target()->set_importance_digest(importance->digest.raw());
     // As changes of the recipe: agents that do not know a field of its own refuse the manifest.
     if (target.spec.rounding != Rounding::kNearest)
-      manifest.mutable_target()->add_changes(
-          fmt::format("rounding={}", Name(target.spec.rounding)));
+      manifest.mutable_target()->add_changes(RoundingChange(Name(target.spec.rounding)));
     if (const SecondMoments* moments = plan_.MomentsFor(target.spec))
       manifest.mutable_target()->add_changes(
           fmt::format("second-moments={}", moments->digest().hex()));
