@@ -66,7 +66,9 @@ class Evaluation(Measured):
             self.assertTrue(0 < evaluation["kl_error"] < evaluation["mean_kl"] < evaluation["kl_p99"], evaluation)
         self.assertLess(found["f16"]["mean_kl"], found["q8_0"]["mean_kl"])
         self.assertLess(found["q8_0"]["mean_kl"], found["iq4_nl"]["mean_kl"])
-        self.assertGreater(found["iq4_nl"]["mean_nll"], found["iq4_nl"]["reference_mean_nll"])
+        # Either way: of few tokens a coarser model may find the likelier ones, and its divergence tells.
+        self.assertNotEqual(found["iq4_nl"]["mean_nll"], found["iq4_nl"]["reference_mean_nll"])
+        self.assertLess(abs(found["iq4_nl"]["mean_nll"] - found["iq4_nl"]["reference_mean_nll"]), 0.2)
         self.assertLess(found["iq4_nl"]["top1_agreement"], found["f16"]["top1_agreement"])
         text = daemon.cli("artifact", "show", self.artifacts(daemon)["iq4_nl"]["artifact"]["name"]).stdout
         self.assertIn("top-1 agreement", text)
