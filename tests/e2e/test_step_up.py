@@ -31,7 +31,8 @@ class StepUp(EndToEnd):
 
     def kl(self, daemon):
         """Of each recipe."""
-        job = self.wait_job(daemon, self.submit(daemon, "iot-int4", "ai-pc-int8"))
+        self.apply_class(daemon, 100)
+        job = self.wait_job(daemon, self.submit(daemon, "strict-iot", "ai-pc-int8"))
         return {a["recipe"]: a["evaluation"]["mean_kl"] for a in job["measured"]}
 
     def test_a_larger_one_is_made_and_assigned_even_after_a_kill(self):
