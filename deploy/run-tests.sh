@@ -4,7 +4,7 @@
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
 #   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a limited time, lint, and the aarch64 build under an emulator
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
-# Environment: QUANTFLEET_FUZZ_SECONDS (default 12 per target), QUANTFLEET_SHARED (optional reference material).
+# Environment: QUANTFLEET_FUZZ_SECONDS (default 10 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
 umask 022 # quantfleet refuses folders that others may write to, including those that tests create
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -79,7 +79,7 @@ e2e() {
 
 # Every target for a limited time, one per core at a time; inputs that make one fail are kept in build/fuzz.
 fuzz() {
-  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-12}
+  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-10}
   build asan fuzzers || return 1
   mkdir -p build/fuzz
   # shellcheck disable=SC2016

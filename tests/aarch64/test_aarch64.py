@@ -40,10 +40,11 @@ UNIT_TESTS = [
     ("cortex-a72", "tensor_test", "-ExpectedError.IsWhatNormalWeightsLose"),
     ("cortex-a72", "rounding_test", "FeedbackTest.*"),
     ("cortex-a72", "decode_test", "EngineTest.*:Transformer.EveryArchitectureAndTypeMatchesTheDefinition"),
+    ("cortex-a72", "stage_test", "-*PowerCut*:FolderResumeTest.*:MixTest.*:Executor.ManySlabsOfHeadsOfOddSizeEqualTheNaiveWay"),
     ("cortex-a72", "format_test", "-HfTokenizer.HostileJson:HfTokenizer.LargeJson"),
     ("cortex-a72", "trust_test", "-ForeignTest.KeysOfEveryKindProveThemselves"),
 ] + [("cortex-a72", name, "*")
-     for name in ("stage_test", "recipe_test", "family_test", "model_test", "artifact_test", "base_test", "agent_platform_test")]
+     for name in ("recipe_test", "family_test", "model_test", "artifact_test", "base_test", "agent_platform_test")]
 
 
 def emulate(cpu, program, *args):
