@@ -5,11 +5,10 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
-#include <system_error>
-#include <thread>
 
 #include "pipeline/family/fold_sites.h"
 #include "pipeline/stage/row_sample.h"
+#include "pipeline/stage/workers.h"
 #include "pipeline/tensor/codec.h"
 #include "pipeline/tensor/rounding/rounder.h"
 
@@ -276,17 +275,7 @@ class Choice {
 
   absl::StatusOr<std::shared_ptr<const Fold>> Run() {
     QF_ASSIGN_OR_RETURN(const int workers, Workers());
-    {
-      std::vector<std::jthread> threads;
-      for (int i = 1; i < workers; ++i) {
-        try {
-          threads.emplace_back([this] { Work(); });
-        } catch (const std::system_error&) {
-          break;  // fewer threads then: the result is the same
-        }
-      }
-      Work();
-    }
+    RunWorkers(workers, [this] { Work(); });
     if (!failure_.ok()) return failure_;
     return std::make_shared<const Fold>(FoldBy(source_.description(), sites_, scales_));
   }
@@ -301,11 +290,9 @@ class Choice {
     if (options_.memory_bytes < each)
       return ResourceExhausted("a memory budget of {} is too small: choosing folds needs {}",
                                HumanBytes(options_.memory_bytes), HumanBytes(each));
-    const int wanted = options_.threads > 0 ? options_.threads
-                                            : static_cast<int>(std::thread::hardware_concurrency());
-    return static_cast<int>(std::min<uint64_t>({options_.memory_bytes / each,
-                                                static_cast<uint64_t>(std::max(wanted, 1)),
-                                                std::max<uint64_t>(sites_.size(), 1)}));
+    const auto wanted = static_cast<uint64_t>(ThreadsWanted(options_.threads));
+    return static_cast<int>(std::min<uint64_t>(
+        {options_.memory_bytes / each, wanted, std::max<uint64_t>(sites_.size(), 1)}));
   }
 
   // A thread's whole life; no exception leaves it.

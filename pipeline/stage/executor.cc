@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "common/base/fail_point.h"
 #include "pipeline/artifact/manifest.h"
@@ -12,6 +10,7 @@
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/plan_chunks.h"
 #include "pipeline/stage/slab_worker.h"
+#include "pipeline/stage/workers.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -37,17 +36,7 @@ class Execution {
     QF_ASSIGN_OR_RETURN(const int workers, Workers());
     factors_.SetSlots(FactorSlots(workers));
     QF_RETURN_IF_ERROR(StoreFixed());
-    {
-      std::vector<std::jthread> threads;
-      for (int i = 1; i < workers; ++i) {
-        try {
-          threads.emplace_back([this] { Work(); });
-        } catch (const std::system_error&) {
-          break;  // fewer threads then: the result is the same
-        }
-      }
-      Work();
-    }
+    RunWorkers(workers, [this] { Work(); });
     if (!failure_.ok()) return failure_;
     return Result();
   }
@@ -60,10 +49,9 @@ class Execution {
                              HumanBytes(options_.memory_bytes), HumanBytes(each + shared),
                              shared == 0 ? "" : ", or another rounding than feedback");
     const uint64_t fit = (options_.memory_bytes - shared) / each;
-    const int wanted = options_.threads > 0 ? options_.threads
-                                            : static_cast<int>(std::thread::hardware_concurrency());
-    return static_cast<int>(std::min<uint64_t>({fit, static_cast<uint64_t>(std::max(wanted, 1)),
-                                                std::max<uint64_t>(plan_.slabs.size(), 1)}));
+    const auto wanted = static_cast<uint64_t>(ThreadsWanted(options_.threads));
+    return static_cast<int>(
+        std::min<uint64_t>({fit, wanted, std::max<uint64_t>(plan_.slabs.size(), 1)}));
   }
 
   uint64_t WorkerBytes() const {

@@ -4,9 +4,9 @@
 #include <atomic>
 #include <mutex>
 #include <set>
-#include <thread>
 
 #include "pipeline/stage/plan_text.h"
+#include "pipeline/stage/workers.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -133,14 +133,7 @@ absl::StatusOr<PieceErrors> MeasureErrors(const ModelSource& source, const MixTa
       if (options.on_progress) options.on_progress(++done, work.size());
     }
   };
-  {
-    const int threads = options.threads > 0
-                            ? options.threads
-                            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    std::vector<std::jthread> workers;
-    for (int i = 1; i < threads; ++i) workers.emplace_back(run);
-    run();
-  }
+  RunWorkers(ThreadsWanted(options.threads), run);
   QF_RETURN_IF_ERROR(failed);
   return errors;
 }
