@@ -17,12 +17,6 @@
 namespace quantfleet::daemon {
 namespace {
 
-uint64_t SizeOf(const v1::Manifest& manifest) {
-  uint64_t size = 0;
-  for (const v1::ArtifactFile& file : manifest.files()) size += file.size();
-  return size;
-}
-
 // Whether there is already a statement of this kind about the artifact for which `is_it` is true.
 template <typename Statement, typename IsIt>
 bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is_it) {
@@ -167,8 +161,8 @@ absl::StatusOr<std::vector<v1::StepUp>> JobRunner::DecideStepUps(
   std::vector<DeviceClassSpec> classes;
   std::vector<MadeArtifact> made;
   const auto add = [&](const v1::Manifest& manifest, std::vector<v1::EvaluationStatement> found) {
-    made.push_back(
-        {JobTargetOf(manifest), SizeOf(manifest), pipeline::MemoryOf(manifest), std::move(found)});
+    made.push_back({JobTargetOf(manifest), pipeline::ArtifactBytes(manifest),
+                    pipeline::MemoryOf(manifest), std::move(found)});
   };
   const absl::Status read = with_.store.Read([&](const Transaction& tx) -> absl::Status {
     for (const std::string& name : job.job.device_classes()) {
@@ -212,7 +206,7 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const v1::Job& job,
   if (job.model_version() > 0) artifact.add_versions(job.model_version());
   artifact.set_format(manifest.target().format());
   artifact.set_recipe(manifest.target().recipe());
-  artifact.set_size_bytes(SizeOf(manifest));
+  artifact.set_size_bytes(pipeline::ArtifactBytes(manifest));
   artifact.set_created_ms(now_ms);
 
   std::unordered_map<Digest, uint64_t> stored;
