@@ -21,7 +21,8 @@ inline pipeline::ModelDescription CanonicalModel(std::string_view family,
                             .cols = s.cols,
                             .dims = s.dims,
                             .tensor = 0,
-                            .first_row = 0});
+                            .first_row = 0,
+                            .expert = name.expert});
   }
   return model;
 }

@@ -64,6 +64,21 @@ class StepUpTest : public JobsFixture {
     runner_ = std::make_unique<JobRunner>(
         JobRunner::Collaborators{*store_, *authority_, blobs_, files_, random_, clock_}, options);
   }
+  // The name of a job for the class that is stopped at its slab of this number, of all passes.
+  std::string StopAtSlab(size_t number) {
+    size_t recorded = 0;
+    std::promise<void> reached;
+    MakeMeasuringRunner([&](size_t) {
+      if (++recorded != number) return;
+      runner_->RequestStop();
+      reached.set_value();
+    });
+    std::string name = Submit({"iot"});
+    EXPECT_OK(runner_->Start());
+    EXPECT_TRUE(testing::Arrives(reached.get_future()));
+    runner_->Stop();
+    return name;
+  }
   static std::vector<std::string> RecipesOf(const v1::Job& job) {
     std::vector<std::string> recipes;
     for (const v1::MeasuredArtifact& artifact : job.measured())
@@ -198,17 +213,7 @@ TEST_F(StepUpTest, AJobThatIsStoppedBetweenPassesGoesOnWithTheNext) {
   const size_t slabs = undisturbed.progress().slabs_total();
   for (const std::string& name : undisturbed.artifacts())
     ASSERT_OK(Once(*store_)->artifacts().Delete(name));
-  size_t recorded = 0;
-  std::promise<void> reached;
-  MakeMeasuringRunner([&](size_t) {
-    if (++recorded != slabs + 2) return;
-    runner_->RequestStop();
-    reached.set_value();
-  });
-  const std::string name = Submit({"iot"});
-  ASSERT_OK(runner_->Start());
-  ASSERT_TRUE(testing::Arrives(reached.get_future()));
-  runner_->Stop();
+  const std::string name = StopAtSlab(slabs + 2);
   const auto between = runner_->Get(name);
   ASSERT_OK(between);
   EXPECT_EQ(between->state(), v1::Job::RUNNING);
@@ -226,8 +231,7 @@ TEST_F(StepUpTest, AJobThatIsStoppedBetweenPassesGoesOnWithTheNext) {
 TEST_F(StepUpTest, FilesThatChangeBetweenPassesEndTheJob) {
   ImportModel();
   ApplyClass("[quality]\nmax_kl = 0\n");
-  size_t recorded = 0, slabs = 0;
-  std::promise<void> reached;
+  size_t slabs = 0;
   {
     MakeMeasuringRunner();
     const v1::Job job = RunToEnd(Submit({"iot"}));
@@ -235,15 +239,7 @@ TEST_F(StepUpTest, FilesThatChangeBetweenPassesEndTheJob) {
     for (const std::string& name : job.artifacts())
       ASSERT_OK(Once(*store_)->artifacts().Delete(name));
   }
-  MakeMeasuringRunner([&](size_t) {
-    if (++recorded != slabs + 1) return;
-    runner_->RequestStop();
-    reached.set_value();
-  });
-  const std::string name = Submit({"iot"});
-  ASSERT_OK(runner_->Start());
-  ASSERT_TRUE(testing::Arrives(reached.get_future()));
-  runner_->Stop();
+  const std::string name = StopAtSlab(slabs + 1);
   WriteModel(2);
   MakeMeasuringRunner();
   const v1::Job job = RunToEnd(name);

@@ -5,8 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/family/family.h"
-#include "pipeline/family/shapes.h"
+#include "tests/support/canonical_model.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -14,33 +13,19 @@ namespace {
 using ::testing::ElementsAre;
 
 ModelDescription ModelOf(std::string_view family, int64_t layers = 1) {
-  ModelDescription m;
-  m.family = FindFamily(family);
-  m.hyper = {.hidden = 64,
-             .intermediate = 96,
-             .layers = layers,
-             .heads = 4,
-             .kv_heads = 2,
-             .head_dim = 16,
-             .vocab = 100,
-             .context = 128,
-             .original_context = 128,
-             .rope_dims = 16,
-             .experts = 2,
-             .experts_used = 1,
-             .expert_width = 32};
-  for (const PieceName& piece : CanonicalPieces(*m.family, m.hyper, false)) {
-    const Shape s = ShapeOf(m.hyper, piece.role);
-    m.pieces.push_back({.role = piece.role,
-                        .layer = piece.layer,
-                        .rows = s.rows,
-                        .cols = s.cols,
-                        .dims = s.dims,
-                        .tensor = 0,
-                        .first_row = 0,
-                        .expert = piece.expert});
-  }
-  return m;
+  return ::quantfleet::testing::CanonicalModel(family, {.hidden = 64,
+                                                        .intermediate = 96,
+                                                        .layers = layers,
+                                                        .heads = 4,
+                                                        .kv_heads = 2,
+                                                        .head_dim = 16,
+                                                        .vocab = 100,
+                                                        .context = 128,
+                                                        .original_context = 128,
+                                                        .rope_dims = 16,
+                                                        .experts = 2,
+                                                        .experts_used = 1,
+                                                        .expert_width = 32});
 }
 
 // "attn_norm > attn_q attn_k attn_v"
