@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "agent/embed_command.h"
 #include "agent/fleet_commands.h"
@@ -10,6 +11,10 @@
 #include "agent/prompt_command.h"
 #include "agent/serve_command.h"
 #include "common/base/access.h"
+#include "common/base/file.h"
+#include "common/base/outside_text.h"
+#include "common/shell/help_formatter.h"
+#include "common/shell/shell_commands.h"
 
 namespace quantfleet::agent {
 
@@ -17,7 +22,13 @@ int RunProgram(int argc, char** argv, const std::string& version) {
   KeepOthersFromWriting();
   KeepMemoryPrivate();
   CLI::App app{
-      "The agent on a quantfleet device: enrolls it, keeps its models current and runs them"};
+      "The agent on a quantfleet device: enrolls it, keeps its models current and runs them",
+      "quantfleet-agent"};
+  app.formatter(shell::HelpFormatter());
+  app.failure_message([&app](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("quantfleet-agent: {}\nquantfleet-agent: see --help for usage\n",
+                       ShownLines(shell::UsageMessage(app, error)));
+  });
   app.set_version_flag("--version", "quantfleet-agent " + version);
   app.require_subcommand(1);
   Action action;
@@ -26,6 +37,13 @@ int RunProgram(int argc, char** argv, const std::string& version) {
   AddEmbedCommand(app, action);
   AddPromptCommand(app, action);
   AddServeCommand(app, action, version);
+  shell::AddShellCommands(app, RealFileSystem(), version, [&action](const auto& text) {
+    action = [text]() -> absl::Status {
+      QF_RETURN_IF_ERROR(text.status());
+      std::fputs(text->c_str(), stdout);
+      return absl::OkStatus();
+    };
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -95,7 +95,7 @@ void AddAllowed(CLI::App& group, const Remote& remote) {
   auto remove_json = std::make_shared<bool>(false);
   CLI::App* remove = AddCommand(
       group, "disallow", "Remove a device from the allowlist; an enrolled device stays enrolled");
-  remove->add_option("ID", *id)->required();
+  remove->add_option("ID", *id, "The device")->required();
   AddJsonOption(remove, *remove_json);
   remove->callback([remote, id, remove_json] {
     const v1::AllowedDevice device = RpcValueOrExit(remote->Connect()->DisallowDevice(*id));

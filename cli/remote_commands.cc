@@ -1,11 +1,15 @@
 #include "cli/remote_commands.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
+#include "common/base/bytes.h"
 #include "common/base/random.h"
 
 namespace quantfleet::cli {
@@ -79,16 +83,67 @@ void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std
   }
 }
 
-void PrintJson(const google::protobuf::Message& message) {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+
+// The bytes that are digests; others stay base64, as protobuf's JSON has them.
+bool IsDigest(const FieldDescriptor& field) {
+  constexpr std::string_view kDigests[] = {"digest", "sha256", "manifest", "step_down"};
+  return field.type() == FieldDescriptor::TYPE_BYTES &&
+         std::ranges::any_of(kDigests, [&](std::string_view word) {
+           return field.name().find(word) != std::string::npos;
+         });
+}
+
+// Protobuf's JSON will write bytes as base64, so a digest is replaced by the bytes whose base64 is
+// its hex: its letters are among base64's, and 64 of them need no padding.
+std::string HexUnderBase64(const std::string& raw) {
+  const auto bytes = FromBase64Url(ToHex(AsBytes(raw)));
+  return bytes && raw.size() % 2 == 0 ? std::string(AsText(*bytes)) : raw;
+}
+
+void DigestsAsHex(google::protobuf::Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const bool nested = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (!nested && !IsDigest(*field)) continue;
+    if (!field->is_repeated()) {
+      if (nested)
+        DigestsAsHex(*reflection.MutableMessage(&message, field));
+      else
+        reflection.SetString(&message, field, HexUnderBase64(reflection.GetString(message, field)));
+      continue;
+    }
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      if (nested)
+        DigestsAsHex(*reflection.MutableRepeatedMessage(&message, field, i));
+      else
+        reflection.SetRepeatedString(
+            &message, field, i, HexUnderBase64(reflection.GetRepeatedString(message, field, i)));
+    }
+  }
+}
+
+}  // namespace
+
+std::string JsonText(const google::protobuf::Message& message) {
+  const std::unique_ptr<google::protobuf::Message> shown(message.New());
+  shown->CopyFrom(message);
+  DigestsAsHex(*shown);
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
   std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
+  const auto status = google::protobuf::util::MessageToJsonString(*shown, &text, options);
   if (!status.ok()) ExitOnError(Internal("cannot print the answer as JSON: {}", status.ToString()));
-  PrintOut(text);
+  return text;
 }
+
+void PrintJson(const google::protobuf::Message& message) { PrintOut(JsonText(message)); }
 
 std::string InCollection(std::string_view collection, const std::string& name) {
   return name.find('/') == std::string::npos ? fmt::format("{}/{}", collection, name) : name;

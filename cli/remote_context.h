@@ -73,7 +73,8 @@ using LabelOption = std::vector<std::string>;
 void AddLabelOption(CLI::App* command, LabelOption& labels, const std::string& help);
 void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std::string>& labels);
 
-// Protobuf's JSON with the field names of proto/ and every field present; digests are in base64.
+// Protobuf's JSON with the field names of proto/ and every field present, but digests in hex.
+std::string JsonText(const google::protobuf::Message& message);
 void PrintJson(const google::protobuf::Message& message);
 
 // A name with its collection in front: "jobs/x" for "x".

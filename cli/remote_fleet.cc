@@ -238,7 +238,7 @@ void AddDeviceOne(CLI::App& group, const Remote& remote, const std::string& verb
   auto id = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, verb, help);
-  command->add_option("ID", *id)->required();
+  command->add_option("ID", *id, "The device")->required();
   AddJsonOption(command, *json);
   command->callback([remote, id, json, call] {
     const auto client = remote->Connect();
@@ -257,7 +257,7 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(
       group, "label", "Set or remove labels, by which rollouts and classes select devices");
-  command->add_option("ID", options->id)->required();
+  command->add_option("ID", options->id, "The device")->required();
   command->add_option("LABEL", options->labels, "key=value; replaces the key's value");
   command->add_option("--remove", options->remove, "Key to remove; may be repeated")
       ->allow_extra_args(false)
@@ -284,7 +284,7 @@ void AddDeviceStepUp(CLI::App& group, const Remote& remote) {
   CLI::App* command = AddCommand(group, "step-up",
                                  "Clear what a device stepped down from, so that its next rollout "
                                  "gives it the class's own precision again");
-  command->add_option("ID", *request->mutable_id())->required();
+  command->add_option("ID", *request->mutable_id(), "The device")->required();
   command->add_option("--model", *request->mutable_model(), "Only for this model");
   AddJsonOption(command, *json);
   command->callback([remote, request, json] {

@@ -24,7 +24,7 @@ void AddGroupApply(CLI::App& group, const Remote& remote) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(group, "apply", "Add a group, or replace the one of that name");
-  command->add_option("NAME", *options->group.mutable_name())->required();
+  command->add_option("NAME", *options->group.mutable_name(), "The group")->required();
   command->add_option("--description", *options->group.mutable_description(), "Description");
   command
       ->add_option(
@@ -70,7 +70,7 @@ void AddGroupShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "show", "Show a group and its current members");
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The group")->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
     const v1::GroupDetail detail = RpcValueOrExit(remote->Connect()->GetGroup(*name));
@@ -87,7 +87,7 @@ void AddGroupDelete(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command =
       AddCommand(group, "delete", "Delete a group; refused while an unfinished rollout uses it");
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The group")->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
     const v1::DeviceGroup gone = RpcValueOrExit(remote->Connect()->DeleteGroup(*name));

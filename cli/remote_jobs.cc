@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "cli/quality_text.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
@@ -76,6 +77,13 @@ void PrintJob(const v1::Job& job, Time now) {
   PrintOut(Fields(fields));
 }
 
+// "queued", "quantizing", "failed"
+std::string JobStageText(const v1::Job& job) {
+  if (job.done() || job.state() == v1::Job::QUEUED || job.progress().stage().empty())
+    return absl::AsciiStrToLower(v1::Job::State_Name(job.state()));
+  return job.progress().stage();
+}
+
 std::string JobProgressText(const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
   if (job.state() == v1::Job::QUEUED) return job.name() + ": queued";
@@ -126,7 +134,7 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       AddCommand(group, "submit", "Make one artifact per device class, in one pass over the model");
-  command->add_option("MODEL", options->model)->required();
+  command->add_option("MODEL", options->model, "The model (`quantfleet model list`)")->required();
   command
       ->add_option("--class", options->classes,
                    "Device class (see `quantfleet class list`); may be repeated")
@@ -168,7 +176,7 @@ void AddWatch(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command =
       AddCommand(group, "watch", "Wait until a job has finished; exit code 1 if it failed");
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The job")->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
     const auto client = remote->Connect();
@@ -197,7 +205,7 @@ void AddOne(CLI::App& group, const Remote& remote, const std::string& verb, cons
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, verb, help);
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The job")->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json, call] {
     const auto client = remote->Connect();
@@ -209,7 +217,10 @@ void AddOne(CLI::App& group, const Remote& remote, const std::string& verb, cons
 
 absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name,
                                       const Clock& clock) {
-  StatusLine line(clock);
+  StatusLine line(clock,
+                  fmt::format("the job goes on; follow it with `quantfleet job watch {0}`, or "
+                              "end it with `quantfleet job cancel {0}`",
+                              name));
   v1::Job last;
   bool seen = false;
   for (Duration lost_at = clock.Monotonic();;) {
@@ -217,6 +228,7 @@ absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string&
       // A stage's last update is shown even when it comes quickly.
       if (line.Due() || job.done() || job.progress().stage() != last.progress().stage())
         line.Show(JobProgressText(job));
+      line.Event(fmt::format("{}: {}", job.name(), JobStageText(job)));
       last = job;
       seen = true;
       lost_at = clock.Monotonic();

@@ -186,7 +186,7 @@ void AddModelShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "show", "Show a model and its versions");
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The model")->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
     Output(RpcValueOrExit(remote->Connect()->GetModel(*name)), *json, *remote);

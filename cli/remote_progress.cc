@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 
 #include "cli/remote_format.h"
@@ -17,12 +18,31 @@ size_t TerminalColumns() {
   return size.ws_col;
 }
 
+constexpr int kExitInterrupted = 128 + SIGINT;  // as shells have it
+std::string farewell;                           // written by the handler, set while it is not there
+
+// Only what is safe in a signal's handler.
+void SayFarewell(int) {
+  (void)!::write(STDERR_FILENO, farewell.data(), farewell.size());
+  ::_exit(kExitInterrupted);
+}
+
 }  // namespace
 
-StatusLine::StatusLine(const Clock& clock)
-    : clock_(clock), terminal_(::isatty(STDERR_FILENO) == 1) {}
+StatusLine::StatusLine(const Clock& clock, std::string_view on_interrupt)
+    : clock_(clock),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      interruptible_(!on_interrupt.empty()) {
+  if (!interruptible_) return;
+  farewell =
+      fmt::format("{}quantfleet: {}\n", terminal_ ? "\r\x1b[K" : "", Printable(on_interrupt));
+  std::signal(SIGINT, SayFarewell);
+}
 
-StatusLine::~StatusLine() { Clear(); }
+StatusLine::~StatusLine() {
+  if (interruptible_) std::signal(SIGINT, SIG_DFL);
+  Clear();
+}
 
 bool StatusLine::Due() const { return terminal_ && clock_.Monotonic() >= next_; }
 
@@ -34,6 +54,12 @@ void StatusLine::Show(std::string_view text) {
   std::fflush(stderr);
   next_ = clock_.Monotonic() + std::chrono::milliseconds(100);
   dirty_ = true;
+}
+
+void StatusLine::Event(std::string_view text) {
+  if (terminal_ || text == told_) return;
+  told_ = text;
+  std::fprintf(stderr, "%s\n", Printable(text).c_str());
 }
 
 void StatusLine::Clear() {

@@ -1,5 +1,6 @@
-// A line of any text on stderr that is written over and over, and only on a terminal. (progress.h
-// has the one for bytes that we count ourselves; here the daemon counts.) Not thread-safe.
+// What is told on stderr of work that the daemon does: on a terminal a line that is written over
+// and over, elsewhere a line for each event. (progress.h has the one for bytes that we count
+// ourselves; here the daemon counts.) Not thread-safe.
 #pragma once
 
 #include <string>
@@ -11,7 +12,9 @@ namespace quantfleet::cli {
 
 class StatusLine {
  public:
-  explicit StatusLine(const Clock& clock);
+  // `on_interrupt`: what Ctrl-C says when it ends this command and not the work. Only one at a time
+  // has such a text.
+  explicit StatusLine(const Clock& clock, std::string_view on_interrupt = {});
   ~StatusLine();  // clears the line
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
@@ -20,11 +23,15 @@ class StatusLine {
   // Whether a new text would be shown now: at most ten per second.
   bool Due() const;
   void Show(std::string_view text);
+  // Something that has happened, which is told once; on a terminal it is in the line anyway.
+  void Event(std::string_view text);
   void Clear();
 
  private:
   const Clock& clock_;
   const bool terminal_;
+  const bool interruptible_;
+  std::string told_;  // the last event
   Duration next_{};
   bool dirty_ = false;
 };

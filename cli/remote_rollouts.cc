@@ -29,18 +29,26 @@ void Output(const v1::Rollout& rollout, bool json, const RemoteContext& remote) 
 void ShowChange(const v1::Rollout& rollout, StatusLine& line) {
   for (const v1::RolloutDevice& device : rollout.devices()) {
     if (device.state() != v1::RolloutDevice::FAILED) continue;
+    const std::string text = fmt::format("{} failed: {}", device.device_id(), ShortReason(device));
     line.Clear();
-    Note(fmt::format("{} failed: {}", device.device_id(), ShortReason(device)));
+    Note(text);
+    line.Event(text);
   }
   line.Show(fmt::format("{} of {}: {}, phase {} of {}: {}", rollout.name(), rollout.model(),
                         v1::Rollout::State_Name(rollout.state()), rollout.phase() + 1,
                         rollout.plan().phases_size(), RolloutCounts(rollout)));
+  line.Event(fmt::format("{}: {}, phase {} of {}", rollout.name(),
+                         v1::Rollout::State_Name(rollout.state()), rollout.phase() + 1,
+                         rollout.plan().phases_size()));
 }
 
 // Watches until the rollout ends; if the daemon goes away, waits for it and continues where it was.
 absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::string& name,
                                           const Clock& clock) {
-  StatusLine line(clock);
+  StatusLine line(clock,
+                  fmt::format("the rollout goes on; follow it with `quantfleet rollout watch "
+                              "{0}`, or stop it with `quantfleet rollout pause {0}`",
+                              name));
   v1::Rollout last;
   bool seen = false;
   for (Duration lost_at = clock.Monotonic();;) {
@@ -201,7 +209,7 @@ void AddCreate(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<CreateOptions>();
   CLI::App* command =
       AddCommand(group, "create", "Assign a model to devices, to each the artifact of its class");
-  command->add_option("MODEL", options->model)->required();
+  command->add_option("MODEL", options->model, "The model (`quantfleet model list`)")->required();
   command
       ->add_option("--device", options->devices, "Only this device; may be repeated [every device]")
       ->allow_extra_args(false)
@@ -245,7 +253,7 @@ void AddShow(CLI::App& group, const Remote& remote, const std::string& verb,
   auto watch = std::make_shared<bool>(always_watch);
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, verb, help);
-  command->add_option("NAME", *name)->required();
+  command->add_option("NAME", *name, "The rollout")->required();
   if (!always_watch)
     command->add_flag("--watch", *watch,
                       "Wait until it has ended; exit code 1 failed, 6 rolled back, 7 aborted");
@@ -266,7 +274,7 @@ void AddAction(
   auto request = std::make_shared<v1::RolloutActionRequest>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, verb, help);
-  command->add_option("NAME", *request->mutable_name())->required();
+  command->add_option("NAME", *request->mutable_name(), "The rollout")->required();
   auto number = std::make_shared<uint32_t>(0);
   if (phase)
     command
@@ -294,7 +302,7 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
   CLI::App* command =
       AddCommand(group, "allow-download",
                  "Permit downloads that exceed the byte budget; without --device, all that wait");
-  command->add_option("NAME", *request->mutable_name())->required();
+  command->add_option("NAME", *request->mutable_name(), "The rollout")->required();
   command->add_option("--device", *devices, "Only this device; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');

@@ -34,7 +34,7 @@ void PrintScrub(const v1::Scrub& scrub, Time now) {
 
 // If the daemon goes away, waits for it and continues: so does the scrub.
 absl::StatusOr<v1::Scrub> WatchScrubToTheEnd(OperatorClient& client, const Clock& clock) {
-  StatusLine line(clock);
+  StatusLine line(clock, "the scrub goes on; follow it with `quantfleet artifact scrub --watch`");
   v1::Scrub last;
   bool seen = false;
   for (Duration lost_at = clock.Monotonic();;) {

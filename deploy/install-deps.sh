@@ -19,7 +19,7 @@ libraries=(libgrpc++-dev libprotobuf-dev libabsl-dev
   libgtest-dev libgmock-dev)
 build=(g++ cmake ninja-build pkg-config ca-certificates protobuf-compiler protobuf-compiler-grpc "${libraries[@]}"
   curl jq bsdextrautils)
-test_=(libbenchmark-dev npm nodejs python3 python3-venv openssl iproute2 libfaketime)
+test_=(libbenchmark-dev npm nodejs python3 python3-venv openssl iproute2 libfaketime zsh fish mandoc)
 full=(clang-19 lld-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev)
 aarch64=(g++-aarch64-linux-gnu qemu-user)
 train=(python3 python3-torch python3-sentencepiece libopenblas0-pthread)

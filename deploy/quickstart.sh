@@ -86,7 +86,7 @@ say "6. Ask each device for the same completion"
     id=$("$bin/quantfleet-agent" status --state "$work/$name" --json | jq -r .device_id)
     device=$("$bin/quantfleet" device show "$id" --json)
     endpoint=$(jq -r '.models[0].endpoint' <<<"$device")
-    digest=$(jq -r '.models[0].active_manifest' <<<"$device" | base64 -d | od -An -tx1 | tr -d ' \n')
+    digest=$(jq -r '.models[0].active_manifest' <<<"$device")
     artifact=$("$bin/quantfleet" artifact show "$digest" --json)
     text=$(curl -sf "http://$endpoint/v1/completions" -H 'Content-Type: application/json' \
       -d '{"model":"demo","prompt":"Once upon a time","max_tokens":24,"temperature":0}' | jq -r '.choices[0].text')

@@ -41,4 +41,10 @@ std::string_view NearestName(std::string_view name, std::span<const std::string_
   return nearest;
 }
 
+std::string_view LikelyName(std::string_view name, std::span<const std::string_view> known) {
+  const std::string_view nearest = NearestName(name, known);
+  const size_t distance = Distance(name.substr(0, kLongest), nearest.substr(0, kLongest));
+  return 2 * distance <= nearest.size() ? nearest : std::string_view();
+}
+
 }  // namespace quantfleet

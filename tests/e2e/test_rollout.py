@@ -1,6 +1,7 @@
 """Rollouts in phases with real devices: canary, soak time, approval, limits, groups, priorities, the way back, and
 restarts in between."""
 import json
+import signal
 import subprocess
 import unittest
 from datetime import datetime, timedelta, timezone
@@ -50,6 +51,15 @@ class Rollouts(EndToEnd):
     def devices(self, rollout, state):
         return [d for d in rollout["devices"] if d["state"] == state]
 
+    def leave_watching(self, name):
+        """Without a terminal a watch prints a line an event; Ctrl-C ends it, and not the rollout."""
+        with subprocess.Popen([BIN / "quantfleet", "--credential", self.d.data / "admin.json", "rollout", "watch", name],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as watch:
+            self.assertIn("PAUSED", watch.stderr.readline())
+            watch.send_signal(signal.SIGINT)
+            self.assertIn(f"the rollout goes on; follow it with `quantfleet rollout watch {name}`", watch.stderr.read())
+            self.assertEqual(watch.wait(), 130)
+
     def until(self, name, state, seconds=60):
         def reached():
             rollout = self.get(name)
@@ -86,6 +96,7 @@ class Rollouts(EndToEnd):
         self.act("pause", name, "--reason", "lunch")
         self.restart()
         self.assertEqual((self.get(name)["state"], self.get(name)["reason"]), ("PAUSED", "lunch"))
+        self.leave_watching(name)
         self.act("resume", name)
         self.assertEqual(self.until(name, "AWAITING_APPROVAL")["phase"], 1)
         self.act("approve", name)
@@ -222,7 +233,7 @@ class Rollouts(EndToEnd):
         self.restart()
         self.act("approve", name)
         self.assertEqual(watch.wait(), 0, watch.log())
-        seen = json.loads(watch.log())
+        seen = json.loads(watch.log()[watch.log().index("{"):])  # behind the events, which are on stderr
         self.assertEqual((seen["state"], len(self.devices(seen, "HEALTHY"))), ("COMPLETED", 3))
         self.d.cli("group", "delete", "lab")
         self.assertEqual(self.d.cli_json("group", "list")["groups"], [])
