@@ -2,49 +2,80 @@
 """How far quantized models are from their source, by how their codes were chosen and by whom: the tables in docs/quality.md.
 
 usage: quality.py MODEL.gguf [--calibrated-on guides|code|self|FILE] [--text FILE] [--targets NAME...] [--ways NAME...]
-                  [--peers nncf mlx-gptq]
+                  [--peers nncf mlx-gptq mlx-dynamic mlx-dwq] [--ratio-to WAY] [--markdown FILE]
 
-MODEL.gguf has F16 weights. It is calibrated on this tree's guides and references, on code (Python's asyncio), on what it writes
-itself, or on a file; the text that models are judged by, and whose default is the decisions, is unlike all of them in content.
-Each candidate of a target has the same types and bytes whatever the rounding, but for "fit", which is the best mix within them
-(it takes minutes, and is made only if asked for). "importance" is what llama.cpp makes with its
-imatrix, byte for byte, and "plain" of groups with a bias what mlx-lm makes. KL is from the source's distribution to the
-candidate's, in nats per token, with its standard error over windows; "same" is how often both find the same token the
-likeliest. GGUF and MLX are judged under the embedded engine, OpenVINO's groups and the peers' under their own runtime in F32. A
-ratio is to the row named "search" of the same target, with the error of the difference window by window. Peers get the same
-calibration text, if it is a text that can be read; tests/bench/peers/install.sh brings them."""
+tests/bench/quality.sh makes the whole table, of all models. MODEL.gguf has F16 weights. It is calibrated on this tree's guides
+and references, on code (Python's asyncio), on what it writes itself, or on a file; the text that models are judged by, and whose
+default is the decisions, is unlike all of them in content. Each candidate of a target has the same types and bytes whatever the
+rounding, but for "fit", which is the best mix within them (it takes minutes). "importance" is what llama.cpp makes with its imatrix,
+byte for byte, and "plain" of mlx:int4-g64-asym what mlx-lm makes.
+
+KL is from the source's distribution to the candidate's, in nats per token, with its standard error over windows; "same" is how
+often both find the same token the likeliest. Our artifacts of every format are judged under the embedded engine, in F32, by the
+values that their codes stand for; the peers under their own runtime in F32. A ratio is to the row "importance" of the same target, or to
+"plain" where there is none, or to the row that --ratio-to names; with the error of the difference window by window. Seconds are
+the processor's. Peers get the same calibration text, if it is a text that can be read; tests/bench/peers/install.sh brings them.
+mlx-dynamic has the bytes of mlx:int4-g64-asym. --markdown appends to a file what is printed, with a line of what it is above."""
 import argparse
 import json
 import os
+import resource
+import shutil
 import statistics
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("QUANTFLEET_BIN", ROOT / "build/release/bin"))
 PYTHON = ROOT / "tests/judges/runtimes/installed/venv/bin/python"
 PEERS = ROOT / "tests/bench/peers"
-# With importance llama-quantize gives some tensors of q4_0 and q5_0 another type: the body's here, to compare at equal bytes.
-SAME_TYPES = ("--tensor-type", "role:ffn_down={}")
+LLAMA_HAS = ("plain", "importance", "search", "feedback")
+GROUPS_HAVE = ("plain", "search", "feedback")
+# With the ways that are of interest.
 TARGETS = {
-    "q4_0": ("gguf:q4_0", "q4_0"), "q4_1": ("gguf:q4_1", None), "q5_0": ("gguf:q5_0", "q5_0"),
-    "iq4_nl": ("gguf:iq4_nl", None), "q4_k_m": ("gguf:q4_k_m", None), "q4_k_s": ("gguf:q4_k_s", None),
-    "groups of 64 with a bias": ("mlx:int4-g64-asym", None), "groups of 32": ("mlx:int4", None),
-    "groups of 64 with a zero point": ("openvino:int4-g64-asym", None),
+    "gguf:q4_0": (*LLAMA_HAS, "search + folds", "feedback + folds", "fit"),
+    "gguf:iq4_nl": (*LLAMA_HAS, "feedback + folds"),
+    "gguf:q5_0": LLAMA_HAS,
+    "gguf:q4_k_m": (*LLAMA_HAS, "fit"),
+    "mlx:int4-g64-asym": GROUPS_HAVE,
+    "onnx:int4-asym": GROUPS_HAVE,
+    "onnx:int4-g64-asym": GROUPS_HAVE,
+    "openvino:int4-asym": GROUPS_HAVE,
+    "openvino:int4-g64-asym": GROUPS_HAVE,
 }
-WAYS = {"plain": (), "importance": ("--calibration", "nearest"), "search": ("--calibration", "search"),
-        "feedback": ("--calibration", "feedback"), "fit": ("--calibration", "feedback"),
-        "search + folds": ("--calibration", "search", "--fold", "auto"),
-        "feedback + folds": ("--calibration", "feedback", "--fold", "auto")}
-NOT_LIKE_LLAMA = ("mlx:", "openvino:")  # where nearest knows no importance
-PEER_NEEDS = {"nncf": "openvino", "mlx-gptq": "mlx"}
+OTHERS = ("gguf:q4_1", "gguf:q4_k_s", "mlx:int4")  # on demand
+# With importance llama-quantize gives some tensors of these another type: the body's here, to compare at equal bytes.
+SAME_TYPES = {f"gguf:{body}": ("--tensor-type", f"role:ffn_down={body}") for body in ("q4_0", "q5_0")}
+WAYS = {"plain": (), "importance": ("nearest",), "search": ("search",), "feedback": ("feedback",), "fit": ("feedback",),
+        "search + folds": ("search", "--fold", "auto"), "feedback + folds": ("feedback", "--fold", "auto")}
+PEER_NEEDS = {"nncf": "openvino", "mlx-gptq": "mlx", "mlx-dynamic": "mlx", "mlx-dwq": "mlx"}
+PEERS_ARE_LIKE = "mlx:int4-g64-asym"  # groups of 64 with biases or zero points: their ratio is to its plain row
 CHUNK, CHUNKS = 512, 20
+HEAD = "| target | rounding | MB | mean KL | same | ratio | s |\n|---|---|---|---|---|---|---|"
 
 
 def run(*command, **more):
     return subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True, **more).stdout
+
+
+def quantfleet(*words):
+    return run(BIN / "quantfleet", *words, stderr=subprocess.DEVNULL)
+
+
+class ProcessorSeconds:
+    """Of the commands that are run within."""
+
+    def now(self):
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    def __enter__(self):
+        self.started = self.now()
+        return self
+
+    def __exit__(self, *_):
+        self.seconds = self.now() - self.started
 
 
 def tree_text(folders):
@@ -65,8 +96,10 @@ class Bench:
         read = texts.get(on, lambda: Path(on).read_text())()
         self.read = read and self.text(read, "read")
         self.calibration = folder / "calibration"
-        run(BIN / "quantfleet", "calibrate", options.model, *(("--text", self.read) if read else ("--self",)),
-            "--second-moments", "--out", self.calibration, stderr=subprocess.DEVNULL)
+        with ProcessorSeconds() as took:
+            quantfleet("calibrate", options.model, *(("--text", self.read) if read else ("--self",)), "--second-moments",
+                       "--out", self.calibration)
+        self.calibrating = took.seconds
 
     def text(self, text, name):
         path = self.folder / f"{name}.txt"
@@ -74,9 +107,12 @@ class Bench:
         return path
 
     def quantize(self, source, spec, out, *words):
-        made = json.loads(run(BIN / "quantfleet", "quantize", source, "--target", spec, *words, "--out", out, "--json",
-                              stderr=subprocess.DEVNULL))
+        made = json.loads(quantfleet("quantize", source, "--target", spec, *words, "--out", out, "--json"))
         return Path(made["targets"][0]["path"]), max(f["size"] for f in made["targets"][0]["files"])
+
+    def planned(self, spec, *words):
+        plan = json.loads(quantfleet("quantize", self.options.model, "--target", spec, *words, "--dry-run", "--json"))
+        return plan["targets"][0]
 
     def windows(self, text, size, most):
         lines = run(BIN / "tokenize", self.options.model, input=json.dumps(text.read_text()) + "\n")
@@ -92,56 +128,92 @@ class Bench:
             self.quantize(self.options.model, f"{runtime}:fp16", out)
         return folder
 
-    def peer(self, name, given):
+    def peer(self, name):
         """What peers.py says."""
-        if not (PEERS / "installed").exists():
-            raise SystemExit("the peers are not installed (tests/bench/peers/install.sh)")
         judged = self.windows(self.judged, self.options.window, self.options.windows)
-        said = run(PYTHON, PEERS / "peers.py", name, self.floats(PEER_NEEDS.get(name, name)), given, judged,
-                   env={**os.environ, "PYTHONPATH": str(PEERS / "installed/packages")}, stderr=subprocess.DEVNULL)
-        return json.loads(said.splitlines()[-1])
+        given = self.windows(self.read, CHUNK, CHUNKS)
+        done = subprocess.run(
+            [str(w) for w in (PYTHON, PEERS / "peers.py", name, self.floats(PEER_NEEDS[name]), given, judged,
+                              self.planned(PEERS_ARE_LIKE)["bytes"])],
+            env={**os.environ, "PYTHONPATH": str(PEERS / "installed/packages")}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=60 * self.options.peer_minutes)
+        if done.returncode != 0:
+            raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+        return json.loads(done.stdout.splitlines()[-1])
 
     def fit(self, spec, words, recipe):
         """The best mix within the bytes of a target, as a target."""
-        planned = json.loads(run(BIN / "quantfleet", "quantize", self.options.model, "--target", spec, *words, "--dry-run",
-                                 "--json", stderr=subprocess.DEVNULL))
         form = spec.split(":")[0]
-        run(BIN / "quantfleet", "fit", self.options.model, "--calibration", self.calibration, "--target", form, "--bytes",
-            planned["targets"][0]["bytes"], "--no-check", "--out", recipe, *(("--text", self.read) if self.read else ()),
-            stderr=subprocess.DEVNULL)
+        quantfleet("fit", self.options.model, "--calibration", self.calibration, "--target", form, "--bytes",
+                   self.planned(spec, *words)["bytes"], "--no-check", "--out", recipe,
+                   *(("--text", self.read) if self.read else ()))
         return f"{form}:{recipe}"
 
-    def candidate(self, target, way):
+    def candidate(self, spec, way):
         """{"kl": ..., "top1": ..., "bytes", "seconds"} of one of ours."""
-        spec, body = TARGETS[target]
-        out = self.folder / f"{target}-{way}".replace(" ", "-")
-        words = ("--calibration", self.calibration, "--rounding", *WAYS[way][1:]) if WAYS[way] else ()
-        if body:
-            words += (SAME_TYPES[0], SAME_TYPES[1].format(body))
-        started = time.monotonic()
-        if way == "fit":
-            spec, words = self.fit(spec, words, out.with_suffix(".toml")), words[:4]
-        folder, size = self.quantize(self.options.model, spec, out, *words)
-        seconds = time.monotonic() - started
-        if spec.startswith("openvino:"):
-            return {**self.peer("openvino", folder), "bytes": size, "seconds": seconds}
-        gguf = folder / "model.gguf"
-        if not spec.startswith("gguf:"):  # what other runtimes compute with, as F16 for the engine
-            gguf = self.quantize(folder, "gguf:f16", out)[0] / "model.gguf"
-        said = run(BIN / "divergence", self.options.model, self.judged, self.options.window, self.options.windows, gguf)
-        return {**json.loads(said), "bytes": size, "seconds": seconds}
+        out = self.folder / f"{spec}-{way}".replace(" ", "-").replace(":", "-")
+        words = ("--calibration", self.calibration, "--rounding", *WAYS[way]) if WAYS[way] else ()
+        same = SAME_TYPES.get(spec, ())
+        with ProcessorSeconds() as took:
+            if way == "fit":
+                spec, same = self.fit(spec, (*words, *same), out.with_suffix(".toml")), ()
+            folder, size = self.quantize(self.options.model, spec, out, *words, *same)
+        made = folder / "model.gguf" if spec.startswith("gguf:") else folder
+        said = run(BIN / "divergence", self.options.model, self.judged, self.options.window, self.options.windows, made)
+        shutil.rmtree(out)
+        return {**json.loads(said), "bytes": size, "seconds": took.seconds}
 
 
-def line(names, found, base):
-    kl, same = found["kl"], found["top1"]
-    ratio = ""
-    if base and base is not found:
-        by = statistics.mean(kl) / statistics.mean(base["kl"])
-        apart = [a - by * b for a, b in zip(kl, base["kl"])]
-        ratio = f"{by:.2f} ± {statistics.stdev(apart) / len(kl) ** 0.5 / statistics.mean(base['kl']):.2f}"
-    error = statistics.stdev(kl) / len(kl) ** 0.5
-    print(f"| {names[0]} | {names[1]} | {found['bytes'] / 1e6:.1f} | {statistics.mean(kl):.3f} ± {error:.3f} | "
-          f"{100 * statistics.mean(same):.0f} % | {ratio} | {found['seconds']:.0f} |", flush=True)
+class Table:
+    def __init__(self, markdown):
+        self.markdown = markdown
+
+    def say(self, text):
+        print(text, flush=True)
+        if self.markdown:
+            with self.markdown.open("a") as out:
+                out.write(text + "\n")
+
+    def row(self, names, found, base):
+        kl, same, ratio = found["kl"], found["top1"], ""
+        if base and base is not found:
+            by = statistics.mean(kl) / statistics.mean(base["kl"])
+            apart = [a - by * b for a, b in zip(kl, base["kl"])]
+            ratio = f"{by:.2f} ± {statistics.stdev(apart) / len(kl) ** 0.5 / statistics.mean(base['kl']):.2f}"
+        error = statistics.stdev(kl) / len(kl) ** 0.5
+        self.say(f"| {names[0]} | {names[1]} | {found['bytes'] / 1e6:.1f} | {statistics.mean(kl):.3f} ± {error:.3f} | "
+                 f"{100 * statistics.mean(same):.0f} % | {ratio} | {found['seconds']:.0f} |")
+
+    def fails(self, names, error):
+        words = " ".join(str(error).replace("|", "/").split())[:200]
+        self.say(f"| {names[0]} | {names[1]} | | fails: {words} | | | |")
+
+
+def make_table(bench, options):
+    table = Table(options.markdown)
+    table.say(f"\n**{options.model.stem}**, calibrated on {options.calibrated_on} ({bench.calibrating:.0f} s), judged on "
+              f"{options.windows} windows of {options.window} tokens\n\n{HEAD}")
+    plain_groups = None
+    for target in options.targets:
+        base = None
+        for way in options.ways or TARGETS.get(target, LLAMA_HAS):
+            if way == "importance" and not target.startswith("gguf:"):
+                continue
+            try:
+                found = bench.candidate(target, way)
+            except subprocess.CalledProcessError as error:
+                table.fails((f"`{target}`", way), error)
+                continue
+            if way == options.ratio_to or (not options.ratio_to and way in ("plain", "importance")):
+                base = found
+            if (target, way) == (PEERS_ARE_LIKE, "plain"):
+                plain_groups = found
+            table.row((f"`{target}`", way), found, base)
+    for peer in options.peers:
+        try:
+            table.row((peer, ""), bench.peer(peer), plain_groups)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            table.fails((peer, ""), error)
 
 
 def main():
@@ -149,27 +221,21 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--calibrated-on", default="guides", metavar="guides|code|self|FILE")
     parser.add_argument("--text", type=Path)
-    parser.add_argument("--targets", nargs="*", default=["q4_0", "q4_k_m", "groups of 64 with a bias"], choices=TARGETS)
-    parser.add_argument("--ways", nargs="+", default=[way for way in WAYS if way != "fit"], choices=WAYS)
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS), choices=[*TARGETS, *OTHERS])
+    parser.add_argument("--ways", nargs="+", choices=WAYS)
     parser.add_argument("--peers", nargs="+", default=[], choices=PEER_NEEDS)
+    parser.add_argument("--peer-minutes", type=float, default=30, help="after which a peer counts as failed")
+    parser.add_argument("--ratio-to", choices=WAYS)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     if options.peers and options.calibrated_on == "self":
         parser.error("peers need a text that can be read: calibrate on another than 'self'")
+    if options.peers and not (PEERS / "installed").exists():
+        parser.error("the peers are not installed (tests/bench/peers/install.sh)")
     with tempfile.TemporaryDirectory(prefix="quantfleet-quality-") as folder:
-        bench = Bench(options, Path(folder))
-        print("| target | rounding | MB | mean KL | same | / search | seconds |\n|---|---|---|---|---|---|---|", flush=True)
-        for target in options.targets:
-            base = None
-            for way in options.ways:
-                if way == "importance" and TARGETS[target][0].startswith(NOT_LIKE_LLAMA):
-                    continue
-                found = bench.candidate(target, way)
-                base = found if way == "search" else base
-                line((target, way), found, base)
-        for peer in options.peers:
-            line((peer, ""), bench.peer(peer, bench.windows(bench.read, CHUNK, CHUNKS)), None)
+        make_table(Bench(options, Path(folder)), options)
 
 
 if __name__ == "__main__":

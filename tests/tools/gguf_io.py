@@ -76,10 +76,11 @@ class Gguf:
 
     def write(self, path, tensors):
         """This file's keys with other tensors."""
-        infos, data = b"", b""
+        infos, parts, size = b"", [], 0
         for name, t in tensors.items():
             infos += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(t.shape))
-            infos += struct.pack(f"<{len(t.shape)}q", *t.shape) + struct.pack("<IQ", t.kind, len(data))
-            data += t.data + b"\0" * (-len(t.data) % ALIGNMENT)
+            infos += struct.pack(f"<{len(t.shape)}q", *t.shape) + struct.pack("<IQ", t.kind, size)
+            parts += [t.data, b"\0" * (-len(t.data) % ALIGNMENT)]
+            size += len(parts[-2]) + len(parts[-1])
         head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), self.kv_count) + self.kvs + infos
-        path.write_bytes(head + b"\0" * (-len(head) % ALIGNMENT) + data)
+        path.write_bytes(b"".join([head, b"\0" * (-len(head) % ALIGNMENT), *parts]))

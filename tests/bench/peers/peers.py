@@ -1,13 +1,13 @@
 """What other people's quantizers make of our folders in F16, and how far it is from them: for tests/bench/quality.py.
 
-  peers.py nncf|mlx-gptq FOLDER CALIBRATION.json JUDGED.json
-  peers.py openvino FOLDER OTHER JUDGED.json
+  peers.py nncf|mlx-gptq|mlx-dynamic|mlx-dwq FOLDER CALIBRATION.json JUDGED.json BYTES
 
 FOLDER is openvino:fp16 or mlx:fp16 of the model; the JSON files hold windows of ids. NNCF rounds to groups of 64 with zero points
 by AWQ and scale estimation, mlx-lm to groups of 64 with biases; both leave eight bits to a tied embedding, as our recipes
-do. `openvino` compares two folders that are there. Prints {"kl": [of each window, nats per token], "top1": [...],
-"bytes": of the weights, "seconds": of quantizing}. All are run by their own runtime in F32. For the Python of
-tests/judges/runtimes, with NNCF on PYTHONPATH (install.sh)."""
+do. mlx-lm's dynamic_quant chooses between four and five bits by what gradients say, so that BYTES are taken in all; its DWQ
+trains scales and biases of the four bits, one epoch over the calibration. Prints {"kl": [of each window, nats per token],
+"top1": [...], "bytes": of the weights, "seconds": the processor's, of quantizing}. All are run by their own runtime in F32. For
+the Python of tests/judges/runtimes, with NNCF on PYTHONPATH (install.sh)."""
 import json
 import sys
 import tempfile
@@ -52,6 +52,8 @@ class OpenVino:
 
 
 class Mlx:
+    four, eight = {"bits": 4, "group_size": 64}, {"bits": 8, "group_size": 64}
+
     def read_model(self, folder):
         import mlx.core as mx
         import mlx_lm.utils
@@ -69,6 +71,42 @@ class Mlx:
         import mlx.core as mx
         from mlx_lm.quant import gptq
         return gptq.gptq_quantize(self.read_model(folder), mx.array(calibration), 4, 64, 8, 64, batch_size=1)[0]
+
+    def groups(self, model, bits=lambda path: Mlx.four):
+        """The model in groups; eight bits for the embedding, and for a head that is apart."""
+        import mlx.nn as nn
+        last = ("embed_tokens", "lm_head")
+        nn.quantize(model, class_predicate=lambda path, module: hasattr(module, "to_quantized") and (
+            self.eight if path.endswith(last) else bits(path)))
+        return model
+
+    def dynamic(self, folder, calibration):
+        import mlx.core as mx
+        from mlx_lm.quant.dynamic_quant import estimate_sensitivities
+        harms = dict(estimate_sensitivities(self.read_model(folder), mx.array(calibration), 4, 64, 5, 64, batch_size=1))
+
+        def made(threshold):
+            return self.groups(self.read_model(folder),
+                               lambda path: {**self.four, "bits": 5} if harms[path] > threshold else self.four)
+        # As its own search does, the lowest threshold within the bytes.
+        fits, least = max(harms.values()), min(harms.values())
+        for _ in range(12):
+            middle = (fits + least) / 2
+            if self.size(made(middle)) > self.bytes:
+                least = middle
+            else:
+                fits = middle
+        return made(fits)
+
+    def dwq(self, folder, calibration):
+        import mlx.core as mx
+        import mlx.optimizers
+        from mlx_lm.quant.dwq import dwq_quantize
+        teacher, student = self.read_model(folder), self.groups(self.read_model(folder))
+        data = [(ids, 0) for ids in calibration]
+        dwq_quantize(student, lambda batch, at, split: teacher(batch), mlx.optimizers.Adam(1e-6, bias_correction=True),
+                     data, data[:1], batch_size=1, max_seq_length=len(calibration[0]) + 1, seed=1, dtype=mx.float32)
+        return student
 
     def size(self, model):
         """With scales and biases in F16, as files have them."""
@@ -92,14 +130,12 @@ def divergence(reference, candidate, windows):
     return {"kl": kl, "top1": same}
 
 
-def main(peer, folder, given, judged):
+def main(peer, folder, given, judged, most):
     runtime = Mlx() if peer.startswith("mlx") else OpenVino()
-    started = time.monotonic()
-    if peer == "openvino":
-        made = runtime.read_model(given)
-    else:
-        made = getattr(runtime, peer.removeprefix("mlx-"))(folder, json.loads(Path(given).read_text()))
-    seconds = time.monotonic() - started
+    runtime.bytes = int(most)
+    started = time.process_time()
+    made = getattr(runtime, peer.removeprefix("mlx-"))(folder, json.loads(Path(given).read_text()))
+    seconds = time.process_time() - started
     size = runtime.size(made)
     found = divergence(runtime.logits(runtime.read_model(folder)), runtime.logits(made), json.loads(Path(judged).read_text()))
     print(json.dumps({**found, "bytes": size, "seconds": seconds}))
