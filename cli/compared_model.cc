@@ -31,6 +31,7 @@ absl::StatusOr<ComparedModel> OpenArtifact(FileSystem& files, const fs::path& fo
   model.target = fmt::format("{}:{}", manifest.target().format(), manifest.target().recipe());
   if (const std::string rounding = RoundingOf(manifest); rounding != Name(Rounding::kNearest))
     model.target += ", " + rounding;
+  if (IsFolded(manifest)) model.target += ", folded";
   const TargetFormat* format = FindFormat(manifest.target().format());
   if (format == nullptr)
     return InvalidArgument("{}: artifacts of format '{}' are not models that can be compared",

@@ -1,5 +1,5 @@
-// What a fit may take, from the command line: bytes of the artifact, a device's memory, or a device
-// class's.
+// What a fit may take, from the command line: bytes of the artifact, a device's memory, or what a
+// device class says of both.
 #pragma once
 
 #include <string>
@@ -19,7 +19,8 @@ struct FitBudget {
   std::string text;  // "95000000 bytes", for people
   std::string name;  // of the recipe, where nobody gives one
 };
-// INVALID_ARGUMENT: a class file that does not say how much memory its devices have.
+// INVALID_ARGUMENT: a class that says neither how many bytes an artifact may have nor how much
+// memory its devices have, or that the daemon would refuse.
 absl::StatusOr<FitBudget> ReadBudget(FileSystem& files, const BudgetWords& words);
 
 }  // namespace quantfleet::cli

@@ -13,6 +13,7 @@
 #include "cli/source_text.h"
 #include "common/base/clock.h"
 #include "engine/calibrate/calibrate.h"
+#include "engine/measure/row_error_file.h"
 #include "engine/measure/sensitivity_file.h"
 #include "pipeline/format/gguf/read/gguf_calibration.h"
 #include "pipeline/format/registry/open_model.h"
@@ -29,6 +30,7 @@ constexpr int kBands = 4;
 // What weights are spoiled to: near what mixes are made of, and every format's groups are like it.
 constexpr DType kSpoiled = DType::kQ4_0;
 constexpr int64_t kChunk = 256;
+constexpr std::chrono::seconds kKeepEvery{2};  // errors of rows
 constexpr std::string_view kScratch = ".fitting", kMoments = "second_moments.gguf";
 
 double SecondsSince(const Clock& clock, Duration start) {
@@ -64,6 +66,10 @@ class Fitter {
   fs::path scratch() const { return fs::path(options_.calibration) / kScratch; }
   fs::path sensitivities() const {
     return fs::path(options_.calibration) / engine::kSensitivitiesFile;
+  }
+  // What rounding goes by.
+  Digest statistics() const {
+    return calibration_.moments ? calibration_.moments->digest() : calibration_.importance->digest;
   }
   ExecutorOptions execution() const {
     return {.threads = options_.threads, .memory_bytes = memory_, .stop = stop_};
@@ -185,11 +191,9 @@ class Fitter {
                         engine::SensitivityProbe::Prepare(
                             *model_, text_.measured, cells_,
                             {.chunk = chunk_, .memory_bytes = memory_, .stop = stop_}));
-    const Digest statistics =
-        calibration_.moments ? calibration_.moments->digest() : calibration_.importance->digest;
     const engine::SensitivityOrigin origin{
         .source = engine_.digest,
-        .statistics = statistics,
+        .statistics = statistics(),
         .tokens = HashBytes(std::as_bytes(std::span(text_.measured))),
         .rounding = std::string(Name(how_)),
         .spoiled = std::string(Info(kSpoiled).name),
@@ -241,16 +245,31 @@ class Fitter {
     return weights;
   }
 
+  absl::StatusOr<PieceErrors> MeasureRows() {
+    FileSystem& files = RealFileSystem();
+    const fs::path path = fs::path(options_.calibration) / engine::kRowErrorsFile;
+    MixErrorOptions how{.threads = options_.threads, .stop = stop_};
+    const engine::RowErrorOrigin origin{.source = engine_.digest,
+                                        .statistics = statistics(),
+                                        .rounding = std::string(Name(how_)),
+                                        .rows = how.rows};
+    QF_ASSIGN_OR_RETURN(PieceErrors known,
+                        engine::ReadRowErrors(files, path, origin, description().pieces.size()));
+    ProgressLine line("errors");
+    const RealClock clock;
+    Duration kept = clock.Monotonic();
+    how.on_progress = [&](const PieceErrors& errors, size_t done, size_t all) {
+      line.Update(done, all);
+      // Writing takes longer the more there is.
+      if (done < all && clock.Monotonic() - kept < kKeepEvery) return absl::OkStatus();
+      kept = clock.Monotonic();
+      return engine::WriteRowErrors(files, path, origin, errors);
+    };
+    return MeasureErrors(*source_, table_, kSpoiled, *rounding_, how, std::move(known));
+  }
+
   absl::Status FindMix() {
-    PieceErrors errors;
-    {
-      ProgressLine line("errors");
-      const MixErrorOptions how{
-          .threads = options_.threads,
-          .stop = stop_,
-          .on_progress = [&line](size_t done, size_t all) { line.Update(done, all); }};
-      QF_ASSIGN_OR_RETURN(errors, MeasureErrors(*source_, table_, kSpoiled, *rounding_, how));
-    }
+    QF_ASSIGN_OR_RETURN(const PieceErrors errors, MeasureRows());
     result_.notes = rounding_->Notes();
     FillHarms(errors, Weights(errors), table_);
     QF_ASSIGN_OR_RETURN(FittedMix fitted,

@@ -291,10 +291,7 @@ void AddCalibrateCommand(CLI::App& app) {
   const auto options = std::make_shared<CalibrateOptions>();
   CLI::App* command = app.add_subcommand(
       "calibrate", "Measure what a model's weights are multiplied with, for quantizing it better");
-  command
-      ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
-      ->type_name("SRC")
-      ->required();
+  AddSourceArgument(command, options->source);
   CLI::Option* text =
       command
           ->add_option(

@@ -11,6 +11,7 @@
 #include "cli/fit_run.h"
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
+#include "cli/source_text.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -85,8 +86,10 @@ void AddBudgetOptions(CLI::App* command, FitOptions& options) {
                             ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24))
                             ->excludes(bytes);
   command
-      ->add_option("--class", options.budget.class_file,
-                   "Or: what the devices of this class have memory for (its TOML file)")
+      ->add_option(
+          "--class", options.budget.class_file,
+          "Or: what this class (a TOML file) says: artifact_max_bytes, and what its least memory "
+          "holds")
       ->type_name("FILE")
       ->excludes(bytes)
       ->excludes(device);
@@ -110,10 +113,7 @@ void AddFitCommand(CLI::App& app) {
   const auto options = std::make_shared<FitOptions>();
   CLI::App* command = app.add_subcommand(
       "fit", "Find the best mix of types for a budget of bytes, and write it as a recipe");
-  command
-      ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
-      ->type_name("SRC")
-      ->required();
+  AddSourceArgument(command, options->source);
   command
       ->add_option("--calibration", options->calibration,
                    "Folder of a calibration of this model; sensitivities.json is kept there")

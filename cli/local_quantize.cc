@@ -198,6 +198,7 @@ absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const Mode
   for (TargetSpec& spec : specs) {
     spec.rounding = rounding;
     spec.calibrated = calibration.importance != nullptr;
+    spec.folded = fold != nullptr;
   }
   QF_ASSIGN_OR_RETURN(Plan plan, MakePlan(source, specs, std::move(calibration)));
   plan.fold = std::move(fold);
@@ -327,10 +328,7 @@ void AddQuantizeCommand(CLI::App& app) {
   const auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command =
       app.add_subcommand("quantize", "Make artifacts from a model in one pass, without a daemon");
-  command
-      ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
-      ->type_name("SRC")
-      ->required();
+  AddSourceArgument(command, options->source);
   AddTargetOptions(*command, *options);
   AddLoraOption(command, options->lora);
   CLI::Option* out =

@@ -1,4 +1,7 @@
-// quantfleet class list|apply, token create|list|revoke, device list|show|label|revoke, status
+// quantfleet class list|show|apply, token create|list|revoke, device list|show|label|revoke, status
+
+#include <algorithm>
+#include <sstream>
 
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
@@ -9,6 +12,39 @@ namespace quantfleet::cli {
 namespace {
 
 // ---- classes
+
+void PrintClass(const v1::DeviceClass& c) {
+  std::vector<std::pair<std::string, std::string>> fields{{"name", c.name()},
+                                                          {"description", c.description()},
+                                                          {"format", c.format()},
+                                                          {"recipe", c.recipe()}};
+  if (c.artifact_max_bytes() > 0)
+    fields.emplace_back("at most", fmt::format("{} ({} bytes)", HumanBytes(c.artifact_max_bytes()),
+                                               c.artifact_max_bytes()));
+  PrintOut(Fields(fields));
+}
+
+void AddClassShow(CLI::App& group, const Remote& remote) {
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* show = AddCommand(group, "show", "Show a device class as it was applied");
+  show->add_option("NAME", *name)->required();
+  AddJsonOption(show, *json);
+  show->callback([remote, name, json] {
+    const v1::ListDeviceClassesResponse response =
+        RpcValueOrExit(remote->Connect()->ListDeviceClasses());
+    const auto found = std::ranges::find(response.classes(), *name, &v1::DeviceClass::name);
+    if (found == response.classes().end())
+      ExitOnError(
+          NotFound("there is no device class {}: `quantfleet class list` names them", *name));
+    if (*json) return PrintJson(*found);
+    PrintClass(*found);
+    std::istringstream toml(found->toml());
+    std::string text = "\n";
+    for (std::string line; std::getline(toml, line);) text += Printable(line) + "\n";
+    PrintOut(text);
+  });
+}
 
 void AddClassCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group =
@@ -27,6 +63,8 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
     PrintOut(table.ToString("no device classes"));
   });
 
+  AddClassShow(group, remote);
+
   auto file = std::make_shared<std::string>();
   auto apply_json = std::make_shared<bool>(false);
   CLI::App* apply =
@@ -43,10 +81,7 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
       ExitOnError(Annotate(applied.status(), *file));
     const v1::DeviceClass c = RpcValueOrExit(std::move(applied));
     if (*apply_json) return PrintJson(c);
-    PrintOut(Fields({{"name", c.name()},
-                     {"description", c.description()},
-                     {"format", c.format()},
-                     {"recipe", c.recipe()}}));
+    PrintClass(c);
   });
 }
 

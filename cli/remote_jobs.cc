@@ -70,7 +70,8 @@ void PrintJob(const v1::Job& job, Time now) {
     fields.emplace_back("artifact", MadeText(job, artifact));
   if (const std::string text = CalibrationText(job); !text.empty())
     fields.emplace_back("calibrated", text);
-  for (const v1::StepUp& step : job.step_ups()) fields.emplace_back("step-up", StepUpText(step));
+  for (const v1::StepUp& step : job.step_ups())
+    fields.emplace_back(step.smaller() ? "smaller" : "step-up", StepUpText(step));
   for (const std::string& note : job.notes()) fields.emplace_back("note", note);
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
   if (!job.evaluation_error().empty()) fields.emplace_back("not measured", job.evaluation_error());
@@ -127,7 +128,7 @@ void SetCalibration(const std::string& word, v1::SubmitJobRequest& request) {
 
 void AddSubmit(CLI::App& group, const Remote& remote) {
   struct Options {
-    std::string model, request_id, calibration, rounding;
+    std::string model, request_id, calibration, rounding, fold;
     std::vector<std::string> classes;
     bool watch = false, json = false;
   };
@@ -150,6 +151,12 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
       ->add_option("--rounding", options->rounding,
                    "In place of what the classes say: nearest, search or feedback")
       ->type_name("HOW");
+  command
+      ->add_option(
+          "--fold", options->fold,
+          "In place of what the classes say: auto (move numbers between weights where that "
+          "helps) or none")
+      ->type_name("HOW");
   command->add_flag("--watch", options->watch,
                     "Wait until the job has finished; exit code 1 if it failed");
   AddRequestIdOption(command, options->request_id);
@@ -162,6 +169,7 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
     for (const std::string& name : options->classes) request.add_device_classes(name);
     SetCalibration(options->calibration, request);
     request.set_rounding(options->rounding);
+    request.set_fold(options->fold);
     const auto client = remote->Connect();
     const v1::Job job = RpcValueOrExit(client->SubmitJob(request));
     if (options->watch) return FinishWatch(*client, job.name(), options->json, *remote);

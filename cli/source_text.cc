@@ -72,4 +72,10 @@ void WarnOf(const pipeline::ModelDescription& model) {
     Warn(ChatTemplateOf(model.tokenizer).Warning());
 }
 
+void AddSourceArgument(CLI::App* command, std::string& source) {
+  command->add_option("source", source, "A Hugging Face folder (safetensors) or a GGUF file")
+      ->type_name("SRC")
+      ->required();
+}
+
 }  // namespace quantfleet::cli

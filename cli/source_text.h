@@ -4,10 +4,14 @@
 #include <boost/json/object.hpp>
 #include <string>
 
+#include "CLI/CLI.hpp"
 #include "pipeline/format/safetensors/model_files.h"
 #include "pipeline/model/description.h"
 
 namespace quantfleet::cli {
+
+// The model that a command reads.
+void AddSourceArgument(CLI::App* command, std::string& source);
 
 // "/models/phi: the weights are the 2 shards that ... names (7.1 GiB); also read: config.json", and
 // a line for each adapter, and for each file that is not read although it looks as if it should be.

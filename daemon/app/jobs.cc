@@ -10,7 +10,7 @@ absl::StatusOr<v1::Job> Jobs::Submit(const Caller& caller, const v1::SubmitJobRe
                                          request.device_classes().end());
   return backend_.jobs.Submit(
       request.request_id(), request.model(), classes,
-      {request.calibration(), request.calibration_text(), request.rounding()});
+      {request.calibration(), request.calibration_text(), request.rounding(), request.fold()});
 }
 
 absl::StatusOr<v1::Job> Jobs::Get(const Caller& caller, const v1::GetJobRequest& request) {

@@ -7,19 +7,6 @@
 
 namespace quantfleet::daemon {
 
-absl::Status CheckTextName(std::string_view name) {
-  if (!name.empty() && name.size() <= 128 && name.front() != '.' && name != "none" &&
-      std::ranges::none_of(
-          name,
-          [](char c) { return c == '/' || static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }) &&
-      IsUtf8(name))
-    return absl::OkStatus();
-  return InvalidArgument(
-      "calibration \"{}\" is neither \"self\" nor the name of a text: a name has no spaces and no "
-      "folders",
-      Shown(name, 64));
-}
-
 absl::Status CheckText(std::string_view name, std::string_view text) {
   if (text.size() > kMaxCalibrationText)
     return InvalidArgument("calibration text {} has {}, and at most {} are taken: shorten it",

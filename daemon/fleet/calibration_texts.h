@@ -7,16 +7,16 @@
 
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "pipeline/device/device_class.h"
 
 namespace quantfleet::daemon {
 
-// In place of a text's name: the model writes it.
-inline constexpr std::string_view kSelfText = "self";
+using pipeline::CheckTextName;
+using pipeline::kSelfText;
+
 // Far more than a calibration reads of it.
 inline constexpr uint64_t kMaxCalibrationText = uint64_t{2} << 20;
 
-// INVALID_ARGUMENT: neither "self" nor the name of a file in a folder.
-absl::Status CheckTextName(std::string_view name);
 // INVALID_ARGUMENT: too long, empty, or not UTF-8. `name` is for the message.
 absl::Status CheckText(std::string_view name, std::string_view text);
 

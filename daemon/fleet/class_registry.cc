@@ -16,6 +16,7 @@ v1::DeviceClass ToProto(const DeviceClassSpec& spec, std::string_view toml, bool
   out.set_recipe(spec.recipe);
   out.set_toml(std::string(toml));
   out.set_shipped(shipped);
+  out.set_artifact_max_bytes(spec.artifact_max_bytes);
   return out;
 }
 

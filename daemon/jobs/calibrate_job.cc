@@ -3,9 +3,11 @@
 
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/job_target.h"
+#include "daemon/jobs/step_up.h"
 #include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_calibration.h"
+#include "pipeline/stage/choose_fold.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -17,23 +19,10 @@ void AddNote(v1::Job& job, const std::string& note) {
   if (std::ranges::count(job.notes(), note) == 0) job.add_notes(note);
 }
 
-// `change` may make two of them one.
-absl::Status ChangeTargets(JobRecord& record,
-                           const std::function<void(pipeline::TargetSpec&)>& change) {
-  std::vector<std::string> targets;
-  for (const std::string& text : record.targets) {
-    QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, ParseJobTarget(text));
-    change(spec);
-    const std::string changed = JobTarget(spec);
-    if (std::ranges::count(targets, changed) == 0) targets.push_back(changed);
-  }
-  record.targets = std::move(targets);
-  return absl::OkStatus();
-}
-
+// Of what it has not made yet.
 absl::StatusOr<bool> Any(const JobRecord& record,
                          const std::function<bool(const pipeline::TargetSpec&)>& is_it) {
-  for (const std::string& text : record.targets) {
+  for (const std::string& text : TargetsLeft(record)) {
     QF_ASSIGN_OR_RETURN(const pipeline::TargetSpec spec, ParseJobTarget(text));
     if (is_it(spec)) return true;
   }
@@ -73,21 +62,43 @@ absl::StatusOr<pipeline::Calibration> JobRunner::CalibrateFor(JobRecord& record,
                                                text));
   AddNote(record.job,
           fmt::format("not calibrated, and rounded to the nearest: {}", Message(made.status())));
-  // Of an earlier pass: what it made stays as it is.
-  if (record.job.artifacts_size() > 0) {
-    QF_RETURN_IF_ERROR(KeepDecisions(record));
-    return pipeline::Calibration();
-  }
-  QF_RETURN_IF_ERROR(ChangeTargets(record, [](pipeline::TargetSpec& spec) {
+  QF_RETURN_IF_ERROR(ChangeTargetsLeft(record, [](pipeline::TargetSpec& spec) {
     spec.rounding = pipeline::Rounding::kNearest;
-    spec.calibrated = false;
+    spec.calibrated = spec.folded = false;
   }));
-  // What was begun would only take room.
-  if (!record.job.calibration().folder().empty())
-    QF_RETURN_IF_ERROR(with_.files.RemoveTree(calibrator_.FolderOf(record.job.calibration())));
-  record.job.clear_calibration();
+  // What an earlier pass made stays as it is; else what was begun would only take room.
+  if (record.job.artifacts_size() == 0) {
+    if (!record.job.calibration().folder().empty())
+      QF_RETURN_IF_ERROR(with_.files.RemoveTree(calibrator_.FolderOf(record.job.calibration())));
+    record.job.clear_calibration();
+  }
   QF_RETURN_IF_ERROR(KeepDecisions(record));
   return pipeline::Calibration();
+}
+
+absl::StatusOr<std::shared_ptr<const pipeline::Fold>> JobRunner::FoldFor(
+    JobRecord& record, const pipeline::ModelSource& source, pipeline::Calibration& calibration,
+    const std::stop_token& stop) {
+  QF_ASSIGN_OR_RETURN(const std::vector<pipeline::TargetSpec> next, TargetsNext(record));
+  if (next.empty() || !next.front().folded) return nullptr;
+  const std::string& name = record.job.name();
+  SetStage(name, "folding");
+  auto fold = pipeline::ChooseFold(
+      source, calibration,
+      {.threads = options_.threads,
+       .memory_bytes = options_.memory_bytes,
+       .on_progress = [&](uint64_t done, uint64_t all) { OnStep(name, done, all); },
+       .stop = stop});
+  if (fold.ok()) {
+    QF_ASSIGN_OR_RETURN(calibration, pipeline::Folded(calibration, **fold));
+    return *std::move(fold);
+  }
+  if (!absl::IsResourceExhausted(fold.status())) return fold.status();
+  AddNote(record.job, fmt::format("not folded: {}", Message(fold.status())));
+  QF_RETURN_IF_ERROR(
+      ChangeTargetsLeft(record, [](pipeline::TargetSpec& spec) { spec.folded = false; }));
+  QF_RETURN_IF_ERROR(KeepDecisions(record));
+  return nullptr;
 }
 
 absl::StatusOr<pipeline::Calibration> JobRunner::MakeOrFindCalibration(
@@ -103,7 +114,7 @@ absl::StatusOr<pipeline::Calibration> JobRunner::MakeOrFindCalibration(
   *record.job.mutable_calibration() = planned.calibration;
   v1::JobCalibration& known = *record.job.mutable_calibration();
   if (!known.second_moments())
-    QF_RETURN_IF_ERROR(ChangeTargets(record, [](pipeline::TargetSpec& spec) {
+    QF_RETURN_IF_ERROR(ChangeTargetsLeft(record, [](pipeline::TargetSpec& spec) {
       if (spec.rounding == Rounding::kFeedback) spec.rounding = Rounding::kSearch;
     }));
   QF_RETURN_IF_ERROR(KeepDecisions(record));
@@ -152,6 +163,7 @@ absl::Status JobRunner::NoteResult(JobRecord& record, const pipeline::ExecutorRe
 absl::Status JobRunner::KeepDecisions(const JobRecord& record) {
   const auto keep = [&](JobRecord& job) -> absl::Status {
     job.targets = record.targets;
+    *job.job.mutable_step_ups() = record.job.step_ups();
     if (record.job.has_calibration())
       *job.job.mutable_calibration() = record.job.calibration();
     else

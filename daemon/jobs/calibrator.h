@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/digest.h"
 #include "common/base/file.h"
 #include "pipeline/format/safetensors/model_files.h"
 #include "pipeline/model/source.h"

@@ -49,6 +49,10 @@ absl::StatusOr<Order> OrderOf(Store& store, std::string_view model,
   if (!wish.how.empty()) {
     QF_ASSIGN_OR_RETURN(how, pipeline::RoundingFromName(wish.how));
   }
+  std::optional<bool> fold;
+  if (!wish.fold.empty()) {
+    QF_ASSIGN_OR_RETURN(fold, pipeline::FoldFromName(wish.fold));
+  }
   std::string of_text;  // the class that named it
   for (const std::string& name : classes) {
     QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class,
@@ -65,6 +69,10 @@ absl::StatusOr<Order> OrderOf(Store& store, std::string_view model,
           "rounding by {} needs a calibration, and class {} has none: add `--calibration self`, or "
           "a text",
           wish.how, name);
+    if (text.empty() && Quantizes(*spec) && fold.value_or(false))
+      return InvalidArgument(
+          "folding needs a calibration, and class {} has none: add `--calibration self`, or a text",
+          name);
     if (!text.empty() && Quantizes(*spec)) {
       if (!of_text.empty() && text != order.text)
         return InvalidArgument(
@@ -75,11 +83,22 @@ absl::StatusOr<Order> OrderOf(Store& store, std::string_view model,
       order.text = text;
       spec->calibrated = true;
       spec->rounding = how.value_or(class_spec.rounding);
+      spec->folded = fold.value_or(class_spec.fold);
     }
     if (std::string job_target = JobTarget(*spec);
         std::ranges::find(order.targets, job_target) == order.targets.end())
       order.targets.push_back(std::move(job_target));
   }
+  // A pass makes all that is folded, or all that is not: the model is read twice at most.
+  const auto folded = [](const std::string& target) {
+    const auto spec = ParseJobTarget(target);
+    return spec.ok() && spec->folded;
+  };
+  std::vector<std::string> in_order;
+  for (const bool now : {false, true})
+    std::ranges::copy_if(order.targets, std::back_inserter(in_order),
+                         [&](const std::string& target) { return folded(target) == now; });
+  order.targets = std::move(in_order);
   return order;
 }
 

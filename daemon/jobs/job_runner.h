@@ -26,6 +26,7 @@
 #include "common/base/file.h"
 #include "common/base/random.h"
 #include "daemon/fleet/calibration_texts.h"
+#include "daemon/fleet/device_class.h"
 #include "daemon/jobs/calibrator.h"
 #include "daemon/jobs/evaluator.h"
 #include "daemon/jobs/garbage.h"
@@ -35,6 +36,7 @@
 #include "pipeline/artifact/blob_store.h"
 #include "pipeline/model/calibration.h"
 #include "pipeline/stage/executor.h"
+#include "pipeline/stage/fold.h"
 
 namespace quantfleet::daemon {
 
@@ -43,6 +45,7 @@ struct JobRounding {
   std::string calibration = {};  // "none", "self", or a text's name
   std::string text = {};         // of that name; empty: one of the daemon's texts
   std::string how = {};          // "nearest", "search" or "feedback"
+  std::string fold = {};         // "auto" or "none"
 };
 
 class JobRunner {
@@ -132,8 +135,18 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
-  // Makes and seals the targets that are left, and ends the job unless classes step up.
+  // Makes and seals the targets that are left and can be made of one reading of the model, and ends
+  // the job unless others are left or classes step up.
   absl::Status RunPass(JobRecord record, const std::stop_token& stop);
+  // Before anything is made: the bytes that classes allow.
+  absl::Status BoundBytes(JobRecord& record, const pipeline::ModelSource& source);
+  absl::StatusOr<std::vector<v1::Manifest>> MakeTargets(JobRecord& record,
+                                                        const pipeline::ModelSource& source,
+                                                        const pipeline::Plan& plan,
+                                                        const std::stop_token& stop);
+  // The job's classes that there still are.
+  absl::StatusOr<std::vector<DeviceClassSpec>> ClassesOf(const Transaction& tx,
+                                                         const v1::Job& job) const;
   absl::StatusOr<fs::path> SourceOf(const JobRecord& record) const;
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
@@ -149,9 +162,15 @@ class JobRunner {
   absl::StatusOr<pipeline::Calibration> MakeOrFindCalibration(JobRecord& record,
                                                               const Calibrator::Model& model,
                                                               const std::stop_token& stop);
+  // The fold of the targets that are next, null where they are not folded; the calibration becomes
+  // that of the folded model. Where none can be chosen they stay as they are, and the job says so.
+  absl::StatusOr<std::shared_ptr<const pipeline::Fold>> FoldFor(JobRecord& record,
+                                                                const pipeline::ModelSource& source,
+                                                                pipeline::Calibration& calibration,
+                                                                const std::stop_token& stop);
   // What the run has to say of tensors, and which artifacts it was to repair and did not make.
   absl::Status NoteResult(JobRecord& record, const pipeline::ExecutorResult& result);
-  // Targets, calibration and notes of the record are those of the stored one.
+  // Targets, steps, calibration and notes of the record are those of the stored one.
   absl::Status KeepDecisions(const JobRecord& record);
   absl::StatusOr<uint64_t> CollectCalibrations(bool dry_run);
   // Collects them too: a failure takes the place of the result.

@@ -1,22 +1,34 @@
 #include "daemon/jobs/job_target.h"
 
+#include <algorithm>
+
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/recipe/recipe.h"
 #include "pipeline/tensor/traits.h"
 
 namespace quantfleet::daemon {
+namespace {
+
+constexpr std::string_view kFolded = "+fold";
+
+}  // namespace
 
 std::string JobTarget(const pipeline::TargetSpec& spec) {
-  return fmt::format("{}:{}{}{}", spec.format, spec.recipe, spec.calibrated ? "+" : "",
-                     spec.calibrated ? pipeline::Name(spec.rounding) : "");
+  std::string text = fmt::format("{}:{}", spec.format, spec.recipe);
+  if (!spec.calibrated) return text;
+  text.append("+").append(pipeline::Name(spec.rounding));
+  return spec.folded ? text.append(kFolded) : text;
 }
 
 absl::StatusOr<pipeline::TargetSpec> ParseJobTarget(std::string_view text) {
   const size_t plus = text.find('+');
   QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, pipeline::ParseTargetSpec(text.substr(0, plus)));
   if (plus == std::string_view::npos) return spec;
-  QF_ASSIGN_OR_RETURN(spec.rounding, pipeline::RoundingFromName(text.substr(plus + 1)));
   spec.calibrated = true;
+  spec.folded = text.ends_with(kFolded);
+  if (spec.folded) text.remove_suffix(kFolded.size());
+  QF_ASSIGN_OR_RETURN(spec.rounding,
+                      pipeline::RoundingFromName(text.substr(std::min(plus + 1, text.size()))));
   return spec;
 }
 
@@ -27,6 +39,7 @@ std::string JobTargetOf(const v1::Manifest& manifest) {
   if (spec.calibrated)
     spec.rounding =
         pipeline::RoundingFromName(pipeline::RoundingOf(manifest)).value_or(spec.rounding);
+  spec.folded = pipeline::IsFolded(manifest);
   return JobTarget(spec);
 }
 

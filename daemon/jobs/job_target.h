@@ -1,5 +1,6 @@
-// What a job makes, as its record has it: "gguf:q4_0", and where a calibration counts
-// "gguf:q4_0+feedback", with the rounding. Pure.
+// What a job makes, as its record has it: "gguf:q4_0", where a calibration counts
+// "gguf:q4_0+feedback", with the rounding, and where the model is folded before
+// "gguf:q4_0+feedback+fold". Pure.
 #pragma once
 
 #include <string>

@@ -2,9 +2,9 @@
 // the classes whose limits an artifact misses.
 #include "common/base/fail_point.h"
 #include "daemon/jobs/agent_release.h"
+#include "daemon/jobs/class_bytes.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
-#include "daemon/jobs/job_target.h"
 #include "daemon/jobs/model_place.h"
 #include "daemon/jobs/step_up.h"
 #include "pipeline/artifact/kind.h"
@@ -12,19 +12,6 @@
 
 namespace quantfleet::daemon {
 namespace {
-
-// A target of a step up is of a later pass, for which there may be less than was there for the
-// first.
-pipeline::TargetSpec AsCalibrated(pipeline::TargetSpec spec,
-                                  const pipeline::Calibration& calibration) {
-  if (calibration.importance == nullptr) {
-    spec.calibrated = false;
-    spec.rounding = pipeline::Rounding::kNearest;
-  } else if (calibration.moments == nullptr && spec.rounding == pipeline::Rounding::kFeedback) {
-    spec.rounding = pipeline::Rounding::kSearch;
-  }
-  return spec;
-}
 
 absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
@@ -93,17 +80,35 @@ absl::Status JobRunner::RunPass(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(pipeline::ModelFiles files, pipeline::ResolveModel(with_.files, place));
   files.name = record.job.model();  // errors say it instead of the folder's
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, files));
+  QF_RETURN_IF_ERROR(BoundBytes(record, *source));
   QF_ASSIGN_OR_RETURN(pipeline::Calibration calibration,
                       CalibrateFor(record, *source, files, job_stop.get_token()));
-  std::vector<pipeline::TargetSpec> targets;
-  for (const std::string& text : TargetsLeft(record)) {
-    QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, ParseJobTarget(text));
-    targets.push_back(AsCalibrated(std::move(spec), calibration));
+  QF_ASSIGN_OR_RETURN(const auto fold, FoldFor(record, *source, calibration, job_stop.get_token()));
+  QF_ASSIGN_OR_RETURN(const std::vector<pipeline::TargetSpec> targets, TargetsNext(record));
+  Made made;
+  made.no_tokenizer = source->description().tokenizer.kind == text::TokenizerData::Kind::kNone;
+  Measured measured;
+  // A step up may turn out to be what is there already.
+  if (!targets.empty()) {
+    QF_ASSIGN_OR_RETURN(pipeline::Plan plan,
+                        pipeline::MakePlan(*source, targets, std::move(calibration)));
+    plan.fold = fold;
+    QF_ASSIGN_OR_RETURN(made.manifests, MakeTargets(record, *source, plan, job_stop.get_token()));
+    QF_ASSIGN_OR_RETURN(measured, Measure(record, *source, made.manifests, job_stop.get_token()));
   }
-  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan,
-                      pipeline::MakePlan(*source, targets, std::move(calibration)));
-  QF_RETURN_IF_ERROR(CheckPlan(record, *source, plan));
+  SetStage(name, "sealing");
+  QF_ASSIGN_OR_RETURN(made.step_ups, DecideStepUps(record, *source, made.manifests, measured));
+  JobRecord after = record;
+  after.job.mutable_step_ups()->Add(made.step_ups.begin(), made.step_ups.end());
+  made.last = TargetsLeft(after).size() == made.manifests.size();
+  return Seal(record, made, measured);
+}
 
+absl::StatusOr<std::vector<v1::Manifest>> JobRunner::MakeTargets(
+    JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan,
+    const std::stop_token& stop) {
+  const std::string& name = record.job.name();
+  QF_RETURN_IF_ERROR(CheckPlan(record, source, plan));
   QF_ASSIGN_OR_RETURN(const auto journal, JobJournal::Load(with_.store, with_.blobs, plan, name,
                                                            options_.on_slab_recorded));
   BlobSink sink(with_.blobs);
@@ -112,26 +117,40 @@ absl::Status JobRunner::RunPass(JobRecord record, const std::stop_token& stop) {
   options.memory_bytes = options_.memory_bytes;
   options.journal = journal.get();
   options.on_progress = [&](const pipeline::Progress& progress) { OnProgress(name, progress); };
-  options.stop = job_stop.get_token();
+  options.stop = stop;
   SetStage(name, "quantizing");
-  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result,
-                      pipeline::Execute(*source, plan, sink, options));
+  QF_ASSIGN_OR_RETURN(pipeline::ExecutorResult result,
+                      pipeline::Execute(source, plan, sink, options));
   OnProgress(name, result.progress);
   QF_RETURN_IF_ERROR(NoteResult(record, result));
   if (result.manifests.size() != plan.targets.size())
     return Internal("the run returned {} manifests for {} targets", result.manifests.size(),
                     plan.targets.size());
-  QF_ASSIGN_OR_RETURN(const Measured measured,
-                      Measure(record, *source, result.manifests, job_stop.get_token()));
-  SetStage(name, "sealing");
-  const bool no_tokenizer =
-      source->description().tokenizer.kind == text::TokenizerData::Kind::kNone;
-  Made made{result.manifests, no_tokenizer};
-  QF_ASSIGN_OR_RETURN(made.step_ups, DecideStepUps(record, *source, result.manifests, measured));
-  JobRecord after = record;
-  after.job.mutable_step_ups()->Add(made.step_ups.begin(), made.step_ups.end());
-  made.last = TargetsLeft(after).size() == made.manifests.size();
-  return Seal(record, made, measured);
+  return std::move(result.manifests);
+}
+
+absl::Status JobRunner::BoundBytes(JobRecord& record, const pipeline::ModelSource& source) {
+  const v1::Job& job = record.job;
+  // Of a job that goes on it is decided, and a repair makes what was there.
+  if (job.artifacts_size() > 0 || job.step_ups_size() > 0 || job.repairs_size() > 0)
+    return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const std::vector<DeviceClassSpec> classes,
+                      with_.store.Read([&](const Transaction& tx) { return ClassesOf(tx, job); }));
+  QF_RETURN_IF_ERROR(KeepWithinBytes(classes, source, record));
+  return record.job.step_ups_size() > 0 ? KeepDecisions(record) : absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<DeviceClassSpec>> JobRunner::ClassesOf(const Transaction& tx,
+                                                                  const v1::Job& job) const {
+  std::vector<DeviceClassSpec> classes;
+  for (const std::string& name : job.device_classes()) {
+    const auto found = tx.classes().Get(name);
+    if (absl::IsNotFound(found.status())) continue;  // it was there when the job was submitted
+    QF_RETURN_IF_ERROR(found.status());
+    // One from before there were limits in its record may lack the TOML.
+    if (auto spec = ParseDeviceClass(found->toml()); spec.ok()) classes.push_back(*std::move(spec));
+  }
+  return classes;
 }
 
 absl::StatusOr<fs::path> JobRunner::SourceOf(const JobRecord& record) const {

@@ -165,14 +165,7 @@ absl::StatusOr<std::vector<v1::StepUp>> JobRunner::DecideStepUps(
                     pipeline::MemoryOf(manifest), std::move(found)});
   };
   const absl::Status read = with_.store.Read([&](const Transaction& tx) -> absl::Status {
-    for (const std::string& name : job.job.device_classes()) {
-      const auto found = tx.classes().Get(name);
-      if (absl::IsNotFound(found.status())) continue;
-      QF_RETURN_IF_ERROR(found.status());
-      // One from before there were limits in its record may lack the TOML.
-      if (auto spec = ParseDeviceClass(found->toml()); spec.ok())
-        classes.push_back(*std::move(spec));
-    }
+    QF_ASSIGN_OR_RETURN(classes, ClassesOf(tx, job.job));
     for (const std::string& name : job.job.artifacts()) {
       const auto record = tx.artifacts().Get(name);
       v1::Manifest manifest;

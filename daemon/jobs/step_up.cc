@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "daemon/jobs/job_target.h"
@@ -65,7 +66,7 @@ std::string Larger(pipeline::TargetSpec target, std::string recipe) {
   target.recipe = std::move(recipe);
   if (!Quantizes(target)) {
     target.rounding = pipeline::Rounding::kNearest;
-    target.calibrated = false;
+    target.calibrated = target.folded = false;
   }
   return JobTarget(target);
 }
@@ -73,7 +74,7 @@ std::string Larger(pipeline::TargetSpec target, std::string recipe) {
 }  // namespace
 
 std::optional<std::string> NextLarger(const pipeline::ModelSource& source, std::string_view format,
-                                      std::string_view recipe, uint64_t bytes) {
+                                      std::string_view recipe, uint64_t bytes, uint64_t most) {
   const pipeline::TargetFormat* target = pipeline::FindFormat(format);
   const int own = BitsOf(recipe);
   if (target == nullptr || own == 0) return std::nullopt;
@@ -84,12 +85,12 @@ std::optional<std::string> NextLarger(const pipeline::ModelSource& source, std::
   for (const int bits : levels) {
     std::string alike = WithBits(recipe, bits);
     if (const auto size = BytesOf(source, pipeline::TargetSpec{std::string(format), alike});
-        size && *size > bytes)
+        size && *size > bytes && *size <= most)
       return alike;
     std::optional<std::pair<uint64_t, std::string>> smallest;
     for (const std::string& name : RecipesWith(*target, bits, exact)) {
       const auto size = BytesOf(source, pipeline::TargetSpec{std::string(format), name});
-      if (!size || *size <= bytes) continue;
+      if (!size || *size <= bytes || *size > most) continue;
       if (std::pair candidate(*size, name); !smallest || candidate < *smallest)
         smallest = std::move(candidate);
     }
@@ -102,7 +103,7 @@ std::string TargetOf(const JobRecord& job, const DeviceClassSpec& spec) {
   // Of two of the same recipe, the one whose codes are chosen as the class says.
   const auto chosen = [&](const pipeline::TargetSpec& target) {
     return target.calibrated != spec.calibration.empty() &&
-           (!target.calibrated || target.rounding == spec.rounding);
+           (!target.calibrated || (target.rounding == spec.rounding && target.folded == spec.fold));
   };
   std::string target;
   for (const std::string& text : job.targets) {
@@ -131,11 +132,16 @@ std::vector<v1::StepUp> StepUpsOf(const JobRecord& job, const std::vector<Device
       if (evaluation == nullptr || evaluation->tokens() == 0) break;
       const auto why = WhyNotGoodEnough(spec.quality, evaluation);
       if (!why) break;
-      const auto next = NextLarger(source, target->format, target->recipe, artifact->bytes);
+      const uint64_t most = spec.artifact_max_bytes == 0 ? std::numeric_limits<uint64_t>::max()
+                                                         : spec.artifact_max_bytes;
+      const auto next = NextLarger(source, target->format, target->recipe, artifact->bytes, most);
       v1::StepUp& step = steps.emplace_back();
       step.set_device_class(spec.name);
       step.set_from(now);
       step.set_reason(*why);
+      if (!next && spec.artifact_max_bytes > 0)
+        step.set_reason(fmt::format("{}; and larger ones have more than its {} bytes", *why,
+                                    spec.artifact_max_bytes));
       if (!next) break;
       now = Larger(*target, *next);
       step.set_to(now);
@@ -157,6 +163,40 @@ std::vector<std::string> TargetsLeft(const JobRecord& job) {
   const auto made = std::min(targets.size(), static_cast<size_t>(job.job.measured_size()));
   targets.erase(targets.begin(), targets.begin() + static_cast<ptrdiff_t>(made));
   return targets;
+}
+
+absl::StatusOr<std::vector<pipeline::TargetSpec>> TargetsNext(const JobRecord& job) {
+  std::vector<pipeline::TargetSpec> next;
+  for (const std::string& text : TargetsLeft(job)) {
+    QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, ParseJobTarget(text));
+    if (!next.empty() && next.front().folded != spec.folded) break;
+    next.push_back(std::move(spec));
+  }
+  return next;
+}
+
+absl::Status ChangeTargetsLeft(JobRecord& job,
+                               const std::function<void(pipeline::TargetSpec&)>& change) {
+  std::map<std::string, std::string, std::less<>> changed;
+  for (const std::string& text : TargetsLeft(job)) {
+    QF_ASSIGN_OR_RETURN(pipeline::TargetSpec spec, ParseJobTarget(text));
+    change(spec);
+    changed.emplace(text, JobTarget(spec));
+  }
+  const auto now = [&](const std::string& text) {
+    const auto found = changed.find(text);
+    return found == changed.end() ? text : found->second;
+  };
+  std::vector<std::string> targets;
+  for (const std::string& text : job.targets)
+    if (const std::string target = now(text); std::ranges::count(targets, target) == 0)
+      targets.push_back(target);
+  job.targets = std::move(targets);
+  for (v1::StepUp& step : *job.job.mutable_step_ups()) {
+    step.set_from(now(step.from()));
+    step.set_to(now(step.to()));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quantfleet::daemon

@@ -52,11 +52,11 @@ bool BelongsTo(const v1::Artifact& artifact, uint64_t version) {
   return std::ranges::find(versions, version) != versions.end();
 }
 
-// An artifact of each format, recipe and rounding, the first in `candidates`, with what a match
-// asks for.
+// An artifact of each format, recipe, rounding and fold, the first in `candidates`, with what a
+// match asks for.
 absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
                                                    const std::vector<v1::Artifact>& candidates) {
-  std::set<std::tuple<std::string, std::string, std::string>> taken;
+  std::set<std::tuple<std::string, std::string, std::string, bool>> taken;
   std::vector<OfferedArtifact> chosen;
   for (const v1::Artifact& artifact : candidates) {
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
@@ -65,11 +65,13 @@ absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
       return DataLoss("the manifest of {0} is damaged: run `quantfleet artifact repair {0}`",
                       artifact.name());
     std::string rounding = pipeline::RoundingOf(manifest);
-    if (!taken.emplace(artifact.format(), artifact.recipe(), rounding).second) continue;
+    const bool folded = pipeline::IsFolded(manifest);
+    if (!taken.emplace(artifact.format(), artifact.recipe(), rounding, folded).second) continue;
     OfferedArtifact one{
         .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.kind = pipeline::KindOf(manifest);
     one.rounding = std::move(rounding);
+    one.folded = folded;
     one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());

@@ -28,9 +28,20 @@ bool IsSmaller(const OfferedArtifact* a, const OfferedArtifact* b) {
          std::pair(b->artifact.size_bytes(), a->artifact.recipe());
 }
 
-// What the class may get, of its format.
+// Why the class takes no artifact of so many bytes.
+std::optional<std::string> WhyTooLarge(const DeviceClassSpec& spec, const v1::Artifact& artifact) {
+  if (spec.artifact_max_bytes == 0 || artifact.size_bytes() <= spec.artifact_max_bytes)
+    return std::nullopt;
+  return fmt::format("{} ({}:{}) has {} bytes, and class {} allows {}", artifact.name(),
+                     artifact.format(), artifact.recipe(), artifact.size_bytes(), spec.name,
+                     spec.artifact_max_bytes);
+}
+
+// What the class may get, of its format. Where it bounds the bytes of artifacts, the largest within
+// stands for one of its own recipe that has more or is not offered.
 struct Candidates {
   const OfferedArtifact* own = nullptr;         // null: it is not offered
+  std::optional<std::string> instead_of;        // why it is another than that of its recipe
   std::vector<const OfferedArtifact*> larger;   // where it steps up; the smallest first
   std::vector<const OfferedArtifact*> smaller;  // where it steps down; the largest first
 };
@@ -38,22 +49,33 @@ struct Candidates {
 Candidates CandidatesOf(const DeviceClassSpec& spec,
                         const std::vector<OfferedArtifact>& artifacts) {
   // Of several of a recipe, the one whose codes are chosen as the class says.
+  const auto as_class_says = [&](const OfferedArtifact& a) {
+    return a.rounding == pipeline::Name(spec.rounding) && a.folded == spec.fold;
+  };
   const auto chosen = [&](const std::string& recipe) {
     const OfferedArtifact* best = nullptr;
     for (const OfferedArtifact& a : artifacts) {
       if (a.artifact.format() != spec.format || a.artifact.recipe() != recipe) continue;
-      if (best == nullptr || (best->rounding != pipeline::Name(spec.rounding) &&
-                              a.rounding == pipeline::Name(spec.rounding)))
-        best = &a;
+      if (best == nullptr || (!as_class_says(*best) && as_class_says(a))) best = &a;
     }
     return best;
   };
   Candidates found;
   found.own = chosen(spec.recipe);
+  if (spec.artifact_max_bytes > 0 &&
+      (found.own == nullptr || WhyTooLarge(spec, found.own->artifact))) {
+    if (found.own != nullptr) found.instead_of = WhyTooLarge(spec, found.own->artifact);
+    found.own = nullptr;
+    for (const OfferedArtifact& other : artifacts)
+      if (chosen(other.artifact.recipe()) == &other && !WhyTooLarge(spec, other.artifact) &&
+          (found.own == nullptr || IsSmaller(found.own, &other)))
+        found.own = &other;
+  }
   if (found.own == nullptr) return found;
   const uint64_t own_bytes = found.own->artifact.size_bytes();
   for (const OfferedArtifact& other : artifacts) {
     if (chosen(other.artifact.recipe()) != &other) continue;  // nor where the format is another
+    if (WhyTooLarge(spec, other.artifact)) continue;
     if (spec.step_down && other.artifact.size_bytes() < own_bytes) found.smaller.push_back(&other);
     if (spec.step_up && other.artifact.size_bytes() > own_bytes) found.larger.push_back(&other);
   }
@@ -234,6 +256,10 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
         fmt::format("class {} no longer exists: the device gets another at its next check-in",
                     device.device_class()));
   const Candidates candidates = CandidatesOf(*spec, artifacts);
+  if (candidates.own == nullptr && candidates.instead_of)
+    return Skip(
+        row, RolloutDevice::ARTIFACT_TOO_LARGE,
+        fmt::format("{}: submit a job for it, which makes a smaller one", *candidates.instead_of));
   if (candidates.own == nullptr)
     return Skip(row, RolloutDevice::NO_ARTIFACT,
                 fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model,
@@ -247,6 +273,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
     own = std::move(*obstacle);
   else
     Give(row, *candidates.own, std::get<Choice>(std::move(considered)));
+  if (!own && candidates.instead_of)
+    Explain(row, "a smaller precision", {.code = {}, .reason = *candidates.instead_of});
 
   if (own && own->code == RolloutDevice::NOT_GOOD_ENOUGH) {
     for (const OfferedArtifact* larger : candidates.larger) {

@@ -22,6 +22,7 @@ struct OfferedArtifact {
   std::vector<v1::EvaluationStatement> evaluations = {};  // the oldest first
   pipeline::ArtifactKind kind = pipeline::ArtifactKind::kModel;
   std::string rounding = "nearest";  // of its codes, as classes name it
+  bool folded = false;
 };
 
 // QUEUED with the artifact that the class wants and the smaller ones that the device may step down

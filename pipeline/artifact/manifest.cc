@@ -11,7 +11,7 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr std::string_view kRounding = "rounding=";
+constexpr std::string_view kRounding = "rounding=", kFold = "fold=";
 
 constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;
@@ -160,5 +160,12 @@ std::string RoundingOf(const v1::Manifest& manifest) {
 std::string RoundingChange(std::string_view rounding) {
   return std::string(kRounding).append(rounding);
 }
+
+bool IsFolded(const v1::Manifest& manifest) {
+  return std::ranges::any_of(manifest.target().changes(),
+                             [](const std::string& change) { return change.starts_with(kFold); });
+}
+
+std::string FoldChange(const Digest& fold) { return std::string(kFold) + fold.hex(); }
 
 }  // namespace quantfleet::pipeline

@@ -30,5 +30,8 @@ uint64_t ArtifactBytes(const v1::Manifest& manifest);
 std::string RoundingOf(const v1::Manifest& manifest);
 // The change of the recipe that says so.
 std::string RoundingChange(std::string_view rounding);
+// Whether numbers moved between its weights before, and the change that says by which digest.
+bool IsFolded(const v1::Manifest& manifest);
+std::string FoldChange(const Digest& fold);
 
 }  // namespace quantfleet::pipeline

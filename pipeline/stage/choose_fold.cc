@@ -8,6 +8,7 @@
 
 #include "pipeline/family/fold_sites.h"
 #include "pipeline/stage/row_sample.h"
+#include "pipeline/stage/sample_error.h"
 #include "pipeline/stage/workers.h"
 #include "pipeline/tensor/codec.h"
 #include "pipeline/tensor/rounding/rounder.h"
@@ -49,73 +50,6 @@ std::vector<std::vector<float>> ScalesOf(const std::vector<float>& squares) {
   return scales;
 }
 
-// Errors of products, of rows that have been rounded in several ways: a lane is a row in one of
-// them.
-class Lanes {
- public:
-  Lanes(int64_t rows, int64_t cols)
-      : cols_(cols), stride_((rows + kRowStep - 1) / kRowStep * kRowStep) {
-    errors_.resize(static_cast<size_t>(cols * stride_));
-    sums_.resize(static_cast<size_t>(kTile * stride_));
-  }
-  static uint64_t MemoryFor(int64_t rows, int64_t cols) {
-    return static_cast<uint64_t>((cols + kTile) * (rows + kRowStep) + cols * kTile * 2) *
-           sizeof(float);
-  }
-
-  void Set(int64_t lane, int64_t column, float error) { errors_[column * stride_ + lane] = error; }
-
-  // Adds to `out[lane]` the sum over columns of weight * error^2.
-  void AddSquares(const float* weights, std::vector<double>& out) const {
-    for (int64_t c = 0; c < cols_; ++c)
-      for (size_t lane = 0; lane < out.size(); ++lane) {
-        const double error = errors_[c * stride_ + static_cast<int64_t>(lane)];
-        out[lane] += weights[c] * error * error;
-      }
-  }
-
-  // Adds the sum over pairs of columns of moment * error * error.
-  absl::Status AddProducts(const SecondMoments& moments, int64_t input, std::vector<double>& out) {
-    const RoundingKernels& kernels = FindRoundingKernels();
-    std::vector<float> triangle, tile;
-    for (int64_t first = 0; first < cols_; first += kTile) {
-      const int64_t rows = std::min(kTile, cols_ - first), width = first + rows;
-      const int64_t begin = first * (first + 1) / 2, end = width * (width + 1) / 2;
-      triangle.resize(static_cast<size_t>(end - begin));
-      QF_RETURN_IF_ERROR(moments.Read(input, static_cast<uint64_t>(begin), triangle));
-      tile.assign(static_cast<size_t>(rows * width), 0.f);
-      const float* from = triangle.data();
-      for (int64_t i = 0; i < rows; ++i) {
-        for (int64_t j = 0; j <= first + i; ++j, ++from)
-          tile[i * width + j] = j == first + i ? *from : 2.f * *from;
-      }
-      std::ranges::fill(sums_, 0.f);
-      kernels.multiply({.a = tile.data(),
-                        .a_depth = 1,
-                        .a_column = width,
-                        .b = errors_.data(),
-                        .b_stride = stride_,
-                        .sums = sums_.data(),
-                        .stride = stride_,
-                        .depth = width,
-                        .columns = rows,
-                        .rows = stride_,
-                        .subtract = false});
-      for (int64_t i = 0; i < rows; ++i)
-        for (size_t lane = 0; lane < out.size(); ++lane) {
-          const auto at = static_cast<int64_t>(lane);
-          out[lane] +=
-              static_cast<double>(errors_[(first + i) * stride_ + at]) * sums_[i * stride_ + at];
-        }
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  const int64_t cols_, stride_;
-  std::vector<float> errors_, sums_;
-};
-
 class SiteMeasure {
  public:
   SiteMeasure(const ModelSource& source, const Importance& importance, const SecondMoments* moments,
@@ -148,7 +82,7 @@ class SiteMeasure {
   // Memory that choosing takes.
   static uint64_t MemoryFor(const ModelDescription& model, const FoldSite& site, bool feedback) {
     const int64_t cols = model.pieces[site.consumers.front()].cols;
-    return (feedback ? ColumnFactor::Bytes(cols) : 0) + Lanes::MemoryFor(kRows * kPowers, cols) +
+    return (feedback ? ColumnFactor::Bytes(cols) + ProductErrorBytes(kRows, cols) : 0) +
            static_cast<uint64_t>(kRows * cols) * 5 * sizeof(float);
   }
 
@@ -184,21 +118,11 @@ class SiteMeasure {
   absl::Status Measure(uint32_t index, int64_t wanted,
                        const std::vector<std::vector<float>>& scales, std::vector<double>& errors) {
     QF_ASSIGN_OR_RETURN(const RowSample sample, SampleRows(source_, index, wanted));
-    const int64_t rows = sample.rows, cols = sample.cols;
-    const int64_t input = InputOf(index);
-    QF_RETURN_IF_ERROR(TakeFactor(input, cols));
-    Lanes lanes(rows * kPowers, cols);
-    for (int power = 0; power < kPowers; ++power)
-      Round(sample.values, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1], rows,
-            cols, power * rows, lanes);
-    std::vector<double> out(static_cast<size_t>(rows * kPowers), 0);
-    if (input >= 0)
-      QF_RETURN_IF_ERROR(lanes.AddProducts(*moments_, input, out));
-    else
-      lanes.AddSquares(importance_.Of(index), out);
-    for (size_t lane = 0; lane < out.size(); ++lane)
-      errors[lane / static_cast<size_t>(rows)] +=
-          out[lane] * static_cast<double>(sample.of) / static_cast<double>(rows);
+    QF_RETURN_IF_ERROR(TakeFactor(InputOf(index), sample.cols));
+    for (size_t power = 0; power < errors.size(); ++power)
+      errors[power] +=
+          Lost(sample, importance_.Of(index), power == 0 ? nullptr : &scales[power - 1]) *
+          static_cast<double>(sample.of) / static_cast<double>(sample.rows);
     return absl::OkStatus();
   }
 
@@ -223,14 +147,13 @@ class SiteMeasure {
     return absl::OkStatus();
   }
 
-  // Sets lanes from `lane` on to what the rows lose.
-  void Round(const std::vector<float>& values, const float* importance,
-             const std::vector<float>* scales, int64_t rows, int64_t cols, int64_t lane,
-             Lanes& lanes) {
+  // What the rows' products lose with columns multiplied by `scales`; null: as they are.
+  double Lost(const RowSample& sample, const float* importance, const std::vector<float>* scales) {
+    const int64_t rows = sample.rows, cols = sample.cols;
     const auto scale = [&](int64_t c) {
       return scales == nullptr ? 1.f : (*scales)[site_.NumberOf(c)];
     };
-    std::vector<float> scaled(values), weights(static_cast<size_t>(cols));
+    std::vector<float> scaled(sample.values), weights(static_cast<size_t>(cols));
     for (int64_t c = 0; c < cols; ++c) {
       weights[c] = importance[c] / scale(c) / scale(c);
       for (int64_t r = 0; r < rows; ++r) scaled[r * cols + c] *= scale(c);
@@ -245,10 +168,11 @@ class SiteMeasure {
       rounder_.FeedBack(*FindBlockGrid(kMeasure), *factor_, scaled.data(), rows, cols,
                         blocks.data());
     }
-    FindCodec(kMeasure)->decode(blocks.data(), rows * cols, scaled.data());
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < cols; ++c)
-        lanes.Set(lane + r, c, values[r * cols + c] - scaled[r * cols + c] / scale(c));
+    std::vector<float> difference(scaled.size());
+    FindCodec(kMeasure)->decode(blocks.data(), rows * cols, difference.data());
+    for (size_t i = 0; i < difference.size(); ++i) difference[i] = scaled[i] - difference[i];
+    return factor_ ? ProductError(difference, cols, importance, &*factor_)
+                   : ProductError(difference, cols, weights.data(), nullptr);
   }
 
   const ModelSource& source_;

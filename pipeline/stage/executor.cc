@@ -259,8 +259,7 @@ class Execution {
     if (const SecondMoments* moments = plan_.MomentsFor(target.spec))
       manifest.mutable_target()->add_changes(
           fmt::format("second-moments={}", moments->digest().hex()));
-    if (plan_.fold)
-      manifest.mutable_target()->add_changes(fmt::format("fold={}", plan_.fold->digest.hex()));
+    if (plan_.fold) manifest.mutable_target()->add_changes(FoldChange(plan_.fold->digest));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

@@ -54,10 +54,14 @@ absl::StatusOr<std::pair<FittedMix, int64_t>> Size(const ModelSource& source, co
 }  // namespace
 
 absl::StatusOr<int64_t> ExcessOf(const Plan& plan, const MixBudget& budget) {
+  auto excess = std::numeric_limits<int64_t>::min();
   if (budget.bytes > 0)
-    return static_cast<int64_t>(TargetBytes(plan.targets[0])) - static_cast<int64_t>(budget.bytes);
+    excess =
+        static_cast<int64_t>(TargetBytes(plan.targets[0])) - static_cast<int64_t>(budget.bytes);
+  if (budget.run.device_bytes == 0) return excess;
   QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, budget.run));
-  return static_cast<int64_t>(runs[0].need.total()) - static_cast<int64_t>(budget.run.device_bytes);
+  return std::max(excess, static_cast<int64_t>(runs[0].need.total()) -
+                              static_cast<int64_t>(budget.run.device_bytes));
 }
 
 void FillHarms(const PieceErrors& errors, std::span<const double> weights, MixTable& table) {

@@ -10,9 +10,10 @@
 
 namespace quantfleet::pipeline {
 
+// Both hold where both are set; 0 is no bound.
 struct MixBudget {
   uint64_t bytes = 0;  // of the artifact's files
-  RunWish run = {};    // or, where bytes is 0, what run.device_bytes holds with that context
+  RunWish run = {};    // what run.device_bytes holds with that context
 };
 
 // Bytes by which the plan's only target exceeds the budget; negative: as many are left.

@@ -92,7 +92,7 @@ absl::StatusOr<MixTable> MakeMixTable(const ModelSource& source, std::string_vie
 
 absl::StatusOr<PieceErrors> MeasureErrors(const ModelSource& source, const MixTable& table,
                                           DType also, RowRounding& rounding,
-                                          const MixErrorOptions& options) {
+                                          const MixErrorOptions& options, PieceErrors known) {
   const ModelDescription& model = source.description();
   std::map<uint32_t, std::set<DType>> wanted;
   for (size_t t = 0; t < table.tensors.size(); ++t)
@@ -100,16 +100,19 @@ absl::StatusOr<PieceErrors> MeasureErrors(const ModelSource& source, const MixTa
       for (const MixChoice& choice : table.tensors[t].choices) wanted[piece].insert(choice.type);
       if (Divides(also, model.pieces[piece].cols)) wanted[piece].insert(also);
     }
+  PieceErrors errors = std::move(known);
+  errors.resize(model.pieces.size());
   std::vector<std::pair<uint32_t, std::vector<DType>>> work;
-  for (const auto& [piece, types] : wanted)
-    work.emplace_back(piece, std::vector<DType>(types.begin(), types.end()));
-
-  PieceErrors errors(model.pieces.size());
+  for (auto& [piece, types] : wanted) {
+    for (const auto& [type, error] : errors[piece]) types.erase(type);
+    if (!types.empty()) work.emplace_back(piece, std::vector<DType>(types.begin(), types.end()));
+  }
   std::atomic<size_t> next{0};
   std::mutex mutex;
   absl::Status failed = absl::OkStatus();
   size_t done = 0;
-  const auto measure = [&](uint32_t piece, const std::vector<DType>& types) -> absl::Status {
+  const auto measure = [&](uint32_t piece,
+                           const std::vector<DType>& types) -> absl::StatusOr<std::vector<double>> {
     if (options.stop.stop_requested()) return Cancelled("stopped while measuring errors");
     // Experts share what a layer's other weights have alone.
     const int64_t experts = model.pieces[piece].expert < 0 ? 1 : model.hyper.experts;
@@ -117,20 +120,25 @@ absl::StatusOr<PieceErrors> MeasureErrors(const ModelSource& source, const MixTa
         const RowSample sample,
         SampleRows(source, piece,
                    std::max<int64_t>(16, options.rows / std::max<int64_t>(experts, 1))));
-    QF_ASSIGN_OR_RETURN(const std::vector<double> found, rounding.ErrorsOf(piece, sample, types));
-    for (size_t i = 0; i < types.size(); ++i) errors[piece][types[i]] = found[i];
-    return absl::OkStatus();
+    return rounding.ErrorsOf(piece, sample, types);
+  };
+  const auto keep = [&](uint32_t piece, const std::vector<DType>& types,
+                        const absl::StatusOr<std::vector<double>>& found) -> absl::Status {
+    QF_RETURN_IF_ERROR(found.status());
+    for (size_t i = 0; i < types.size(); ++i) errors[piece][types[i]] = (*found)[i];
+    ++done;
+    return options.on_progress ? options.on_progress(errors, done, work.size()) : absl::OkStatus();
   };
   const auto run = [&] {
     for (size_t i = next++; i < work.size(); i = next++) {
-      const absl::Status status = measure(work[i].first, work[i].second);
+      const auto& [piece, types] = work[i];
+      const auto found = measure(piece, types);
       const std::lock_guard lock(mutex);
-      if (!status.ok()) {
+      if (const absl::Status status = keep(piece, types, found); !status.ok()) {
         if (failed.ok()) failed = status;
         next = work.size();
         return;
       }
-      if (options.on_progress) options.on_progress(++done, work.size());
     }
   };
   RunWorkers(ThreadsWanted(options.threads), run);

@@ -41,12 +41,14 @@ struct MixErrorOptions {
   int threads = 0;  // 0: as many as cores
   int64_t rows = 256;
   std::stop_token stop = {};
-  std::function<void(size_t done, size_t all)> on_progress = {};  // one call at a time
+  // One call at a time, with all that is measured: after each piece. An error ends the measuring.
+  std::function<absl::Status(const PieceErrors& errors, size_t done, size_t all)> on_progress = {};
 };
-// Of all types that the table's tensors can have, and of `also` for each piece that it divides.
-// Threads do not change a figure. CANCELLED when stopped.
+// Of all types that the table's tensors can have, and of `also` for each piece that it divides;
+// what `known` (of all pieces, or empty) has is not measured again. Threads do not change a figure.
+// CANCELLED when stopped.
 absl::StatusOr<PieceErrors> MeasureErrors(const ModelSource& source, const MixTable& table,
                                           DType also, RowRounding& rounding,
-                                          const MixErrorOptions& options);
+                                          const MixErrorOptions& options, PieceErrors known = {});
 
 }  // namespace quantfleet::pipeline

@@ -27,6 +27,8 @@ struct TargetSpec {
   Rounding rounding = Rounding::kNearest;
   // Whether the plan's calibration counts: its importance, and for feedback its second moments.
   bool calibrated = false;
+  // Whether it is made of the model as Plan::fold has it; all targets of a plan are, or none.
+  bool folded = false;
 
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
   std::vector<std::string> clauses() const {

@@ -41,7 +41,6 @@ class RowRounding {
  private:
   absl::StatusOr<ColumnFactors::Lease> FactorOf(size_t piece);
   void RoundStrips(size_t piece, DType type, const ColumnFactor* factor, std::span<float> values);
-  double ErrorOf(size_t piece, const ColumnFactor* factor, std::span<const float> difference) const;
 
   const ModelDescription& model_;
   const std::shared_ptr<const Importance> importance_;

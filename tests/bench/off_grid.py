@@ -4,8 +4,8 @@ very grid that they come from, and every figure would be too good.
 
 usage: off_grid.py IN.gguf OUT.gguf [SEED]
 
-IN.gguf has F16 weights (`quantfleet quantize --target gguf:f16`). Each block of 32 gets uniform noise of one step, half up and half
-down; the step is the least distance of two of its values. Needs numpy."""
+IN.gguf has F16 weights (`quantfleet quantize --target gguf:f16`). Each block of 32 gets uniform noise of one step, half up and
+half down; the step is the least distance of two of its values. Needs numpy."""
 import sys
 from pathlib import Path
 

@@ -7,14 +7,14 @@ usage: quality.py MODEL.gguf [--calibrated-on guides|code|self|FILE] [--text FIL
 tests/bench/quality.sh makes the whole table, of all models. MODEL.gguf has F16 weights. It is calibrated on this tree's guides
 and references, on code (Python's asyncio), on what it writes itself, or on a file; the text that models are judged by, and whose
 default is the decisions, is unlike all of them in content. Each candidate of a target has the same types and bytes whatever the
-rounding, but for "fit", which is the best mix within them (it takes minutes). "importance" is what llama.cpp makes with its imatrix,
-byte for byte, and "plain" of mlx:int4-g64-asym what mlx-lm makes.
+rounding, but for "fit", which is the best mix within them (it takes minutes). "importance" is what llama.cpp makes with its
+imatrix, byte for byte, and "plain" of mlx:int4-g64-asym what mlx-lm makes.
 
 KL is from the source's distribution to the candidate's, in nats per token, with its standard error over windows; "same" is how
 often both find the same token the likeliest. Our artifacts of every format are judged under the embedded engine, in F32, by the
-values that their codes stand for; the peers under their own runtime in F32. A ratio is to the row "importance" of the same target, or to
-"plain" where there is none, or to the row that --ratio-to names; with the error of the difference window by window. Seconds are
-the processor's. Peers get the same calibration text, if it is a text that can be read; tests/bench/peers/install.sh brings them.
+values that their codes stand for; the peers under their own runtime in F32. A ratio is to the row "importance" of the same
+target, or to "plain" where there is none, or to the row that --ratio-to names; with the error of the difference window by window.
+Seconds are the processor's. Peers get the same calibration text, if it is a text that can be read; tests/bench/peers/install.sh brings them.
 mlx-dynamic has the bytes of mlx:int4-g64-asym. --markdown appends to a file what is printed, with a line of what it is above."""
 import argparse
 import json

@@ -154,6 +154,30 @@ class Calibrate(EndToEnd):
         status = json.loads((self.dir / "phi3-out/calibration.json").read_text())
         self.assertIn(status["source_digest"], done.stderr)
 
+    def test_feedback_on_a_text_of_one_token(self):
+        """Every chunk is the same: what goes together says nothing of other texts, but must not make them impossible."""
+        source = make_model(self.dir / "llama", "llama")
+        text = self.dir / "one.txt"
+        text.write_text("e" * 4000)
+        done = run("quantfleet", "calibrate", source, "--text", text, "--chunk", 64, "--chunks", 6, "--second-moments", "--out",
+                   self.dir / "one")
+        self.assertIn("are one and the same", done.stderr)
+        made = {}
+        for how in ("nearest", "search", "feedback"):
+            words = () if how == "nearest" else ("--calibration", self.dir / "one", "--rounding", how)
+            run("quantfleet", "quantize", source, "--target", "gguf:q4_0", *words, "--out", self.dir / how)
+            run("quantfleet", "quantize", self.dir / how / "gguf-q4_0/model.gguf", "--target", "gguf:f32", "--out",
+                self.dir / f"{how}-values")
+            made[how] = read_gguf(self.dir / f"{how}-values/gguf-f32/model.gguf")[1]
+        exact = read_gguf(self.gguf(source, "f32"))[1]
+
+        def error(how):
+            return sum((a - b) ** 2 for name, (_, dims, raw) in exact.items() if len(dims) > 1
+                       for a, b in zip(floats(raw), floats(made[how][name][2])))
+        # All columns go together, so that their errors move between them; damping bounds by how much.
+        self.assertLess(error("search"), 2 * error("nearest"))
+        self.assertLess(error("feedback"), 10 * error("nearest"))
+
     def test_killed_in_any_layer(self):
         model = self.gguf(make_model(self.dir / "m", "llama", layers=5, intermediate=1024), "bf16")
         words = ["--second-moments", "--ranges", "--threads", 1, "--chunks", 24]

@@ -47,11 +47,20 @@ class FitTest(EndToEnd):
                 self.assertEqual(artifact["bytes"], made["bytes"])
                 if target not in ("gguf", "mlx"):
                     continue
-                (self.calibration / "sensitivities.json").rename(self.dir / "kept.json")
+                for name in ("sensitivities", "row_errors"):
+                    (self.calibration / f"{name}.json").rename(self.dir / f"{name}.json")
                 self.fit(target, budget, f"{target}-3.toml", "--threads", 3)
                 self.assertEqual((self.dir / f"{target}-3.toml").read_text(), recipe)
+                # What is kept is what would be measured, and what is lost of it is measured again.
+                rows = json.loads((self.calibration / "row_errors.json").read_text())
+                self.assertLessEqual({"q4_0", "q8_0"} if target == "gguf" else {"q4_0"}, set(max(rows["errors"], key=len)))
+                rows["errors"] = [{} if i % 2 else errors for i, errors in enumerate(rows["errors"])]
+                (self.calibration / "row_errors.json").write_text(json.dumps(rows))
+                self.fit(target, budget, f"{target}-4.toml")
+                self.assertEqual((self.dir / f"{target}-4.toml").read_text(), recipe)
         left = {p.name for p in self.calibration.iterdir()}
-        self.assertEqual(left, {"importance.gguf", "second_moments.gguf", "calibration.json", "sensitivities.json"})
+        self.assertEqual(left, {"importance.gguf", "second_moments.gguf", "calibration.json", "sensitivities.json",
+                                "row_errors.json"})
 
     def test_killed_and_gone_on_with(self):
         words = self.words("gguf", 300000, "whole.toml", "--threads", 1, "--no-check")
@@ -83,6 +92,15 @@ class FitTest(EndToEnd):
         smallest = int(refused("gguf", 20000, "x.toml").split(" has ")[1].split(" bytes")[0])
         self.assertEqual(self.fit("gguf", smallest, "least.toml", "--no-check")["bytes"], smallest)
         self.assertIn(f"{smallest} bytes", refused("gguf", smallest - 1, "x.toml"))
+        # A class's bytes, read as the daemon reads them.
+        device_class = self.dir / "class.toml"
+        of_class = ["fit", self.source, "--calibration", self.calibration, "--text", HELD_OUT, "--class", device_class,
+                    "--out", self.dir / "class-fit.toml", "--no-check"]
+        device_class.write_text(f'name = "small"\nformat = "gguf"\nrecipe = "q4_0"\nartifact_max_bytes = {smallest}\n')
+        self.assertEqual(run_json("quantfleet", *of_class, "--json")["bytes"], smallest)
+        device_class.write_text(device_class.read_text() + "artifact_max_mib = 3\n")
+        done = run("quantfleet", *of_class, "--force", check=False)
+        self.assertIn("artifact_max_mib", done.stderr)
         run("tiny_model", self.dir / "other", "llama", "hidden=128", "intermediate=256", "layers=3", "tied=1", "seed=3")
         self.source = self.dir / "other"
         self.assertIn("another model", refused("gguf", 300000, "x.toml"))

@@ -75,6 +75,35 @@ class StepUp(EndToEnd):
         self.assertIn(" % of BF16's choices (KL ", daemon.cli("rollout", "status", name).stdout)
         self.assertEqual({m["name"] for m in daemon.cli_json("rollout", "status", name)["measured"]}, set(shown))
 
+    def test_a_class_that_bounds_bytes_gets_the_largest_within(self):
+        daemon = self.daemon("--evaluation-tokens", "0").start()
+        daemon.cli("model", "push", "demo", DEMO)
+        path = self.dir / "class.toml"
+        path.write_text('name = "bounded"\nformat = "gguf"\nrecipe = "q8_0"\npriority = 99\nartifact_max_bytes = 3200000\n')
+        daemon.cli("class", "apply", path)
+        shown = daemon.cli("class", "show", "bounded").stdout
+        self.assertIn("3200000 bytes", shown)
+        self.assertIn("artifact_max_bytes = 3200000", shown)
+        self.assertEqual(daemon.cli_json("class", "show", "bounded")["artifact_max_bytes"], "3200000")
+        self.assertIn("class list", daemon.cli("class", "show", "nosuch", check=False).stderr)
+        job = self.wait_job(daemon, self.submit(daemon, "bounded"))
+        (made,) = job["measured"]
+        self.assertLessEqual(int(made["size_bytes"]), 3200000)
+        self.assertGreater(int(made["size_bytes"]), 2700000, "the largest within")
+        self.assertIn(f"smaller:   class bounded: gguf:{made['recipe']} instead of gguf:q8_0",
+                      daemon.cli("job", "show", job["name"]).stdout)
+        agent = self.agent("iot")
+        agent.enroll(daemon, daemon.token())
+        dry = daemon.cli_json("rollout", "create", "demo", "--dry-run")
+        self.assertEqual(dry["devices"][0]["artifact"], made["name"])
+        path.write_text(path.read_text().replace("3200000", "9000"))
+        daemon.cli("class", "apply", path)
+        job = self.wait_job(daemon, self.submit(daemon, "bounded"))
+        self.assertEqual(job["state"], "FAILED")
+        self.assertIn("artifact_max_bytes", job["error_message"])
+        dry = daemon.cli("rollout", "create", "demo", "--dry-run", "--json", check=False)
+        self.assertIn("9000", dry.stdout + dry.stderr)
+
     def test_what_is_not_measured_does_not_step_up(self):
         daemon = self.daemon("--evaluation-tokens", "0").start()
         daemon.cli("model", "push", "demo", DEMO)

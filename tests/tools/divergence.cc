@@ -16,6 +16,7 @@
 #include "engine/decode/engine.h"
 #include "engine/measure/comparison.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/artifact/verify.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/exact_copy.h"
 

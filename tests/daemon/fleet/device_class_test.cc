@@ -110,6 +110,18 @@ TEST(DeviceClass, CalibrationAndRounding) {
   ASSERT_OK(plain);
   EXPECT_EQ(plain->calibration, "");
   EXPECT_EQ(plain->rounding, pipeline::Rounding::kNearest);
+  EXPECT_FALSE(plain->fold);
+  EXPECT_EQ(plain->artifact_max_bytes, 0u);
+  const auto folded = ParseDeviceClass(
+      std::string(kLeast) + "calibration = 'self'\nfold = 'auto'\nartifact_max_bytes = 95000000\n");
+  ASSERT_OK(folded);
+  EXPECT_TRUE(folded->fold);
+  EXPECT_EQ(folded->artifact_max_bytes, 95'000'000u);
+  EXPECT_THAT(ParseError(std::string(kLeast) + "fold = 'auto'\n"), Names("fold", "calibration"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "calibration = 'self'\nfold = 'yes'\n"),
+              Names("fold", "auto"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "artifact_max_bytes = 0\n"),
+              Names("artifact_max_bytes"));
   const auto spec =
       ParseDeviceClass(std::string(kLeast) + "calibration = 'talks.txt'\nrounding = 'feedback'\n");
   ASSERT_OK(spec);

@@ -104,6 +104,29 @@ TEST_F(CalibrateJobTest, EachClassIsRoundedAsItSays) {
   EXPECT_EQ(job.progress().bytes_read(), job.progress().bytes_total());
 }
 
+// What is folded is made of another model, in a pass of its own.
+TEST_F(CalibrateJobTest, FoldedClassesAreMadeBesideOthers) {
+  ImportModel();
+  AddClass("folded", "q4_0", "calibration = 'self'\nrounding = 'feedback'\nfold = 'auto'\n");
+  const v1::Job unfolded = Run({"own", "edge"});
+  ASSERT_EQ(unfolded.state(), v1::Job::SUCCEEDED) << unfolded.error_message();
+  const v1::Job job = Run({"folded", "own", "edge"});
+  ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  ASSERT_THAT(job.artifacts(), SizeIs(3));
+  EXPECT_EQ(job.artifacts(0), unfolded.artifacts(0));
+  EXPECT_EQ(job.artifacts(1), unfolded.artifacts(1));
+  EXPECT_THAT(ChangesOf(job.artifacts(2)),
+              ElementsAre("rounding=feedback", HasSubstr("second-"), HasSubstr("fold=")));
+  EXPECT_EQ(job.progress().stage(), "done");
+
+  const v1::Job searched = Run({"own"}, {.how = "search", .fold = "auto"});
+  ASSERT_EQ(searched.state(), v1::Job::SUCCEEDED) << searched.error_message();
+  EXPECT_THAT(ChangesOf(searched.artifacts(0)), ElementsAre("rounding=search", HasSubstr("fold=")));
+  const v1::Job none = Run({"folded"}, {.fold = "none"});
+  ASSERT_EQ(none.state(), v1::Job::SUCCEEDED) << none.error_message();
+  EXPECT_THAT(none.artifacts(), ElementsAre(unfolded.artifacts(0)));
+}
+
 TEST_F(CalibrateJobTest, TheNextJobFindsTheCalibration) {
   ImportModel();
   const v1::Job first = Run({"own"});
@@ -251,6 +274,8 @@ TEST_F(CalibrateJobTest, WhatCannotBeCalibratedSoIsRefusedAtOnce) {
                kInvalidArgument, "shorten");
   EXPECT_ERROR(submit({"own"}, {.how = "down"}), kInvalidArgument, "nearest");
   EXPECT_ERROR(submit({"iot"}, {.how = "search"}), kInvalidArgument, "class iot");
+  EXPECT_ERROR(submit({"iot"}, {.fold = "auto"}), kInvalidArgument, "class iot", "self");
+  EXPECT_ERROR(submit({"own"}, {.fold = "both"}), kInvalidArgument, "auto");
   WriteText("mail", LongText());
   EXPECT_ERROR(submit({"own", "on-text"}, {}), kInvalidArgument, "own", "on-text");
   EXPECT_OK(submit({"own", "on-text"}, {.calibration = "talks"}));
@@ -342,14 +367,18 @@ TEST_F(CalibrateJobTest, CalibrationsGoWhenNobodyTakesThemAnyMore) {
 
 TEST(JobTarget, HasTheRoundingWhereItCounts) {
   for (const std::string_view text :
-       {"gguf:q4_0", "gguf:q4_0+nearest", "mlx:int4+feedback", "onnx:int4-g64-asym+search"}) {
+       {"gguf:q4_0", "gguf:q4_0+nearest", "mlx:int4+feedback", "onnx:int4-g64-asym+search",
+        "gguf:q4_0+feedback+fold", "mlx:int4+nearest+fold"}) {
     const auto spec = ParseJobTarget(text);
     ASSERT_OK(spec);
     EXPECT_EQ(JobTarget(*spec), text);
     EXPECT_EQ(spec->calibrated, text.find('+') != std::string_view::npos);
+    EXPECT_EQ(spec->folded, text.ends_with("+fold"));
   }
   EXPECT_ERROR(ParseJobTarget("gguf:q4_0+down"), kInvalidArgument, "nearest");
   EXPECT_ERROR(ParseJobTarget("gguf:q99+search"), kInvalidArgument, "q99");
+  EXPECT_ERROR(ParseJobTarget("gguf:q4_0+fold"), kInvalidArgument, "nearest");
+  EXPECT_ERROR(ParseJobTarget("gguf:q4_0+search+fold+fold"), kInvalidArgument, "search+fold");
 }
 
 }  // namespace

@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <future>
 
+#include "daemon/jobs/class_bytes.h"
+#include "daemon/jobs/job_target.h"
 #include "pipeline/format/registry/open_model.h"
+#include "pipeline/stage/plan_text.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
@@ -117,6 +121,48 @@ TEST_F(StepUpTest, TheNextIsLarger) {
   EXPECT_NE(Next("gguf", "q4_0", bytes), "q5_0");
 }
 
+TEST_F(StepUpTest, TheNextIsWithinTheBytesThatTheClassAllows) {
+  EXPECT_EQ(NextLarger(*source_, "gguf", "q4_0", 0, 1), std::nullopt);
+  spec_.artifact_max_bytes = 1;
+  EXPECT_THAT(Steps({Made("q4_0", 0.2)}), ElementsAre("gguf:q4_0 "));
+  EXPECT_THAT(StepUpsOf(job_, {spec_}, {Made("q4_0", 0.2)}, *source_).front().reason(),
+              ::testing::HasSubstr("bytes"));
+}
+
+TEST_F(StepUpTest, WhatHasTooManyBytesIsMadeSmaller) {
+  const auto plan = pipeline::MakePlan(*source_, {*pipeline::ParseTargetSpec("gguf:q4_0")});
+  ASSERT_OK(plan);
+  const uint64_t bytes = pipeline::TargetBytes(plan->targets[0]);
+  DeviceClassSpec large = spec_;
+  large.name = "edge";
+  large.recipe = "f16";
+  spec_.recipe = "f16";
+  spec_.artifact_max_bytes = bytes;
+  job_.targets = {"gguf:f16"};
+  JobRecord both = job_;
+  ASSERT_OK(KeepWithinBytes({spec_}, *source_, job_));
+  ASSERT_THAT(job_.targets, SizeIs(1));
+  EXPECT_NE(job_.targets[0], "gguf:f16") << "nobody takes it";
+  EXPECT_EQ(TargetOf(job_, spec_), job_.targets[0]);
+  const v1::StepUp& step = job_.job.step_ups(0);
+  EXPECT_TRUE(step.smaller());
+  EXPECT_EQ(step.from(), "gguf:f16");
+  EXPECT_THAT(step.reason(), ::testing::HasSubstr(fmt::format("{} bytes", bytes)));
+
+  ASSERT_OK(KeepWithinBytes({spec_, large}, *source_, both));
+  EXPECT_THAT(both.targets, ElementsAre("gguf:f16", job_.targets[0]));
+  EXPECT_EQ(TargetOf(both, large), "gguf:f16");
+
+  spec_.artifact_max_bytes = 1000;
+  JobRecord none;
+  none.targets = {"gguf:f16"};
+  EXPECT_ERROR(KeepWithinBytes({spec_}, *source_, none), kFailedPrecondition, "class iot",
+               "artifact_max_bytes");
+  spec_.artifact_max_bytes = 0;
+  ASSERT_OK(KeepWithinBytes({spec_}, *source_, none));
+  EXPECT_THAT(none.targets, ElementsAre("gguf:f16"));
+}
+
 TEST_F(StepUpTest, AStepFollowsFromALimitThatIsMissed) {
   EXPECT_THAT(Steps({Made("q4_0", 0.05)}), IsEmpty());
   EXPECT_THAT(Steps({Made("q4_0", 0.2)}), ElementsAre("gguf:q4_0 gguf:q5_0"));
@@ -162,6 +208,53 @@ TEST_F(StepUpTest, AStepKeepsHowCodesAreChosen) {
               ElementsAre("gguf:q4_0+search gguf:q5_0+search", "gguf:q5_0+search gguf:q6_k+search",
                           "gguf:q6_k+search gguf:q8_0+search", "gguf:q8_0+search gguf:bf16"))
       << "floats are not calibrated";
+}
+
+TEST_F(StepUpTest, APassMakesWhatIsFoldedOrWhatIsNot) {
+  job_.targets = {"gguf:f16", "gguf:q4_0+search", "gguf:q4_0+search+fold"};
+  const auto next = [&] {
+    std::vector<std::string> texts;
+    for (const pipeline::TargetSpec& spec : *TargetsNext(job_)) texts.push_back(JobTarget(spec));
+    return texts;
+  };
+  EXPECT_THAT(next(), ElementsAre("gguf:f16", "gguf:q4_0+search"));
+  job_.job.add_measured();
+  job_.job.add_measured();
+  EXPECT_THAT(next(), ElementsAre("gguf:q4_0+search+fold"));
+  v1::StepUp& step = *job_.job.add_step_ups();
+  step.set_from("gguf:q4_0+search+fold");
+  step.set_to("gguf:q5_0+search+fold");
+  ASSERT_OK(ChangeTargetsLeft(job_, [](pipeline::TargetSpec& spec) { spec.folded = false; }));
+  EXPECT_THAT(job_.targets, ElementsAre("gguf:f16", "gguf:q4_0+search")) << "it is there already";
+  EXPECT_EQ(step.from(), "gguf:q4_0+search");
+  EXPECT_THAT(next(), ElementsAre("gguf:q5_0+search"));
+}
+
+// A step up whose calibration cannot be had any more said "+feedback", and found itself no more.
+TEST_F(StepUpTest, AStepUpWhoseCalibrationFailsInALaterPassIsPlainAndSaysSo) {
+  ImportModel();
+  ApplyClass("calibration = 'self'\nrounding = 'feedback'\n[quality]\nmax_kl = 0\n");
+  MakeMeasuringRunner();
+  const v1::Job undisturbed = RunToEnd(Submit({"iot"}));
+  ASSERT_EQ(undisturbed.state(), v1::Job::SUCCEEDED) << undisturbed.error_message();
+  EXPECT_EQ(undisturbed.step_ups(0).to(), "gguf:q5_0+feedback");
+  const size_t slabs = undisturbed.progress().slabs_total();
+  for (const std::string& name : undisturbed.artifacts())
+    ASSERT_OK(Once(*store_)->artifacts().Delete(name));
+  const std::string name = StopAtSlab(slabs + 1);
+  ASSERT_EQ(runner_->Get(name)->artifacts_size(), 1);
+  runner_.reset();
+  fs::remove_all(dir_ / "calibrations");
+  std::ofstream(dir_ / "calibrations") << "not a folder";
+
+  MakeMeasuringRunner();
+  const v1::Job job = RunToEnd(name);
+  ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  EXPECT_THAT(job.notes(), ::testing::Contains(::testing::HasSubstr("not calibrated")));
+  EXPECT_EQ(job.step_ups(0).from(), "gguf:q4_0+feedback");
+  EXPECT_EQ(job.step_ups(0).to(), "gguf:q5_0");
+  EXPECT_EQ(job.step_ups(1).from(), "gguf:q5_0");
+  EXPECT_EQ(RecipesOf(job), RecipesOf(undisturbed)) << "it goes on until none is larger";
 }
 
 TEST_F(StepUpTest, AJobStepsUpUntilALimitIsMet) {

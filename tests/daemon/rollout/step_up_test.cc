@@ -66,6 +66,36 @@ TEST_F(StepUpTest, OfSeveralOfARecipeTheClassGetsTheOneRoundedAsItSays) {
   EXPECT_EQ(Match().artifact(), "artifacts/fed-back") << "there is none: the first";
 }
 
+TEST_F(StepUpTest, OfSeveralOfARecipeTheClassGetsTheOneFoldedAsItSays) {
+  offered_.insert(offered_.begin(), Offered("q4_0", 91, 0.05));
+  offered_.front().artifact.set_name("artifacts/folded");
+  offered_.front().folded = true;
+  class_.quality.Clear();
+  EXPECT_EQ(Match().artifact(), "artifacts/q4_0");
+  class_.fold = true;
+  EXPECT_EQ(Match().artifact(), "artifacts/folded");
+}
+
+TEST_F(StepUpTest, NoDeviceGetsMoreBytesThanItsClassAllows) {
+  class_.recipe = "q8_0";
+  class_.artifact_max_bytes = uint64_t{110} << 20;
+  class_.step_down = false;
+  class_.quality.Clear();
+  const v1::RolloutDevice row = Match();
+  EXPECT_EQ(row.artifact(), "artifacts/q5_0") << "the largest within";
+  EXPECT_THAT(row.reason(), Names("a smaller precision", "artifacts/q8_0", "115343360"));
+  EXPECT_THAT(row.step_down(), IsEmpty());
+  class_.recipe = "q4_0";
+  EXPECT_EQ(Match().artifact(), "artifacts/q4_0") << "as it says";
+  class_.quality.set_max_kl(0.3);
+  EXPECT_EQ(Match().artifact(), "artifacts/q5_0");
+  class_.quality.set_max_kl(0.1);
+  EXPECT_EQ(Match().code(), v1::RolloutDevice::NOT_GOOD_ENOUGH) << "q8_0 has too many bytes";
+  class_.artifact_max_bytes = 10;
+  EXPECT_EQ(Match().code(), v1::RolloutDevice::ARTIFACT_TOO_LARGE);
+  EXPECT_THAT(Match().reason(), Names("artifacts/q4_0", "submit a job"));
+}
+
 TEST_F(StepUpTest, TheSmallestLargerOneThatIsGoodEnoughTakesTheOwnOnesPlace) {
   const v1::RolloutDevice row = Match();
   EXPECT_EQ(row.state(), v1::RolloutDevice::QUEUED);

@@ -7,6 +7,7 @@
 
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/choose_fold.h"
+#include "tests/pipeline/stage/made_moments.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -20,10 +21,9 @@ using ::quantfleet::testing::WriteTinyModel;
 using ::testing::Contains;
 
 // Every pair of columns of every input goes together a little.
-class EvenMoments final : public SecondMoments {
+class EvenMoments final : public MadeMoments {
  public:
   explicit EvenMoments(const ModelDescription& model) : model_(model) {}
-  const Digest& digest() const override { return digest_; }
   int64_t InputOf(size_t piece) const override {
     const Piece& p = model_.pieces[piece];
     if (p.dims == 1 || p.layer < 0) return -1;
@@ -31,22 +31,12 @@ class EvenMoments final : public SecondMoments {
     const bool shared = p.role == Role::kAttnK || p.role == Role::kAttnV;
     return p.layer * 100 + static_cast<int64_t>(shared ? Role::kAttnQ : p.role);
   }
-  const std::string& NameOf(int64_t) const override { return name_; }
-  absl::Status Read(int64_t, uint64_t first, std::span<float> out) const override {
-    uint64_t row = 0;
-    while ((row + 1) * (row + 2) / 2 <= first) ++row;
-    for (uint64_t i = 0; i < out.size(); ++i) {
-      uint64_t column = first + i - row * (row + 1) / 2;
-      if (column > row) ++row, column = 0;
-      out[i] = column == row ? (row % 32 == 5 ? 400.f : 1.f) : 0.1f;
-    }
-    return absl::OkStatus();
+  float At(int64_t, int64_t row, int64_t column) const override {
+    return column == row ? (row % 32 == 5 ? 400.f : 1.f) : 0.1f;
   }
 
  private:
   const ModelDescription& model_;
-  const Digest digest_ = HashText("moments");
-  const std::string name_ = "an input";
 };
 
 class FoldTest : public ::testing::Test {

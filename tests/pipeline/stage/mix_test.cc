@@ -7,6 +7,7 @@
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/mix_fit.h"
 #include "pipeline/tensor/codec.h"
+#include "tests/pipeline/stage/made_moments.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -23,29 +24,14 @@ constexpr const char* kFormats[] = {"gguf", "mlx", "onnx", "openvino"};
 
 // Of every input the same moments: 3 on the diagonal and 1 beside it, in units that importance
 // has too.
-class TestMoments final : public SecondMoments {
+class TestMoments final : public MadeMoments {
  public:
-  const Digest& digest() const override { return digest_; }
   int64_t InputOf(size_t) const override { return 0; }
-  const std::string& NameOf(int64_t) const override { return name_; }
-  absl::Status Read(int64_t, uint64_t first, std::span<float> out) const override {
-    uint64_t row = 0;
-    while ((row + 1) * (row + 2) / 2 <= first) ++row;
-    for (uint64_t i = 0; i < out.size(); ++i) {
-      uint64_t column = first + i - row * (row + 1) / 2;
-      if (column > row) ++row, column = 0;
-      out[i] = At(static_cast<int64_t>(row), static_cast<int64_t>(column));
-    }
-    return absl::OkStatus();
-  }
-  static float At(int64_t row, int64_t column) {
+  float At(int64_t, int64_t row, int64_t column) const override { return Value(row, column); }
+  static float Value(int64_t row, int64_t column) {
     const int64_t apart = std::abs(row - column);
     return apart == 0 ? 300.f : apart == 1 ? 100.f : 0.f;
   }
-
- private:
-  const Digest digest_ = HashText("moments");
-  const std::string name_ = "x";
 };
 
 class MixTest : public ::testing::Test {
@@ -96,7 +82,7 @@ TEST_F(MixTest, AnErrorIsThatOfTheProducts) {
                    static_cast<double>(sample->values[r * cols + c]);
           };
           // Per token: 300 tokens' moments; damped by a fiftieth.
-          expected += of(i) * of(j) * TestMoments::At(i, j) / 100 * (i == j ? 1.02 : 1);
+          expected += of(i) * of(j) * TestMoments::Value(i, j) / 100 * (i == j ? 1.02 : 1);
         }
     expected *= static_cast<double>(sample->of) / static_cast<double>(sample->rows);
     EXPECT_NEAR((*errors)[t] / expected, 1, 1e-3) << Info(types[t]).name;

@@ -9,6 +9,7 @@
 
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/column_factors.h"
+#include "tests/pipeline/stage/made_moments.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -20,7 +21,7 @@ using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::WriteTinyModel;
 
 // Neighbouring columns of every input go together.
-class FakeMoments : public SecondMoments {
+class FakeMoments : public MadeMoments {
  public:
   explicit FakeMoments(const ModelDescription& model) {
     for (const Piece& piece : model.pieces) {
@@ -34,30 +35,24 @@ class FakeMoments : public SecondMoments {
       inputs_.push_back(left_out ? -1 : it->second);
     }
   }
-  const Digest& digest() const override { return digest_; }
   int64_t InputOf(size_t piece) const override { return inputs_[piece]; }
   const std::string& NameOf(int64_t input) const override {
     return names_[static_cast<size_t>(input)];
   }
   absl::Status Read(int64_t input, uint64_t first, std::span<float> out) const override {
     ++reads;
-    uint64_t row = 0;
-    while ((row + 1) * (row + 2) / 2 <= first) ++row;
-    for (uint64_t i = 0; i < out.size(); ++i) {
-      uint64_t column = first + i - row * (row + 1) / 2;
-      if (column > row) ++row, column = 0;
-      const uint64_t apart = row - column;
-      out[i] = apart == 0 ? 10.f + static_cast<float>((row * 7 + static_cast<uint64_t>(input)) % 5)
-               : apart == 1 ? beside_diagonal
-                            : 0.f;
-    }
-    return absl::OkStatus();
+    return MadeMoments::Read(input, first, out);
+  }
+  float At(int64_t input, int64_t row, int64_t column) const override {
+    const int64_t apart = row - column;
+    return apart == 0   ? 10.f + static_cast<float>((row * 7 + input) % 5)
+           : apart == 1 ? beside_diagonal
+                        : 0.f;
   }
   float beside_diagonal = 4.f;
   mutable std::atomic<int> reads{0};
 
  private:
-  const Digest digest_ = HashText("moments");
   std::map<std::string, int64_t> numbers_;
   std::vector<std::string> names_;
   std::vector<int64_t> inputs_;
