@@ -43,6 +43,7 @@ struct StoredWeights {
   GroupZero with_zeros;       // what `zeros` hold
   Dialect values;             // whose values the files hold: Hugging Face's lack what it leaves out
   bool unsigned_have_middle;  // unsigned codes may do without zeros: their zero is their middle
+  bool point_stream = false;  // zero points are packed without regard to rows
 };
 
 struct TargetFormat {

@@ -38,8 +38,11 @@ struct PlacedPiece {
   float lacks = 0;  // as Piece::lacks: what the format leaves out of each value
 };
 
+inline int64_t PlacedBytes(const PlacedPiece& placed, int64_t rows, int64_t cols) {
+  return PartBytes(placed.part, placed.dtype, rows, cols);
+}
 inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {
-  return PartRowBytes(placed.part, placed.dtype, cols);
+  return PlacedBytes(placed, 1, cols);
 }
 
 // A tensor whose rows the type that was asked for does not divide, or cannot hold.

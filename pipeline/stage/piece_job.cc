@@ -67,7 +67,7 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
       return Internal("the plan's chunks do not contain tensor '{}'", placed.tensor);
     EncodingFor(plan, target.spec, placed, job)
         .outputs.push_back({index, &placed, static_cast<uint32_t>(first), target.chunks[first].rows,
-                            RowBytes(placed, job.cols)});
+                            PartRowBits(placed.part, placed.dtype, job.cols)});
     ++job.outputs;
   }
   return absl::OkStatus();
@@ -178,6 +178,7 @@ int ElementBytes(const PlacedPiece& placed) {
     case Part::kCodes:
     case Part::kSignedCodes:
     case Part::kZeroPoints:
+    case Part::kPointStream:
       return 1;
     case Part::kScales:
     case Part::kBiases:

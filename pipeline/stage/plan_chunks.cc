@@ -62,6 +62,11 @@ absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layo
                          placed.tensor,
                          HumanBytes(static_cast<uint64_t>(RowBytes(placed, shape.cols))),
                          Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
+  // Of codes as wide as a chunk a single row would be one, and its points not whole bytes.
+  const int64_t bits = PartRowBits(placed.part, placed.dtype, shape.cols);
+  if (bits % 8 != 0 &&
+      (shape.rows * bits % 8 != 0 || RowsPerChunk(RowBytes(placed.dtype, shape.cols), 0) < 2))
+    return Internal("tensor '{}': its zero points do not fill whole bytes", placed.tensor);
   const int64_t head = model.hyper.head_dim;
   if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
     return InvalidArgument("tensor '{}': {} rows are not a multiple of the head size of {} rows",
@@ -79,7 +84,7 @@ absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model,
   for (const PlacedPiece& placed : layout.pieces) {
     if (placed.file != file) continue;
     const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
-    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
+    const auto bytes = static_cast<uint64_t>(PlacedBytes(placed, shape.rows, shape.cols));
     extents.push_back({placed.offset, bytes + placed.padding, nullptr, &placed});
   }
   std::ranges::sort(extents, {},
@@ -121,12 +126,13 @@ void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent
               std::vector<PlannedChunk>& chunks) {
   const PlacedPiece& placed = *extent.placed;
   const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
-  const int64_t row_bytes = RowBytes(placed, shape.cols);
   for (int64_t row = 0; row < shape.rows; row += most) {
     const int64_t rows = std::min(most, shape.rows - row);
-    const int64_t size = rows * row_bytes + (row + rows == shape.rows ? placed.padding : 0);
-    chunks.push_back({file, extent.offset + static_cast<uint64_t>(row * row_bytes),
-                      static_cast<uint32_t>(size), static_cast<int32_t>(placed.piece), row, rows});
+    const int64_t size =
+        PlacedBytes(placed, rows, shape.cols) + (row + rows == shape.rows ? placed.padding : 0);
+    const auto before = static_cast<uint64_t>(PlacedBytes(placed, row, shape.cols));
+    chunks.push_back({file, extent.offset + before, static_cast<uint32_t>(size),
+                      static_cast<int32_t>(placed.piece), row, rows});
   }
 }
 

@@ -83,7 +83,7 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
   for (const PlacedPiece& placed : target.layout.pieces) {
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
-    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
+    const uint64_t bytes = static_cast<uint64_t>(PlacedBytes(placed, shape.rows, shape.cols));
     const bool rounds = target.spec.rounding != Rounding::kNearest;
     const bool weighs = Info(placed.dtype).weighs || (rounds && FindBlockGrid(placed.dtype));
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;

@@ -160,9 +160,8 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
     const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
     const int64_t chunk_end = chunk.first_row + chunk.rows;
     const int64_t take = std::min(chunk_end, end) - filling.next_row;
-    QF_RETURN_IF_ERROR(
-        Place(job, output, encoded, strip_first, filling.next_row, take,
-              filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
+    QF_RETURN_IF_ERROR(Place(job, output, encoded, strip_first, filling.next_row, take,
+                             filling.next_row - chunk.first_row, filling.buffer.data()));
     filling.next_row += take;
     if (filling.next_row == chunk_end) QF_RETURN_IF_ERROR(Seal(output, index, filling, record));
   }
@@ -170,15 +169,16 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
 }
 
 // Rows [row, row + rows) of the target, taken from the encoded strip that begins at row strip_first
-// of the piece.
+// of the piece, become row `at` and following of the chunk `out`.
 absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded,
-                               int64_t strip_first, int64_t row, int64_t rows,
+                               int64_t strip_first, int64_t row, int64_t rows, int64_t at,
                                std::byte* out) const {
   const PlacedPiece& placed = *output.placed;
   const int64_t encoded_row = RowBytes(placed.dtype, job.cols);
   // `count` rows from row `from` of the strip on, contiguous in both.
-  const auto take = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
-    TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
+  const auto take = [&](int64_t from, int64_t count, int64_t to) -> absl::Status {
+    TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, out,
+             to);
     // Scales in F16 are multiplied in F16; with F32 scales nothing is lost.
     if (placed.part == Part::kScales) {
       const int64_t bad = FindProductOverflow(
@@ -190,17 +190,19 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
     }
     if (placed.part != Part::kBiases) return absl::OkStatus();
     // Eight or 128 times a scale may be too large where the scale is not.
-    const int64_t bad =
-        FindHalfOverflow(DType::kF16, {to, static_cast<size_t>(count * output.row_bytes)});
+    const int64_t row_bytes = output.row_bits / 8;
+    const int64_t bad = FindHalfOverflow(
+        DType::kF16, {out + to * row_bytes, static_cast<size_t>(count * row_bytes)});
     if (bad < 0) return absl::OkStatus();
-    const int64_t at = bad * Info(placed.dtype).block_elements;
-    return TooLarge(job, placed.dtype, output, strip_first + from + at / job.cols, at % job.cols);
+    const int64_t element = bad * Info(placed.dtype).block_elements;
+    return TooLarge(job, placed.dtype, output, strip_first + from + element / job.cols,
+                    element % job.cols);
   };
-  if (placed.order == job.piece->order) return take(row - strip_first, rows, out);
-  for (int64_t r = row; r < row + rows; ++r, out += output.row_bytes) {
+  if (placed.order == job.piece->order) return take(row - strip_first, rows, at);
+  for (int64_t r = row; r < row + rows; ++r, ++at) {
     const int64_t head = r / job.head_rows * job.head_rows;
     const int64_t from = head + SourceRow(job.piece->order, placed.order, job.head_rows, r - head);
-    QF_RETURN_IF_ERROR(take(from - strip_first, 1, out));
+    QF_RETURN_IF_ERROR(take(from - strip_first, 1, at));
   }
   return absl::OkStatus();
 }
@@ -208,7 +210,7 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
 absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling& filling,
                               SlabRecord& record) {
   const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
-  const auto rows_bytes = static_cast<size_t>(chunk.rows * output.row_bytes);
+  const auto rows_bytes = static_cast<size_t>((chunk.rows * output.row_bits + 7) / 8);
   const MutableBytes plain = MutableBytes(filling.buffer).first(chunk.size);
   std::ranges::fill(plain.subspan(rows_bytes), std::byte{0});
   const Digest digest = HashBytes(plain);

@@ -20,7 +20,7 @@ struct PieceOutput {
   uint32_t target;
   const PlacedPiece* placed;
   uint32_t first_chunk;
-  int64_t chunk_rows, row_bytes;
+  int64_t chunk_rows, row_bits;
 };
 
 // An element type that a piece is needed in, less what those files leave out, and a way to choose
@@ -104,7 +104,8 @@ class SlabWorker {
   absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling,
                     ByteSpan encoded, int64_t rows, SlabRecord& record);
   absl::Status Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded,
-                     int64_t strip_first, int64_t row, int64_t rows, std::byte* out) const;
+                     int64_t strip_first, int64_t row, int64_t rows, int64_t at,
+                     std::byte* out) const;
   absl::Status TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
                         int64_t col) const;
   absl::Status Seal(const PieceOutput& output, uint32_t chunk, Filling& filling,

@@ -19,18 +19,20 @@ float HalfAt(const std::byte* halves, int64_t i) {
 }  // namespace
 
 void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte* scales,
-                    const std::byte* zeros, int64_t rows, float* out) {
+                    const std::byte* zeros, int64_t first, int64_t rows, float* out) {
   const int middle = 1 << (as.bits - 1);
   // Two's complement with its highest bit turned over is the unsigned code of the same value.
   const int flip = as.is_signed ? middle : 0;
   for (int64_t row = 0; row < rows; ++row) {
+    const int64_t zero_bit = first * as.zero_bits() % 8 + row * as.zero_bits();
     for (int64_t g = 0; g < as.groups(); ++g) {
       const float scale = as.wide_scales ? Load<float>(scales + 4 * g) : HalfAt(scales, g);
       const bool has_bias = as.zero == GroupZero::kBias;
-      const int point = as.zero == GroupZero::kPoint ? CodeAt(zeros, as.bits, g)
-                        : has_bias                   ? 0
-                                                     : middle;
-      const float bias = has_bias ? HalfAt(zeros, g) : 0.f;
+      const int point = as.zero == GroupZero::kPoint
+                            ? CodeAt(zeros, as.bits, zero_bit / as.bits + g)
+                        : has_bias ? 0
+                                   : middle;
+      const float bias = has_bias ? HalfAt(zeros, zero_bit / 16 + g) : 0.f;
       for (int64_t i = g * as.group; i < (g + 1) * as.group; ++i) {
         const float x = static_cast<float>((CodeAt(codes, as.bits, i) ^ flip) - point) * scale;
         *out++ = has_bias ? x + bias : x;
@@ -38,7 +40,6 @@ void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte*
     }
     codes += as.code_bytes();
     scales += as.scale_bytes();
-    zeros += as.zero_bytes();
   }
 }
 

@@ -11,7 +11,7 @@
 namespace quantfleet::pipeline {
 
 // How one row lies. Codes and zero points are streams of `bits` each, the lower half of a byte
-// first; every row of either begins on a whole byte.
+// first; every row of either begins on a whole byte, but for points that are one stream.
 struct CodeRows {
   int bits;          // 4 or 8
   bool is_signed;    // two's complement, whose zero is 0; unsigned ones without a point have theirs
@@ -20,20 +20,21 @@ struct CodeRows {
   GroupZero zero;    // kPoint: of as many bits as codes; kBias: F16
   int64_t group;     // elements that share a scale; even, divides cols
   int64_t cols;
+  bool point_stream = false;  // points of all rows follow one another without regard to bytes
 
   int64_t groups() const { return cols / group; }
   int64_t code_bytes() const { return cols * bits / 8; }
   int64_t scale_bytes() const { return groups() * (wide_scales ? 4 : 2); }
-  int64_t zero_bytes() const {
-    return zero == GroupZero::kMiddle ? 0
-           : zero == GroupZero::kBias ? 2 * groups()
-                                      : (groups() * bits + 7) / 8;
+  int64_t zero_bits() const {
+    if (zero != GroupZero::kPoint) return zero == GroupZero::kBias ? 16 * groups() : 0;
+    return point_stream ? groups() * bits : (groups() * bits + 7) / 8 * 8;
   }
 };
 
-// x = scale * (code - zero), or scale * code + bias, in F32. `zeros` is not read of a scheme that
-// has none; `out` holds rows * cols.
+// x = scale * (code - zero), or scale * code + bias, in F32, of rows `first` and following. Each
+// pointer is to the byte in which row `first` begins; `zeros` is not read of a scheme that has
+// none. `out` holds rows * cols.
 void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte* scales,
-                    const std::byte* zeros, int64_t rows, float* out);
+                    const std::byte* zeros, int64_t first, int64_t rows, float* out);
 
 }  // namespace quantfleet::pipeline

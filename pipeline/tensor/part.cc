@@ -44,6 +44,7 @@ void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, std::b
   switch (part) {
     case Part::kBlocks:
     case Part::kZeroPoints:
+    case Part::kPointStream:
       return;  // never come here
     case Part::kCodes:
       return TakeCodes(as, is_signed, block, out);
@@ -56,6 +57,22 @@ void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, std::b
       return Store(out, HalfToFloat(Load<uint16_t>(block)));
     case Part::kBiases:
       return Store(out, Bias(as.scheme, block));
+  }
+}
+
+// Those of any number of groups as number `at` and following of a stream, of which nothing else is
+// changed.
+void TakePointStream(const GroupScheme& scheme, const std::byte* blocks, int64_t count,
+                     int64_t block_bytes, std::byte* out, int64_t at) {
+  for (int64_t b = 0; b < count; ++b, ++at) {
+    const auto point = Load<uint8_t>(blocks + b * block_bytes + 2);
+    if (scheme.bits == 8) {
+      out[at] = std::byte{point};
+      continue;
+    }
+    const int shift = at % 2 == 0 ? 0 : 4;
+    const auto kept = out[at / 2] & static_cast<std::byte>(0xf0 >> shift);
+    out[at / 2] = kept | static_cast<std::byte>(point << shift);
   }
 }
 
@@ -87,37 +104,46 @@ bool HasPart(DType type, Part part) {
   if (!info.codes) return false;
   const GroupZero zero = info.codes->scheme.zero;
   if (part == Part::kSignedCodes) return zero == GroupZero::kMiddle;
-  if (part == Part::kZeroPoints) return zero == GroupZero::kPoint;
+  if (part == Part::kZeroPoints || part == Part::kPointStream) return zero == GroupZero::kPoint;
   if (part == Part::kBiases) return zero != GroupZero::kPoint;
   return true;
 }
 
-int64_t PartRowBytes(Part part, DType type, int64_t cols) {
+int64_t PartRowBits(Part part, DType type, int64_t cols) {
   const int64_t blocks = cols / Info(type).block_elements;
   switch (part) {
     case Part::kBlocks:
-      return RowBytes(type, cols);
+      return 8 * RowBytes(type, cols);
     case Part::kCodes:
     case Part::kSignedCodes:
-      return cols * CodeBits(type) / 8;
+      return cols * CodeBits(type);
     case Part::kScales:
     case Part::kBiases:
-      return 2 * blocks;
+      return 16 * blocks;
     case Part::kScales32:
-      return 4 * blocks;
+      return 32 * blocks;
     case Part::kZeroPoints:
-      return (blocks * CodeBits(type) + 7) / 8;
+      return (blocks * CodeBits(type) + 7) / 8 * 8;
+    case Part::kPointStream:
+      return blocks * CodeBits(type);
   }
   return 0;
 }
 
 void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols,
-              std::byte* out) {
+              std::byte* out, int64_t first) {
+  const DTypeInfo& info = Info(type);
+  if (part == Part::kPointStream && info.codes) {
+    const int64_t groups = cols / info.block_elements;
+    TakePointStream(info.codes->scheme, blocks, rows * groups, info.block_bytes, out,
+                    first * groups);
+    return;
+  }
+  out += first * PartRowBytes(part, type, cols);
   if (part == Part::kBlocks) {
     std::memcpy(out, blocks, static_cast<size_t>(rows * RowBytes(type, cols)));
     return;
   }
-  const DTypeInfo& info = Info(type);
   if (!info.codes) return;  // HasPart says that there is none
   if (part == Part::kZeroPoints) {
     const int64_t each = PartRowBytes(part, type, cols), count = cols / info.block_elements;

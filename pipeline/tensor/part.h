@@ -19,6 +19,7 @@ namespace quantfleet::pipeline {
 //   kSignedCodes around the middle: x = scale * code, the codes as two's complement in the same
 //   places kZeroPoints  with a point: x = scale * (code - point), b bits each as codes are, a row
 //   of them in whole bytes
+//   kPointStream the same without regard to rows: a row of them may begin within a byte
 enum class Part : uint8_t {
   kBlocks,  // whole blocks, as the codec makes them; of every type
   kCodes,
@@ -27,6 +28,7 @@ enum class Part : uint8_t {
   kScales32,  // F32
   kBiases,    // F16
   kZeroPoints,
+  kPointStream,
 };
 
 bool HasPart(DType type, Part part);
@@ -37,12 +39,19 @@ inline bool HoldsCodes(Part part) {
 // Bits of one code of kCodes and kSignedCodes; 0 where the type has no such part.
 int CodeBits(DType type);
 
-// Bytes of one row of `cols` elements (whole blocks).
-int64_t PartRowBytes(Part part, DType type, int64_t cols);
+// Bits of one row of `cols` elements (whole blocks); whole bytes, but for kPointStream.
+int64_t PartRowBits(Part part, DType type, int64_t cols);
+// Bytes of that many rows, and of one.
+inline int64_t PartBytes(Part part, DType type, int64_t rows, int64_t cols) {
+  return (rows * PartRowBits(part, type, cols) + 7) / 8;
+}
+inline int64_t PartRowBytes(Part part, DType type, int64_t cols) {
+  return PartBytes(part, type, 1, cols);
+}
 
-// Takes the part of `rows` encoded rows that stand one after the other; out holds rows *
-// PartRowBytes.
+// Takes the part of `rows` encoded rows that stand one after the other. They become rows `first`
+// and following of those that begin at `out`, and nothing beside them is changed.
 void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols,
-              std::byte* out);
+              std::byte* out, int64_t first = 0);
 
 }  // namespace quantfleet::pipeline

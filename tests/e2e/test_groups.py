@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
 WIDE = {"hidden": 256, "intermediate": 384}  # rows that groups of 128 divide
-# The tiny models have rows of 128 and 192: of groups of 64 an odd number, which zero points of 4 bits cannot have.
-JUDGED = ("int4-asym", "int8-g64-asym") + (("int4-g64", "int8-g64", "int8-asym") if THOROUGH else ())
+# The tiny models have rows of 128 and 192: of groups of 64 an odd number, whose zero points of 4 bits do not end with a byte.
+JUDGED = ("int4-g64-asym", "int8-g64-asym") + (("int4-asym", "int4-g64", "int8-g64", "int8-asym") if THOROUGH else ())
 
 
 def loss(recipe):
@@ -177,10 +177,10 @@ class Refused(GroupsTest):
         return refusal(self, self.dir / "out", source, target, *options)
 
     def test_openvino_takes_smaller_groups_where_larger_ones_do_not_divide_or_pack(self):
+        # Rows of 192: three groups of 64, whose 4-bit zero points do not end with a byte, and no whole number of groups of 128.
         source, _ = self.family("qwen2")
-        # Rows of 192: three groups of 64, whose 4-bit zero points do not fill bytes, and no whole number of groups of 128.
-        # Rows of 96 have three groups of 32, so that only 8 bits are left.
-        narrow, _ = self.family("llama2", sizes={"intermediate": 96})
+        # Rows of 96 have three groups of 32; an odd number of such rows would end within a byte, so that only 8 bits are left.
+        narrow, _ = self.family("llama2", sizes={"hidden": 96, "intermediate": 97})
         types = {}
         for name, made, target, options in (
                 ("points", source, "int4-g64-asym", ()), ("middle", source, "int4-g128", ()),
@@ -189,12 +189,26 @@ class Refused(GroupsTest):
                 ("bits", narrow, "int4-g64-asym", ())):
             _, (folder,) = self.quantize_to(self.dir / name, made, f"openvino:{target}", options=options)
             model = IrModel(folder)
-            down = model.by_name["model.layers.0.mlp.down_proj.weight"].data
-            types[name] = down["element_type"], int(down["shape"].split(",")[-1])
+            seen = model.by_name[f"model.layers.0.mlp.{'up' if made == narrow else 'down'}_proj.weight"].data
+            types[name] = seen["element_type"], int(seen["shape"].split(",")[-1])
             self.assertEqual(model.by_name["model.layers.0.self_attn.q_proj.weight"].data["element_type"],
                              "u4" if "asym" in target else "i4")
-        self.assertEqual(types, {"points": ("u4", 32), "middle": ("i4", 64), "named": ("u4", 32), "kept": ("u8", 64),
+        self.assertEqual(types, {"points": ("u4", 64), "middle": ("i4", 64), "named": ("u4", 64), "kept": ("u8", 64),
                                  "bits": ("u8", 32)})
+
+    def test_zero_points_of_an_odd_number_of_groups_are_the_nearest_again_when_read(self):
+        """Packed without regard to rows, whatever the order of the rows and the way they are cut into pieces."""
+        source, _ = self.family("llama2", sizes={"intermediate": 192})
+        run("quantfleet", "quantize", source, "--target", "gguf:f16", "--out", self.dir / "gguf")  # turns rows of q and k
+        folders = []
+        for name, made in (("hf", source), ("turned", self.dir / "gguf/gguf-f16/model.gguf")):
+            _, (folder, onnx) = self.quantize_to(self.dir / name, made, "openvino:int4-g64-asym", "onnx:int4-g64-asym")
+            folders.append((folder / "openvino_model.bin").read_bytes())
+            model, rows = IrModel(folder), onnx_rows(onnx)
+            weight = "model.layers.0.mlp.down_proj.weight"
+            self.assertEqual(model.by_name[weight].data["shape"], "128, 3, 64")
+            self.assertEqual(model.rows(weight), rows[weight])
+        self.assertEqual(folders[0], folders[1])
 
     def test_openvino_refuses_types_that_it_does_not_hold(self):
         source, _ = self.family("qwen2")

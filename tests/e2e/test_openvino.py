@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, THOROUGH, read_safetensors, refusal, run, run_json, write_safetensors
 from hf_weights import gguf_rows, onnx_rows
@@ -256,6 +257,14 @@ class Folder(OpenVinoTest):
             (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
             self.assertIn(name, run("quantfleet", "inspect", folder, check=False).stderr)
             (folder / name).write_bytes(whole)
+
+    def test_how_plugins_are_to_run_it(self):
+        """As optimum-intel says it: a cache at half precision only beside weights that are not quantized."""
+        run("quantfleet", "quantize", DEMO, "--target", "openvino:int4", "--target", "openvino:fp16", "--out", self.dir)
+        for target, cache in (("fp16", {"KV_CACHE_PRECISION": "f16"}), ("int4", {})):
+            root = ElementTree.parse(self.dir / f"openvino-{target}/openvino_model.xml").getroot()
+            said = {option.tag: option.get("value") for option in root.find("rt_info/runtime_options")}
+            self.assertEqual(said, {"ACTIVATIONS_SCALE_FACTOR": "8.0"} | cache)
 
     def test_tokens_described_as_objects_become_their_text(self):
         """OpenVINO GenAI reads tokenizer_config.json so; one that has no objects stays as it is."""

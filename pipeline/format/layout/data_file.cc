@@ -15,7 +15,7 @@ DataFile::Region DataFile::AddPart(const OutputTensor& tensor, DType dtype, Part
                             .padding = 0,
                             .tensor = tensor.name,
                             .part = part});
-    at += static_cast<uint64_t>(piece.rows * PartRowBytes(part, dtype, piece.cols));
+    at += static_cast<uint64_t>(PartBytes(part, dtype, piece.rows, piece.cols));
   }
   file_.file.size = RoundUp(at, alignment_);
   file_.pieces.back().padding = static_cast<uint32_t>(file_.file.size - at);

@@ -8,6 +8,7 @@ int OnnxType(DType dtype, Part part) {
   switch (part) {
     case Part::kCodes:
     case Part::kZeroPoints:
+    case Part::kPointStream:
       return onnx::TensorProto::UINT8;
     case Part::kSignedCodes:
       return onnx::TensorProto::INT8;

@@ -44,6 +44,17 @@ pugi::xml_node AddPort(pugi::xml_node ports, size_t id, const IrOutput& value) {
   return port;
 }
 
+// "a/b" goes into the group a, which is made where there is none.
+void AddAbout(pugi::xml_node into, std::string_view key, const std::string& value) {
+  if (const size_t slash = key.find('/'); slash != std::string_view::npos) {
+    const std::string group(key.substr(0, slash));
+    const pugi::xml_node known = into.child(group.c_str());
+    into = known ? known : into.append_child(group.c_str());
+    key.remove_prefix(slash + 1);
+  }
+  into.append_child(std::string(key).c_str()).append_attribute("value") = value.c_str();
+}
+
 struct StringWriter : pugi::xml_writer {
   std::string text;
   void write(const void* data, size_t size) override {
@@ -192,8 +203,7 @@ std::string IrGraph::Xml(const char* name, const Attributes& about) const {
   }
   if (!about.empty()) {
     pugi::xml_node rt_info = net.append_child("rt_info");
-    for (const auto& [key, value] : about)
-      rt_info.append_child(key).append_attribute("value") = value.c_str();
+    for (const auto& [key, value] : about) AddAbout(rt_info, key, value);
   }
   StringWriter writer;
   document.save(writer, "\t", pugi::format_indent, pugi::encoding_utf8);

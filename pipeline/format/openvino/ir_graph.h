@@ -60,7 +60,8 @@ class IrGraph {
   const IrOutput& Of(IrValue value) const { return layers_[value.layer].outputs[value.output]; }
   const IrShape& ShapeOf(IrValue value) const { return Of(value).shape; }
 
-  // `about` are names and values that the file says of the whole graph (rt_info).
+  // `about` are names and values that the file says of the whole graph (rt_info); "a/b" is b of the
+  // group a.
   std::string Xml(const char* name, const Attributes& about = {}) const;
 
  private:

@@ -1,8 +1,13 @@
 #include "pipeline/format/openvino/openvino_layers.h"
 
-#include <limits>
-
 namespace quantfleet::pipeline {
+namespace {
+
+// Whatever calculates in F16, NPUs and GPUs, would make infinity of a lower one, and of a row that
+// is masked as a whole, such as one of padding, NaN.
+constexpr float kHidden = -65504;
+
+}  // namespace
 
 IrValue OpenVinoLayers::Rows(std::string name, Role role, IrValue ids) {
   return graph_.Add(kGather, std::move(name),
@@ -65,8 +70,7 @@ IrValue OpenVinoLayers::RealKeys(IrValue attention_mask) {
 
 IrValue OpenVinoLayers::Mask(std::string name, IrValue allowed) {
   const IrValue open = constants_.Float(0, 0);
-  return Select(std::move(name), allowed, open,
-                constants_.Float(std::numeric_limits<float>::lowest(), 0));
+  return Select(std::move(name), allowed, open, constants_.Float(kHidden, 0));
 }
 
 IrValue OpenVinoLayers::PlacesOf(IrValue attention_mask) {

@@ -41,7 +41,7 @@ class OpenVinoLayers : protected IrOperations {
 
   // Of attention_mask, whether each key is one of the text: [batch, 1, 1, total].
   IrValue RealKeys(IrValue attention_mask);
-  // 0 where a token may look, the lowest number elsewhere: [batch, 1, now, total].
+  // 0 where a token may look, the lowest number of F16 elsewhere: [batch, 1, now, total].
   IrValue Mask(std::string name, IrValue allowed);
   // Of attention_mask, each token's place in its text, whichever side is padded: [batch, total].
   IrValue PlacesOf(IrValue attention_mask);

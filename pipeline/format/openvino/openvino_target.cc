@@ -25,11 +25,13 @@ namespace json = boost::json;
 // A line of the cache, and more than any element: the file is mapped and read in place.
 constexpr uint64_t kAlignment = 64;
 
-// A constant of 4 bits is packed without regard to rows: where a row has an odd number of zero
-// points, it would have to begin within a byte.
-bool PacksZeroPoints(const OutputTensor& tensor, DType dtype) {
-  return !HasPart(dtype, Part::kZeroPoints) ||
-         tensor.cols / Info(dtype).block_elements * CodeBits(dtype) % 8 == 0;
+// A constant of 4 bits is packed without regard to rows, but a piece of it has to begin with a
+// byte.
+bool PacksZeroPoints(const ModelDescription& model, const OutputTensor& tensor, DType dtype) {
+  return !HasPart(dtype, Part::kPointStream) || std::ranges::all_of(tensor.pieces, [&](uint32_t p) {
+    const Piece& piece = model.pieces[p];
+    return piece.rows * PartRowBits(Part::kPointStream, dtype, piece.cols) % 8 == 0;
+  });
 }
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
@@ -43,7 +45,7 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
         "a zero point (i4_g128, u4_g128), not {}: use one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
   return FittingType(tensor, asked, fallbacks,
-                     [&](DType type) { return PacksZeroPoints(tensor, type); });
+                     [&](DType type) { return PacksZeroPoints(model, tensor, type); });
 }
 
 // The same scheme with 8 bits; q8_0 where the type is of no scheme that has one.
@@ -105,6 +107,19 @@ std::vector<std::string> AddTokenizer(const ModelDescription& model,
   return {};
 }
 
+// How plugins are to run a decoder, as optimum-intel says it. They heed it where the caller says
+// nothing: activations are divided by the factor where F16 could not hold them, and the cache of a
+// model that is not quantized stays at half precision.
+IrGraph::Attributes RuntimeOptions(const ModelDescription& model,
+                                   const std::vector<OpenVinoTensor>& tensors) {
+  IrGraph::Attributes options;
+  if (model.embedding) return options;
+  options.emplace_back("runtime_options/ACTIVATIONS_SCALE_FACTOR", "8.0");
+  if (std::ranges::all_of(tensors, [](const OpenVinoTensor& t) { return IsFloat(t.dtype); }))
+    options.emplace_back("runtime_options/KV_CACHE_PRECISION", "f16");
+  return options;
+}
+
 // Weights, then small constants, go into `data`; returns the XML that points there.
 std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
                        DataFile& data) {
@@ -114,7 +129,7 @@ std::string BuildGraph(const ModelDescription& model, const std::vector<OpenVino
   const bool encodes = model.family->encoder;
   (encodes ? BuildOpenVinoEncoder : BuildOpenVinoDecoder)(model, graph, weights, constants);
   data.AddBytes(constants.TakeBytes());
-  return graph.Xml(encodes ? "encoder" : "decoder");
+  return graph.Xml(encodes ? "encoder" : "decoder", RuntimeOptions(model, tensors));
 }
 
 }  // namespace
@@ -167,6 +182,7 @@ const TargetFormat kOpenVinoFormat = {
             .with_zeros = GroupZero::kPoint,
             .values = Dialect::kGguf,
             .unsigned_have_middle = false,
+            .point_stream = true,
         },
 };
 

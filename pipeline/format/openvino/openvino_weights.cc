@@ -34,7 +34,8 @@ OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
       stored.codes =
           data.AddPart(tensor.is, tensor.dtype, has_points ? Part::kCodes : Part::kSignedCodes);
       stored.scales = data.AddPart(tensor.is, tensor.dtype, Part::kScales);
-      if (has_points) stored.zero_points = data.AddPart(tensor.is, tensor.dtype, Part::kZeroPoints);
+      if (has_points)
+        stored.zero_points = data.AddPart(tensor.is, tensor.dtype, Part::kPointStream);
     }
     stored_.emplace(tensor.is.name, stored);
   }

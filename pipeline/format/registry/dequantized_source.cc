@@ -133,6 +133,7 @@ class DequantizedOpener {
     const auto elements = static_cast<uint64_t>(tensor.rows * tensor.cols);
     rows.bits = codes.bytes == elements ? 8 : 4;
     rows.zero = zeros == nullptr ? GroupZero::kMiddle : spelling_.with_zeros;
+    rows.point_stream = spelling_.point_stream;
     if (zeros == nullptr && !rows.is_signed && !spelling_.unsigned_have_middle)
       return Bad(codes, fmt::format("it has unsigned codes without {}", spelling_.zeros));
     if (zeros != nullptr && rows.is_signed)
@@ -155,7 +156,7 @@ class DequantizedOpener {
     if (zeros == nullptr) return rows;
     if (zeros->values != (rows.zero == GroupZero::kBias ? Values::kF16 : Values::kUnsignedCodes))
       return Bad(*zeros, "its type is not one for zero points or biases");
-    QF_RETURN_IF_ERROR(CheckBytes(*zeros, tensor.rows * rows.zero_bytes()));
+    QF_RETURN_IF_ERROR(CheckBytes(*zeros, (tensor.rows * rows.zero_bits() + 7) / 8));
     return rows;
   }
 
@@ -216,17 +217,19 @@ absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t
   Bytes codes, scales, zeros;
   std::vector<float> values;
   const auto make = [&](int64_t first, int64_t count) -> absl::StatusOr<ByteSpan> {
-    const auto fetch = [&](const DequantizedWeight::Region& from, int64_t each,
+    // Whole bytes, in the first and last of which there may be bits of other rows.
+    const auto fetch = [&](const DequantizedWeight::Region& from, int64_t row_bits,
                            Bytes& into) -> absl::Status {
-      into.resize(static_cast<size_t>(count * each));
+      const int64_t begin = first * row_bits / 8, end = ((first + count) * row_bits + 7) / 8;
+      into.resize(static_cast<size_t>(end - begin));
       if (into.empty()) return absl::OkStatus();
-      return from.file->ReadAt(from.offset + static_cast<uint64_t>(first * each), into);
+      return from.file->ReadAt(from.offset + static_cast<uint64_t>(begin), into);
     };
-    QF_RETURN_IF_ERROR(fetch(weight.values, as.code_bytes(), codes));
-    QF_RETURN_IF_ERROR(fetch(weight.scales, as.scale_bytes(), scales));
-    QF_RETURN_IF_ERROR(fetch(weight.zeros, as.zero_bytes(), zeros));
+    QF_RETURN_IF_ERROR(fetch(weight.values, 8 * as.code_bytes(), codes));
+    QF_RETURN_IF_ERROR(fetch(weight.scales, 8 * as.scale_bytes(), scales));
+    QF_RETURN_IF_ERROR(fetch(weight.zeros, as.zero_bits(), zeros));
     values.resize(static_cast<size_t>(count * as.cols));
-    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), count, values.data());
+    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), first, count, values.data());
     return std::as_bytes(std::span(values));
   };
   return CopyFromWholeRows(row_bytes, static_cast<int64_t>(kBytesAtOnce / row_bytes), offset, out,

@@ -31,8 +31,9 @@ std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const DType type : types)
     for (const Part scales : {Part::kScales, Part::kScales32}) {
-      if (HasPart(type, Part::kZeroPoints))
-        cases.push_back({type, Part::kCodes, scales, Part::kZeroPoints, GroupZero::kPoint});
+      for (const Part points : {Part::kZeroPoints, Part::kPointStream})
+        if (HasPart(type, points))
+          cases.push_back({type, Part::kCodes, scales, points, GroupZero::kPoint});
       if (HasPart(type, Part::kBiases))
         cases.push_back({type, Part::kCodes, scales, Part::kBiases, GroupZero::kBias});
       if (!HasPart(type, Part::kSignedCodes)) continue;
@@ -51,7 +52,7 @@ TEST(CodeRows, AreWhatTheCodecDecodes) {
   for (size_t i = 0; i < 32; ++i) values[i] = 0;  // a group of zeros
   for (size_t i = 32; i < 64; ++i)
     values[i] = 1e-6f * (static_cast<float>(i) - 48.f);  // a subnormal scale
-  ASSERT_EQ(Cases().size(), 12u * 2 + 6u * 6 + 2u);
+  ASSERT_EQ(Cases().size(), 12u * 2 + 6u * 8 + 2u);
   for (const Case& c : Cases()) {
     SCOPED_TRACE(fmt::format("{} codes {} scales {} zeros {}", Info(c.type).name,
                              static_cast<int>(c.codes), static_cast<int>(c.scales),
@@ -66,17 +67,25 @@ TEST(CodeRows, AreWhatTheCodecDecodes) {
                       .wide_scales = c.scales == Part::kScales32,
                       .zero = c.zero,
                       .group = Info(c.type).block_elements,
-                      .cols = kCodeCols};
-    const auto take = [&](Part part, int64_t row_bytes) {
-      Bytes out(static_cast<size_t>(kCodeRows * row_bytes));
+                      .cols = kCodeCols,
+                      .point_stream = c.zeros == Part::kPointStream};
+    const auto take = [&](Part part, int64_t row_bits) {
+      Bytes out(static_cast<size_t>((kCodeRows * row_bits + 7) / 8));
       if (part == Part::kBlocks) return out;
-      EXPECT_EQ(row_bytes, PartRowBytes(part, c.type, kCodeCols));
+      EXPECT_EQ(row_bits, PartRowBits(part, c.type, kCodeCols));
       TakePart(part, c.type, blocks.data(), kCodeRows, kCodeCols, out.data());
       return out;
     };
-    const Bytes codes = take(c.codes, as.code_bytes()), scales = take(c.scales, as.scale_bytes());
-    const Bytes zeros = take(c.zeros, as.zero_bytes());
-    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), kCodeRows, got.data());
+    const Bytes codes = take(c.codes, 8 * as.code_bytes()),
+                scales = take(c.scales, 8 * as.scale_bytes());
+    const Bytes zeros = take(c.zeros, as.zero_bits());
+    // In two parts, of which the second may begin within a byte of zero points.
+    constexpr int64_t kFirst = 1;
+    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), 0, kFirst, got.data());
+    DecodeCodeRows(as, codes.data() + kFirst * as.code_bytes(),
+                   scales.data() + kFirst * as.scale_bytes(),
+                   zeros.data() + kFirst * as.zero_bits() / 8, kFirst, kCodeRows - kFirst,
+                   got.data() + kFirst * kCodeCols);
     if (c.zero == GroupZero::kBias) {
       EXPECT_EQ(got, want);  // but for the sign of zero, which a sum with a bias does not keep
     } else {

@@ -96,6 +96,30 @@ TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
   }
 }
 
+TEST(Part, APointStreamIsFilledInAnyOrderOfRows) {
+  for (const int bits : {4, 8}) {
+    const DType type = GroupType({bits, 128, GroupZero::kPoint});
+    const int64_t groups = kPartCols / 128, row_bytes = RowBytes(type, kPartCols);
+    const std::vector<float> values = Values(3);
+    Bytes blocks(static_cast<size_t>(kRows * row_bytes));
+    FindCodec(type)->encode(values.data(), kRows, kPartCols, nullptr, blocks.data());
+    ASSERT_EQ(PartBytes(Part::kPointStream, type, kRows, kPartCols),
+              (kRows * groups * bits + 7) / 8);
+    Bytes out(static_cast<size_t>(PartBytes(Part::kPointStream, type, kRows, kPartCols)),
+              std::byte{0xff});
+    for (const int64_t row : {3, 0, 4, 1, 2})
+      TakePart(Part::kPointStream, type, blocks.data() + row * row_bytes, 1, kPartCols, out.data(),
+               row);
+    for (int64_t i = 0; i < kRows * groups; ++i) {
+      const int64_t at = i / groups * row_bytes + i % groups * Info(type).block_bytes;
+      EXPECT_EQ(Unsigned(out, bits, i), Load<uint8_t>(blocks.data() + at + 2)) << i;
+    }
+    if (bits == 4) {
+      EXPECT_EQ(Unsigned(out, bits, kRows * groups), 15);  // nobody's, and untouched
+    }
+  }
+}
+
 std::vector<DType> TypesWithCodes() {
   std::vector<DType> types{DType::kQ4_1};
   for (const int bits : {4, 8})
@@ -112,7 +136,7 @@ TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   for (const DType type : {DType::kF32, DType::kBF16, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K}) {
     EXPECT_TRUE(HasPart(type, Part::kBlocks));
     for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32,
-                            Part::kBiases, Part::kZeroPoints})
+                            Part::kBiases, Part::kZeroPoints, Part::kPointStream})
       EXPECT_FALSE(HasPart(type, part)) << Info(type).name;
   }
   EXPECT_EQ(PartRowBytes(Part::kCodes, DType::kQ4_0, 64), 32);
@@ -124,6 +148,7 @@ TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   EXPECT_EQ(PartRowBytes(Part::kScales32, DType::kQ8_0, 64), 8);
   EXPECT_EQ(PartRowBytes(Part::kZeroPoints, GroupType({4, 32, GroupZero::kPoint}), 96), 2);
   EXPECT_EQ(PartRowBytes(Part::kZeroPoints, GroupType({8, 32, GroupZero::kPoint}), 96), 3);
+  EXPECT_EQ(PartRowBits(Part::kPointStream, GroupType({4, 32, GroupZero::kPoint}), 96), 12);
 }
 
 }  // namespace
