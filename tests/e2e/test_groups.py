@@ -1,6 +1,6 @@
 """Groups of other sizes than GGUF's and zero points: int4 and int8 with -g64, -g128, -asym, in the folders of ONNX Runtime,
-OpenVINO and MLX. What two formats share has the same values in both, quantized once; what the OpenVINO graph calculates is
-what our engine finds on the weights that a reader decoded."""
+OpenVINO and MLX. What two formats share has the same values in both, quantized once; what OpenVINO calculates is what our
+engine finds on the weights that a reader decoded."""
 import json
 import sys
 import unittest
@@ -10,6 +10,7 @@ import test_openvino
 from decoded_model import write_values
 from harness import DEMO, HELD_OUT, ROOT, THOROUGH, read_safetensors, refusal, run, run_json
 from hf_weights import onnx_rows
+from judge import install_runtimes, runtimes
 from mlx_files import MlxFolder
 from openvino_files import IrModel, decoded
 
@@ -36,6 +37,14 @@ class GroupsTest(test_openvino.OpenVinoTest):
     def family(self, name, **kwargs):
         source = self.dir / name
         return source, families.write(name, source, **kwargs)
+
+    def decoded_nll(self, out, source, ids, rows_of):
+        """What our engine finds on these values of every weight, in F32."""
+        header, _ = read_safetensors(source / "model.safetensors")
+        write_values(source, out / "decoded", {name: array("f", [v for row in rows_of(name) for v in row]).tobytes()
+                                               for name in header if name != "__metadata__"})
+        self.quantize_to(out, out / "decoded", "gguf:f32")
+        return self.ours(out / "gguf-f32/model.gguf", ids)
 
 
 class Shared(GroupsTest):
@@ -112,28 +121,44 @@ class Shared(GroupsTest):
         self.assertEqual(digests("c", "--resume"), whole)
 
 
-class Judged(GroupsTest):
+class Decoded(GroupsTest):
+    def test_mlx_weights_in_our_engine(self):
+        """What a reader decodes of an MLX folder still makes a model: its likelihood is near the source's."""
+        self.quantize_to(self.dir, DEMO, "gguf:f32")
+        gguf = self.dir / "gguf-f32/model.gguf"
+        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"][:120]
+        whole = self.ours(gguf, ids)
+        for recipe in ("int4-g64-asym-pure",) + (("int4", "int8", "int4-g64-asym", "int4-g128-asym", "int8-g64-asym",
+                                                  "int4-g64", "int4-g128") if THOROUGH else ()):
+            with self.subTest(recipe):
+                out = self.dir / recipe
+                _, (folder,) = self.quantize_to(out, DEMO, f"mlx:{recipe}")
+                mlx = MlxFolder(folder)
+                nll = self.decoded_nll(out, DEMO, ids, lambda name: mlx.rows(name[:-len(".weight")]))
+                print(f"mean NLL demo mlx:{recipe}: source {whole:.6f}, decoded {nll:.6f}", file=sys.stderr)
+                self.assertLess(abs(nll / whole - 1), loss(recipe))
+
+
+class InOpenVino(GroupsTest):
+    @classmethod
+    def setUpClass(cls):
+        install_runtimes(THOROUGH)
+
     def judge_groups(self, name, source, ids, recipe):
-        """The graph against our engine on what the reader decodes of the same folder; returns both likelihoods."""
+        """OpenVINO against our engine on what the reader decodes of the same folder; returns the engine's likelihood."""
         out = self.dir / f"{name}-{recipe}"
         _, (folder,) = self.quantize_to(out, source, f"openvino:{recipe}")
         model = self.check_graph(folder, json.loads((folder / "config.json").read_text()))
         ours = self.decoded_nll(out, source, ids, model.rows)
-        file = self.tokens(ids)
-        at_once, stepwise = (test_openvino.evaluate(folder, "nll", file, *rest)["mean_nll"] for rest in ((), (20,)))
-        print(f"mean NLL {name} openvino:{recipe}: ours {ours:.6f}, the graph {at_once:.6f}, step by step {stepwise:.6f}",
-              file=sys.stderr)
-        self.assertLess(abs(at_once / ours - 1), test_openvino.LIMITS["int4"])
-        self.assertLess(abs(stepwise / ours - 1), test_openvino.LIMITS["int4"])
+        (out / "ids.json").write_text(json.dumps(ids))
+        run("logits", out / "gguf-f32/model.gguf", out / "ids.json", 512, out / "logits")
+        said = runtimes["openvino"](folder, "compare", out / "ids.json", out / "logits")
+        print(f"{name} openvino:{recipe}: ours {ours:.4f}, OpenVINO's logits " +
+              ", ".join(f"{way} {d['max']:.1e} / {d['kl']:.1e}" for way, d in said.items()), file=sys.stderr)
+        for way in ("whole", "parts", "single"):
+            self.assertLess(said[way]["max"], 1e-3, way)
+            self.assertLess(said[way]["kl"], 1e-9, way)
         return ours
-
-    def decoded_nll(self, out, source, ids, rows_of):
-        """What our engine finds on these values of every weight, in F32."""
-        header, _ = read_safetensors(source / "model.safetensors")
-        write_values(source, out / "decoded", {name: array("f", [v for row in rows_of(name) for v in row]).tobytes()
-                                               for name in header if name != "__metadata__"})
-        self.quantize_to(out, out / "decoded", "gguf:f32")
-        return self.ours(out / "gguf-f32/model.gguf", ids)
 
     def test_demo_model(self):
         source = run_json("quantfleet", "quantize", DEMO, "--target", "gguf:f32", "--out", self.dir, "--json")
@@ -154,22 +179,6 @@ class Judged(GroupsTest):
             for recipe in JUDGED:
                 with self.subTest(name, recipe=recipe):
                     self.judge_groups(name, source, ids, recipe)
-
-    def test_mlx_weights_in_our_engine(self):
-        """What a reader decodes of an MLX folder still makes a model: its likelihood is near the source's."""
-        self.quantize_to(self.dir, DEMO, "gguf:f32")
-        gguf = self.dir / "gguf-f32/model.gguf"
-        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"][:120]
-        whole = self.ours(gguf, ids)
-        for recipe in ("int4-g64-asym-pure",) + (("int4", "int8", "int4-g64-asym", "int4-g128-asym", "int8-g64-asym",
-                                                  "int4-g64", "int4-g128") if THOROUGH else ()):
-            with self.subTest(recipe):
-                out = self.dir / recipe
-                _, (folder,) = self.quantize_to(out, DEMO, f"mlx:{recipe}")
-                mlx = MlxFolder(folder)
-                nll = self.decoded_nll(out, DEMO, ids, lambda name: mlx.rows(name[:-len(".weight")]))
-                print(f"mean NLL demo mlx:{recipe}: source {whole:.6f}, decoded {nll:.6f}", file=sys.stderr)
-                self.assertLess(abs(nll / whole - 1), loss(recipe))
 
 
 class Refused(GroupsTest):

@@ -187,6 +187,33 @@ class Judged(unittest.TestCase):
         ids, long, gguf = tokens("long", "phi35-mini", max_position_embeddings=256, original_max_position_embeddings=64)
         self.assertEqual(self.likeliest(gguf, ids, long, 256), len(long))
 
+    def test_a_window_hides_what_lies_behind_it(self):
+        """Of one layer, what follows 16 tokens does not depend on what stands before them."""
+        source, out = self.dir / "source", self.dir / "out"
+        family = families.write("phi3-medium", source, sizes={"layers": 1}, sliding_window=16)
+        run("quantfleet", "quantize", source, "--target", "openvino:fp16", "--out", out)
+        ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(60)]
+
+        def tokens(before, known):
+            prompt = self.write_ids("prompt", before + known)
+            return runtimes["openvino"](out / "openvino-fp16", "generate", prompt, NEW)["ids"]
+        for count, same in ((16, True), (8, False)):
+            known = ids[30:30 + count]
+            first, second = tokens(ids[:10], known), tokens(ids[10:25], known)
+            self.assertEqual(first == second, same, (first, second))
+
+    def test_longrope_on_both_sides_of_the_original_length(self):
+        """The graph decides by the length so far, our engine by its context: each context is matched with a text."""
+        source, out = self.dir / "source", self.dir / "out"
+        family = families.write("phi35-mini", source, max_position_embeddings=256, original_max_position_embeddings=64)
+        run("quantfleet", "quantize", source, "--target", "openvino:fp16", "--target", "gguf:f16", "--out", out)
+        ids = [1 + 37 * i * i % (family.vocab - 1) for i in range(120)]
+        for count, context, same in ((60, 64, True), (60, 256, False), (120, 256, True)):
+            path = self.write_ids("ids", ids[:count])
+            ours = self.ours(out / "gguf-f16/model.gguf", path, context)
+            said = runtimes["openvino"](out / "openvino-fp16", "compare", path, ours)["whole"]
+            self.assertEqual(said["max"] < 1e-3, same, said)
+
     def test_openvino_computes_the_chosen_experts_alone(self):
         """Whatever their types: it recognizes the graph's products with all experts."""
         for preset, products, target, *of in (("qwen3moe", 3, "openvino:fp16"), ("qwen3moe", 3, "openvino:int8-asym"),
