@@ -220,6 +220,7 @@ const std::vector<Recipe>& RuntimeRecipes() {
       {"fp32", DType::kF32, DType::kF32},
       {"fp16", DType::kF16, DType::kF16},
       {"bf16", DType::kBF16, DType::kBF16},
+      {.name = "int4-npu", .body = DType::kI4_G128, .head = DType::kI8_G128, .least_group = 64},
       {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
       {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},

@@ -45,6 +45,8 @@ struct Recipe {
   bool exact =
       false;  // of ONNX: products with activations in F32, which ONNX Runtime takes long for
 
+  int64_t least_group = 0;  // of OpenVINO: 4 bits in no smaller groups
+
   bool as_llama_cpp = false;  // one of llama-quantize's own: also where a model has few experts
 
   bool as_is = false;  // the source's own bytes: none of the types counts
@@ -73,8 +75,8 @@ inline constexpr std::string_view kAsIsRecipe = "as-is";  // in neither list
 // "int4-g128-asym-exact". NOT_FOUND lists them.
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);
 const std::vector<Recipe>& Recipes();  // llama-quantize's, for GGUF
-const std::vector<Recipe>&
-RuntimeRecipes();  // fp32, fp16, bf16, int8-qdq, int8, int4: for other runtimes' formats
+// Of other runtimes' formats: fp32, fp16, bf16, int4-npu, int8-qdq, int8, int4.
+const std::vector<Recipe>& RuntimeRecipes();
 
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one
 // spelling.

@@ -190,9 +190,10 @@ class Refused(GroupsTest):
         source, _ = self.family("qwen2")
         # Rows of 96 have three groups of 32; an odd number of such rows would end within a byte, so that only 8 bits are left.
         narrow, _ = self.family("llama2", sizes={"hidden": 96, "intermediate": 97})
+        ninety_six, _ = self.family("mistral", sizes={"intermediate": 96})
         types = {}
         for name, made, target, options in (
-                ("points", source, "int4-g64-asym", ()), ("middle", source, "int4-g128", ()),
+                ("npu", ninety_six, "int4-npu", ()), ("points", source, "int4-g64-asym", ()), ("middle", source, "int4-g128", ()),
                 ("named", source, "int4", ("--tensor-type", "role:ffn_down=u4_g128")),
                 ("kept", source, "int4-g64-asym", ("--tensor-type", "role:ffn_down=u8_g64")),
                 ("bits", narrow, "int4-g64-asym", ())):
@@ -202,8 +203,8 @@ class Refused(GroupsTest):
             types[name] = seen["element_type"], int(seen["shape"].split(",")[-1])
             self.assertEqual(model.by_name["model.layers.0.self_attn.q_proj.weight"].data["element_type"],
                              "u4" if "asym" in target else "i4")
-        self.assertEqual(types, {"points": ("u4", 64), "middle": ("i4", 64), "named": ("u4", 64), "kept": ("u8", 64),
-                                 "bits": ("u8", 32)})
+        self.assertEqual(types, {"npu": ("i8", 32), "points": ("u4", 64), "middle": ("i4", 64), "named": ("u4", 64),
+                                 "kept": ("u8", 64), "bits": ("u8", 32)})
 
     def test_zero_points_of_an_odd_number_of_groups_are_the_nearest_again_when_read(self):
         """Packed without regard to rows, whatever the order of the rows and the way they are cut into pieces."""

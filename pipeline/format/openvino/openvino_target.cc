@@ -44,8 +44,11 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
         "tensor '{}': openvino supports f32, f16, q8_0, q4_0 and groups that are symmetric or have "
         "a zero point (i4_g128, u4_g128), not {}: use one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
-  return FittingType(tensor, asked, fallbacks,
-                     [&](DType type) { return PacksZeroPoints(model, tensor, type); });
+  const auto holds = [&](DType type) {
+    const bool wide_enough = CodeBits(type) != 4 || Info(type).block_elements >= recipe.least_group;
+    return wide_enough && PacksZeroPoints(model, tensor, type);
+  };
+  return FittingType(tensor, asked, fallbacks, holds);
 }
 
 // The same scheme with 8 bits; q8_0 where the type is of no scheme that has one.
@@ -164,7 +167,7 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
 
 const TargetFormat kOpenVinoFormat = {
     .name = "openvino",
-    .recipes = [] { return std::vector<std::string_view>{"fp16", "int8", "int4"}; },
+    .recipes = [] { return std::vector<std::string_view>{"fp16", "int8", "int4", "int4-npu"}; },
     .group_options = true,
     .exact_option = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,

@@ -6,7 +6,7 @@
     [FOLDER, "prefixes", PROMPTS.json, N]     one after the other, in steps of few tokens, by the cached blocks of those before
     [FOLDER, "draft", PROMPTS.json, N, DRAFT] with guesses of the folder DRAFT
     [FOLDER, "lookup", PROMPTS.json, N]       with guesses found in the prompt
-    [FOLDER, "npu", PROMPTS.json, N]          cut and compiled as for an NPU, with the CPU in its place
+    [FOLDER, "npu", PROMPTS.json, N, CUT]     as for an NPU, with the CPU in its place; cut into repeated blocks (REP) or NONE
     [FOLDER, "beams", PROMPTS.json, N]        of the first prompt, by "SDPA" and "PA": {WAY: [[ids, score] of each beam]}
     [FOLDER, "padded", TEXTS.json, N]         texts in one batch, by SDPA: {"alone": [text], "batch": [text]}
     [FOLDER, "schema", TEXT, SCHEMA]          the text that is made under a JSON schema
@@ -27,7 +27,7 @@ from answering import serve
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 # As GenAI's own tests have it.
-NPU = {"NPUW_DEVICES": "CPU", "NPUW_ONLINE_PIPELINE": "NONE", "MAX_PROMPT_LEN": 128, "MIN_RESPONSE_LEN": 64}
+NPU = {"NPUW_DEVICES": "CPU", "MAX_PROMPT_LEN": 128, "MIN_RESPONSE_LEN": 64}
 
 
 def scheduler(**options):
@@ -119,7 +119,7 @@ def answer(folder, command, given, most, *more):
     if command in ("together", "prefixes", "beams", "padded"):
         return globals()[command](folder, given, most)
     if command == "npu":
-        return one_by_one(genai.LLMPipeline(folder, "NPU", **NPU), given, greedy(most))
+        return one_by_one(genai.LLMPipeline(folder, "NPU", **NPU, NPUW_ONLINE_PIPELINE=more[0]), given, greedy(most))
     options, config = {
         "alone": lambda: ({"ATTENTION_BACKEND": "SDPA"}, {}),
         "draft": lambda draft: ({"draft_model": genai.draft_model(draft, "CPU", **EXACT)}, {"num_assistant_tokens": 4}),
