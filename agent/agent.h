@@ -22,6 +22,7 @@ struct AgentOptions {
   int threads = 0;                 // of the engine; 0: as many as cores
   uint64_t min_download_rate = 0;  // bytes per second: UpdateEnvironment
   AllowedRuntimes runtimes;
+  uint64_t runtime_disk_bytes = 0;  // ModelHosts::Options
   v1::HardwareFacts overrides;
 };
 

@@ -83,6 +83,7 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     agent.threads = options.threads;
     agent.min_download_rate = static_cast<uint64_t>(options.min_download_rate);
     QF_ASSIGN_OR_RETURN(agent.runtimes, ParseAllowedRuntimes(options.runtimes));
+    agent.runtime_disk_bytes = static_cast<uint64_t>(options.runtime_disk_mib) << 20;
     QF_ASSIGN_OR_RETURN(agent.overrides, ReadOverrides(options.state, options.facts));
     const RealClock clock;
     SecureRandom random;

@@ -114,6 +114,11 @@ config::Settings SettingsOf(StartOptions& to) {
        .help = "NAME=/PATH of a program that device classes may start under this name to run their "
                "models; may be repeated",
        .type = "NAME=/PATH"},
+      {.flag = "--runtime-disk-mib",
+       .value = Into(to.runtime_disk_mib, 0, 1 << 30),
+       .help = "what each such program may keep on this disk, in MiB; 0: no limit",
+       .fallback = std::to_string(to.runtime_disk_mib),
+       .type = "N"},
   };
   Append(SettingsOf(to.given), rows);
   rows.push_back(

@@ -29,6 +29,7 @@ struct StartOptions {
   int threads = 0;
   int min_download_rate = 1024;  // bytes per second
   std::vector<std::string> runtimes;
+  int runtime_disk_mib = 1024;
   Provisioning given;
   FactOptions facts;
 };

@@ -33,6 +33,19 @@ Tried<int64_t> TokensOf(const std::string& body, bool embeds) {
   if (!choices || !choices->is_array() || choices->get_array().empty())
     return Setback(Reason::kHealthFailed, "the runtime's answer does not follow OpenAI's API: {}",
                    CutText(body, 200));
+  if (!embeds) {
+    const json::value& first = choices->get_array().front();
+    const json::value* text = first.is_object() ? first.get_object().if_contains("text") : nullptr;
+    const json::value* message =
+        first.is_object() ? first.get_object().if_contains("message") : nullptr;
+    if (!(text && text->is_string()) && !(message && message->is_object()))
+      return Setback(Reason::kHealthFailed, "the runtime's answer has no text: {}",
+                     CutText(body, 200));
+    const json::value* finish = first.get_object().if_contains("finish_reason");
+    if (text && text->get_string().empty() && !(finish && *finish == "stop"))
+      return Setback(Reason::kHealthFailed, "the runtime generated no text: {}",
+                     CutText(body, 200));
+  }
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object()
@@ -164,7 +177,10 @@ Tried<Health> ModelHosts::Start(const std::string& model, const Installed& insta
   {
     // Two runtimes of one model run side by side until the new one has shown that it works.
     std::lock_guard lock(mutex_);
-    order.socket = fs::absolute(options_.sockets) / fmt::format("{}.sock", ++sockets_made_);
+    order.folder = fs::absolute(options_.sockets) / std::to_string(++sockets_made_);
+    order.socket = order.folder;
+    order.socket += ".sock";
+    order.disk_bytes = options_.runtime_disk_bytes;
   }
   auto runtime = std::make_unique<Supervisor>(
       std::move(order),

@@ -25,7 +25,8 @@ class ModelHosts final : public ModelHost {
   struct Options {
     AllowedRuntimes allowed;
     int threads = 0;   // {threads}
-    fs::path sockets;  // the folder for {socket}; exists
+    fs::path sockets;  // the folder for {socket}, and for what runtimes write; exists
+    uint64_t runtime_disk_bytes = 0;  // what each of them may keep there; 0: no limit
   };
   struct World {
     const Clock& clock;

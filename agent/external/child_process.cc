@@ -22,7 +22,8 @@ namespace {
 // Everything that the child needs, made before fork: between fork and exec only what is
 // async-signal-safe may be called.
 struct Prepared {
-  explicit Prepared(const ChildSpec& spec) : program(spec.program.string()) {
+  explicit Prepared(const ChildSpec& spec)
+      : program(spec.program.string()), folder(spec.folder.empty() ? "." : spec.folder.string()) {
     argv.push_back(const_cast<char*>(program.c_str()));
     for (const std::string& arg : spec.args) argv.push_back(const_cast<char*>(arg.c_str()));
     for (const std::string& variable : spec.env)
@@ -30,7 +31,7 @@ struct Prepared {
     argv.push_back(nullptr);
     envp.push_back(nullptr);
   }
-  std::string program;
+  std::string program, folder;
   std::vector<char*> argv, envp;
 };
 
@@ -45,7 +46,8 @@ struct Prepared {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   const int null = ::open("/dev/null", O_RDONLY);
-  if (null >= 0 && ::dup2(null, 0) == 0 && ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2) {
+  if (null >= 0 && ::dup2(null, 0) == 0 && ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2 &&
+      ::chdir(prepared.folder.c_str()) == 0) {
     // Even what a library of ours opened without close-on-exec: the child gets three descriptors,
     // and the failure pipe until exec.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
@@ -125,7 +127,8 @@ void ChildProcess::Reap() {
     const int number = WTERMSIG(status);
     ending_ = fmt::format("signal {} ({})", number, ::strsignal(number));
   } else {
-    ending_ = fmt::format("exit status {}", WEXITSTATUS(status));
+    exit_status_ = WEXITSTATUS(status);
+    ending_ = fmt::format("exit status {}", *exit_status_);
   }
 }
 
@@ -175,7 +178,8 @@ ChildProcess::Event ChildProcess::Wait(std::optional<Duration> time, std::stop_t
         event = Event::kStopped;
         break;
       }
-      if (ready <= 0) break;
+      // One that never stops talking is looked at in time, too.
+      if (ready <= 0 || Milliseconds(end) == 0) break;
     }
   }
   ::close(wake);

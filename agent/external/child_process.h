@@ -22,6 +22,7 @@ struct ChildSpec {
   fs::path program;               // absolute
   std::vector<std::string> args;  // without the program's own name
   std::vector<std::string> env;   // "NAME=value", all of it: nothing is inherited
+  fs::path folder = {};           // where it runs; empty: where this process does
 };
 
 class ChildProcess {
@@ -47,6 +48,8 @@ class ChildProcess {
   uint64_t memory_bytes() const;
   // How it ended: "exit status 3", "signal 9 (Killed)".
   const std::string& ending() const { return ending_; }
+  // Nullopt: it runs, or a signal ended it.
+  std::optional<int> exit_status() const { return exit_status_; }
 
  private:
   ChildProcess(pid_t pid, int pid_fd, int output, OnLine on_line)
@@ -59,6 +62,7 @@ class ChildProcess {
   int pid_fd_, output_;
   const OnLine on_line_;
   std::string line_, ending_;
+  std::optional<int> exit_status_;
   bool reaped_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "agent/external/supervisor.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,22 @@ constexpr Duration kSteady =
 // Only what a class says counts; but programs and scripts that call others need to find them.
 constexpr const char* kPath = "PATH=/usr/local/bin:/usr/bin:/bin";
 constexpr std::string_view kUnixAddress = "unix:";
+// EX_CONFIG of sysexits.h: the program cannot run this artifact, and starting it again is no use.
+constexpr int kNoUse = 78;
+constexpr int kMaxLines = 200;  // of output in a minute that go to the log
+
+// What a folder takes on the disk.
+uint64_t DiskBytes(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    struct stat file{};
+    if (::lstat(at->path().c_str(), &file) == 0)
+      bytes += static_cast<uint64_t>(file.st_blocks) * 512;
+  }
+  return bytes;
+}
 
 bool WantsSocket(const v1::Runtime& runtime) {
   const auto holds = [](const std::string& text) {
@@ -38,6 +55,8 @@ Supervisor::~Supervisor() {
   thread_.request_stop();
   thread_.join();
   if (WantsSocket(order_.runtime)) ::unlink(order_.socket.c_str());
+  std::error_code error;
+  if (!order_.folder.empty()) fs::remove_all(order_.folder, error);
 }
 
 Verdict Supervisor::AwaitReady(std::stop_token stop) {
@@ -69,7 +88,7 @@ void Supervisor::Work(std::stop_token stop) {
       ended = {ended.reason(), ended.detail() + "; its last output: " + last_words_};
     const Duration wait = backoff.Next();
     // All starts until it is first ready share one limit: an activation waits for them.
-    if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
+    if (no_use_ || restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
       return GiveUp(ended, restarts);
     world_.log(fmt::format("{}; restarting it in {} ms", ended.detail(), wait.count()));
     if (!world_.sleeper.Sleep(wait, stop)) return;
@@ -102,7 +121,9 @@ absl::StatusOr<ChildSpec> Supervisor::Spec(const std::string& address) const {
   auto values = order_.values;
   values["port"] = address.substr(address.rfind(':') + 1);
   values["socket"] = order_.socket.string();
-  ChildSpec spec{.program = order_.program, .args = {}, .env = {kPath}};
+  ChildSpec spec{.program = order_.program, .args = {}, .env = {kPath}, .folder = order_.folder};
+  if (!order_.folder.empty())
+    for (const char* name : {"HOME=", "TMPDIR="}) spec.env.push_back(name + order_.folder.string());
   for (const std::string& arg : order_.runtime.args()) {
     QF_ASSIGN_OR_RETURN(std::string filled, trust::FillIn(arg, values));
     spec.args.push_back(std::move(filled));
@@ -114,6 +135,28 @@ absl::StatusOr<ChildSpec> Supervisor::Spec(const std::string& address) const {
   return spec;
 }
 
+absl::Status Supervisor::MakeFolder() const {
+  if (order_.folder.empty()) return absl::OkStatus();
+  std::error_code error;
+  fs::remove_all(order_.folder, error);  // of the life before
+  if (!error) fs::create_directory(order_.folder, error);
+  if (!error) fs::permissions(order_.folder, fs::perms::owner_all, error);
+  return error ? ErrnoStatus(error.value(), "making " + order_.folder.string()) : absl::OkStatus();
+}
+
+// The log is on a disk, too.
+void Supervisor::Hear(std::string_view line) {
+  last_words_ = line;
+  if (Now() - minute_ >= std::chrono::minutes(1)) {
+    minute_ = Now();
+    lines_ = 0;
+  }
+  if (++lines_ <= kMaxLines) return world_.log(line);
+  if (lines_ == kMaxLines + 1)
+    world_.log(fmt::format(
+        "the program writes more than {} lines in a minute: the rest is left out", kMaxLines));
+}
+
 Verdict Supervisor::Live(std::stop_token stop) {
   last_words_.clear();
   const auto not_started = [](const absl::Status& status) {
@@ -123,10 +166,8 @@ Verdict Supervisor::Live(std::stop_token stop) {
   if (!address.ok()) return not_started(address.status());
   const absl::StatusOr<ChildSpec> spec = Spec(*address);
   if (!spec.ok()) return not_started(spec.status());
-  const auto started = ChildProcess::Start(*spec, [this](std::string_view line) {
-    last_words_ = line;
-    world_.log(line);
-  });
+  if (const absl::Status made = MakeFolder(); !made.ok()) return not_started(made);
+  const auto started = ChildProcess::Start(*spec, [this](std::string_view line) { Hear(line); });
   if (!started.ok()) return not_started(started.status());
   ChildProcess& child = **started;
   world_.log(fmt::format("started {} as process {}", order_.program.string(), child.pid()));
@@ -141,13 +182,21 @@ Verdict Supervisor::Watch(ChildProcess& child, const std::string& address, std::
   const v1::Runtime& runtime = order_.runtime;
   while (true) {
     const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
-    if (event == ChildProcess::Event::kEnded)
+    if (event == ChildProcess::Event::kEnded) {
+      no_use_ = child.exit_status() == kNoUse;
       return Setback(Reason::kHealthFailed, "the program ended with {}", child.ending());
+    }
     if (event == ChildProcess::Event::kStopped) return {Reason::kInterrupted, "stopping"};
     if (const uint64_t memory = memory_bytes_ = child.memory_bytes();
         runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
       return Setback(Reason::kOutOfMemory, "the program used {} of memory, the class allows {}",
                      HumanBytes(memory), HumanBytes(runtime.memory_bytes()));
+    if (order_.disk_bytes > 0)
+      if (const uint64_t disk = DiskBytes(order_.folder); disk > order_.disk_bytes)
+        return Setback(Reason::kHealthFailed,
+                       "the program keeps {} on this disk, the device allows {} "
+                       "(--runtime-disk-mib)",
+                       HumanBytes(disk), HumanBytes(order_.disk_bytes));
     const absl::Status answer = world_.ask(address, runtime.health_path(), stop);
     if (answer.ok()) {
       heard_ = Now();

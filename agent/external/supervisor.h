@@ -1,5 +1,6 @@
 // Keeps one external runtime running: starts it, checks whether it is ready, watches its memory,
-// restarts it when it has ended, and stops it. A thread of its own does all that, because a child
+// restarts it when it has ended, and stops it. What it writes, to its folder and to the log, is
+// bounded. A thread of its own does all that, because a child
 // dies with the thread that forked it. Thread-safe.
 #pragma once
 
@@ -23,6 +24,10 @@ struct RuntimeOrder {
   v1::Runtime runtime;                                     // as trust::CheckRuntime has it
   std::map<std::string, std::string, std::less<>> values;  // {model}, {folder}, {name}, {threads}
   fs::path socket;                                         // {socket}; its folder exists
+  // Where it runs and may write: its HOME and TMPDIR, made anew for each of its lives, removed with
+  // the supervisor. Empty: it has none.
+  fs::path folder = {};
+  uint64_t disk_bytes = 0;  // what it may keep there; 0: no limit
 };
 
 // What it uses of the outside world; all of it outlives the supervisor.
@@ -69,12 +74,14 @@ class Supervisor {
 
  private:
   void Work(std::stop_token stop);
+  void Hear(std::string_view line);
   void GiveUp(const Verdict& why, uint32_t restarts);
   // One life of the child; returns why it ended.
   Verdict Live(std::stop_token stop);
   Verdict Watch(ChildProcess& child, const std::string& address, std::stop_token stop);
   absl::StatusOr<std::string> NewAddress() const;
   absl::StatusOr<ChildSpec> Spec(const std::string& address) const;
+  absl::Status MakeFolder() const;
   Duration Now() const { return world_.clock.Monotonic(); }
 
   const RuntimeOrder order_;
@@ -84,7 +91,10 @@ class Supervisor {
   Duration heard_{0};        // when it was last ready; before that, when it was started
   Duration ready_since_{0};  // of this life; only where ready_
   bool ready_ = false;       // in this life
+  bool no_use_ = false;      // it says so itself: kNoUse
   std::string last_words_;   // of its output
+  Duration minute_{0};       // in which lines_ are counted
+  int lines_ = 0;            // of its output
 
   std::atomic<uint64_t> memory_bytes_{0};
 

@@ -49,6 +49,42 @@ def answer(asked):
     return sys.argv[1], 1
 """
 
+# What its second argument names goes wrong with it; without one it answers.
+FAULTY = """
+import os, signal, threading, time, types
+fault = sys.argv[3].removeprefix("--fault=")
+if fault == "another-version":
+    print("openvino-genai 2024.1 cannot run " + sys.argv[1] + ": Unsupported operation", flush=True)
+    sys.exit(78)
+if fault == "dies-while-loading":
+    os.kill(os.getpid(), signal.SIGSEGV)
+if fault == "hangs-while-loading":
+    time.sleep(1000)
+if fault == "fills-the-disk":
+    with open("cache.bin", "wb") as cache:
+        os.posix_fallocate(cache.fileno(), 0, 3 << 20)
+if fault == "never-stops-talking":
+    def talk():
+        while True:
+            print("a word", flush=True)
+    threading.Thread(target=talk, daemon=True).start()
+if fault == "answers-html":
+    json = types.SimpleNamespace(loads=json.loads, dumps=lambda what: "<html>")
+def answer(asked):
+    if fault == "hangs-when-asked":
+        time.sleep(1000)
+    return {"answers-no-text": None, "answers-nothing": ""}.get(fault, "there was"), 2
+"""
+# What the device then says.
+FAULTS = {"another-version": ("health_failed", r"0 restarts: .*exit status 78; .*openvino-genai 2024.1 .*Unsupported operation"),
+          "dies-while-loading": ("health_failed", r"3 restarts: .*signal 11"),
+          "hangs-while-loading": ("health_failed", r"not ready for \d+ s"),
+          "hangs-when-asked": ("too_slow", r"generating a few words"),
+          "answers-html": ("health_failed", r"<html>"),
+          "answers-no-text": ("health_failed", r"has no text"),
+          "answers-nothing": ("health_failed", r"generated no text"),
+          "fills-the-disk": ("health_failed", r"3\.0 MiB .*1\.0 MiB .*--runtime-disk-mib")}
+
 
 class External(EndToEnd):
     """One daemon with the class `served`, and a device that allows its program."""
@@ -164,6 +200,42 @@ class External(EndToEnd):
         self.assertEqual((status["context"], status["kv_type"]), ("192", "q8_0"))
         self.assertRegex(self.ask(prompt="how?")[1]["choices"][0]["text"], r" 192 --port=\d+ -ctk=q8_0$")
 
+    def test_a_runtime_that_goes_wrong_is_named_and_the_device_goes_back(self):
+        self.program = self.dir / "server"
+        write_runtime(self.program, FAULTY)
+        self.begin(format="gguf", recipe="q8_0", what="model", extra="--fault=")
+        self.a.facts += ["--runtime-disk-mib", "1"]
+        self.allow()
+        self.roll_out()
+        self.status("HEALTHY", release=1)
+        kept = self.processes()[-1]
+        for release, (fault, (reason, detail)) in enumerate(FAULTS.items(), 2):
+            with self.subTest(fault):
+                timeout = 2 if fault.startswith("hangs") else 60
+                self.apply(format="gguf", recipe="q8_0", what="model", extra=f"--fault={fault}", timeout=timeout)
+                rollout = self.roll_out()
+                failed = self.status("FAILED", release=release)
+                self.assertEqual(failed["reason"], reason, failed)
+                self.assertRegex(failed["detail"], detail)
+                # What ran before goes on, and the rollout says which device failed, and why.
+                self.assertEqual(failed["active_runtime"]["args"][2], "--fault=")
+                self.assertEqual(self.ask(prompt="Once")[1]["choices"][0]["text"], "there was")
+                said = wait_for("the rollout's end", lambda: (lambda r: r if r["state"] != "RUNNING" else None)(
+                    self.d.cli_json("rollout", "status", rollout)))
+                self.assertNotEqual(said["state"], "COMPLETED")
+                (row,) = said["devices"]
+                self.assertEqual((row["state"], row["code"]), ("FAILED", reason.upper()), row)
+                self.assertRegex(row["reason"], detail)
+        self.assertEqual(self.processes().count(kept), 1)
+        self.assertTrue(alive(kept))
+
+        # One that only talks too much serves, and its log stays short.
+        self.apply(format="gguf", recipe="q8_0", what="model", extra="--fault=never-stops-talking")
+        self.roll_out()
+        self.status("HEALTHY", release=len(FAULTS) + 2)
+        wait_for("what is left out", lambda: "200 lines in a minute" in self.log())
+        self.assertLessEqual(self.log().count("a word"), 400)
+
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_serves_onnx(self):
         self.fleet("onnx_server.mjs", format="onnx", recipe="fp32", what="folder")
@@ -221,7 +293,7 @@ class External(EndToEnd):
         self.assertGreater(len(answer["choices"][0]["text"].split()), 5, answer)
         self.assertEqual(self.stream()[0], answer["choices"][0]["text"])
         self.leave()
-        self.assertEqual([path.suffix for path in (self.a.state / "run").iterdir()], [".sock"])
+        self.assertEqual(sorted(path.suffix for path in (self.a.state / "run").iterdir()), ["", ".sock"])
 
         # The agent is killed: its child goes with it, and comes back with it.
         pid = self.processes()[-1]

@@ -8,6 +8,7 @@
 
 #include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -48,6 +49,27 @@ TEST_F(ChildProcessTest, OutputIsBoundedAndPrintable) {
   const auto child = Shell("printf 'a\\033[31mb\\n'; head -c 100000 /dev/zero | tr '\\0' x");
   EXPECT_EQ(child->Wait(kLong, {}), Event::kEnded);
   EXPECT_THAT(lines_, ElementsAre("a?[31mb", std::string(ChildProcess::kMaxLine, 'x')));
+}
+
+TEST_F(ChildProcessTest, OneThatNeverStopsTalkingIsLookedAtInTime) {
+  const auto child = Shell("while :; do echo x; done");
+  EXPECT_EQ(child->Wait(Duration(20), {}), Event::kTimePassed);
+  EXPECT_EQ(child->Wait(Duration(20), {}), Event::kTimePassed);
+}
+
+TEST_F(ChildProcessTest, RunsInTheFolderThatItIsGiven) {
+  const testing::TempDir dir;
+  const auto start = [&](const fs::path& folder) {
+    return ChildProcess::Start({"/bin/sh", {"-c", "pwd; exit 4"}, {}, folder},
+                               [this](std::string_view line) { lines_.emplace_back(line); });
+  };
+  const auto child = start(dir.path());
+  ASSERT_OK(child);
+  EXPECT_EQ((*child)->exit_status(), std::nullopt);
+  EXPECT_EQ((*child)->Wait(kLong, {}), Event::kEnded);
+  EXPECT_EQ((*child)->exit_status(), 4);
+  EXPECT_THAT(lines_, ElementsAre(fs::canonical(dir.path()).string()));
+  EXPECT_ERROR(start(dir.path() / "none"), kNotFound, "/bin/sh");
 }
 
 TEST_F(ChildProcessTest, TellsBySignalWhatEndedIt) {

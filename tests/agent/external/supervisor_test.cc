@@ -36,7 +36,12 @@ class SupervisorTest : public ::testing::Test {
   }
   std::unique_ptr<Supervisor> Start(const v1::Runtime& runtime) {
     return std::make_unique<Supervisor>(
-        RuntimeOrder{"/bin/sh", runtime, {{"name", "demo"}}, dir_.path() / "s.sock"},
+        RuntimeOrder{.program = "/bin/sh",
+                     .runtime = runtime,
+                     .values = {{"name", "demo"}},
+                     .socket = dir_.path() / "s.sock",
+                     .folder = dir_.path() / "s",
+                     .disk_bytes = 1 << 20},
         SupervisorWorld{
             .clock = clock_,
             .random = random_,
@@ -185,6 +190,40 @@ TEST_F(SupervisorTest, OneThatTakesTooMuchMemoryIsEnded) {
   const auto supervisor = Start(runtime);
   EXPECT_SETBACK(supervisor->AwaitReady({}), kOutOfMemory, "1.0 KiB");
   AwaitGivenUp();
+}
+
+TEST_F(SupervisorTest, OneThatCannotRunTheArtifactIsNotStartedAgain) {
+  SetReady(false);
+  const auto supervisor = Start(Running("echo made for another version; exit 78"));
+  EXPECT_SETBACK(supervisor->AwaitReady({}), kHealthFailed, "0 restarts", "exit status 78",
+                 "made for another version");
+  EXPECT_TRUE(sleeper_.slept().empty());
+}
+
+TEST_F(SupervisorTest, OneThatFillsTheDiskIsEndedAndWhatItWroteRemoved) {
+  const fs::path folder = dir_.path() / "s";
+  auto supervisor = Start(Running("echo x > a; echo $HOME $TMPDIR; " + std::string(kForever)));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
+  AwaitLine(folder.string() + " " + folder.string());
+  EXPECT_TRUE(fs::exists(folder / "a"));
+  supervisor.reset();
+  supervisor = Start(Running("head -c 2000000 /dev/zero > a; " + std::string(kForever)));
+  AwaitGivenUp();
+  EXPECT_SETBACK(supervisor->condition(), kHealthFailed, "1.0 MiB", "--runtime-disk-mib");
+  supervisor.reset();
+  EXPECT_FALSE(fs::exists(folder));
+}
+
+TEST_F(SupervisorTest, OneThatNeverStopsTalkingIsWatchedAndItsLogBounded) {
+  const auto supervisor = Start(Running("while :; do echo word; done"));
+  ASSERT_CAME_OFF(supervisor->AwaitReady({}));
+  AwaitLine("200 lines in a minute");
+  {
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(std::ranges::count(lines_, std::string("word")), 200);
+  }
+  clock_.Advance(std::chrono::minutes(1));
+  AwaitLine("200 lines in a minute", 2);
 }
 
 TEST_F(SupervisorTest, WhatCannotBeStartedIsSaid) {

@@ -168,18 +168,28 @@ TEST(ShippedClasses, MachinesFindTheirClass) {
   EXPECT_EQ(MatchClass(Machine("", 1024), {}, classes).name, "iot-int4");
 }
 
-TEST(ShippedClasses, OtherRuntimesAreForLabelledDevices) {
+TEST(ShippedClasses, OtherRuntimesAreForDevicesThatAllowThem) {
   const auto classes = Shipped();
-  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}},
-      openvino{{"runtime", "openvino"}};
-  v1::HardwareFacts mac = Machine("pc", 16384);
-  mac.set_arch("aarch64");
-  EXPECT_EQ(MatchClass(Machine("pc", 16384), onnx, classes).name, "ai-pc-onnx-int8");
-  EXPECT_EQ(MatchClass(Machine("mobile", 6144), onnx, classes).name, "mobile-onnx-int4");
-  EXPECT_EQ(MatchClass(Machine("pc", 16384), openvino, classes).name, "ai-pc-openvino-int4");
-  EXPECT_EQ(MatchClass(Machine("edge", 32768), openvino, classes).name, "edge-fp16");
-  EXPECT_EQ(MatchClass(mac, mlx, classes).name, "mac-mlx-int4");
-  EXPECT_EQ(MatchClass(Machine("edge", 32768), onnx, classes).name, "edge-fp16");
+  const auto with = [](v1::HardwareFacts facts, const char* runtime) {
+    facts.add_runtimes(runtime);
+    return facts;
+  };
+  const v1::HardwareFacts pc = Machine("pc", 16384), mobile = Machine("mobile", 6144),
+                          edge = Machine("edge", 32768);
+  EXPECT_EQ(MatchClass(with(pc, "onnxruntime-genai"), {}, classes).name, "ai-pc-onnx-int8");
+  EXPECT_EQ(MatchClass(with(mobile, "onnxruntime-genai"), {}, classes).name, "mobile-onnx-int4");
+  EXPECT_EQ(MatchClass(with(pc, "openvino-genai"), {}, classes).name, "ai-pc-openvino-int4");
+  EXPECT_EQ(MatchClass(with(edge, "openvino-genai"), {}, classes).name, "edge-fp16");
+  EXPECT_EQ(MatchClass(with(pc, "mlx-lm"), {}, classes).name, "mac-mlx-int4");
+  // Installed is not allowed.
+  v1::HardwareFacts found = pc;
+  found.add_runtimes_found("openvino-genai");
+  EXPECT_EQ(MatchClass(found, {{"runtime", "openvino"}}, classes).name, "ai-pc-int8");
+  for (const ShippedClass& shipped : ShippedClasses()) {
+    const auto spec = ParseDeviceClass(shipped.toml);
+    ASSERT_OK(spec);
+    EXPECT_EQ(spec->format != "gguf", spec->runtime.has_value()) << spec->name;
+  }
 }
 
 TEST(MatchClass, SaysWhyNotTheOthers) {
