@@ -24,6 +24,23 @@ fs::path MainFile(const Installed& installed) {
   return entry.empty() ? installed.files : installed.files / entry;
 }
 
+// Whether the first choice is a text, or a message; a text may be empty only where the model ended
+// it.
+Verdict CheckText(const json::value& choice, const std::string& body) {
+  const auto field = [&](const char* name) {
+    return choice.is_object() ? choice.get_object().if_contains(name) : nullptr;
+  };
+  const json::value *text = field("text"), *message = field("message"),
+                    *finish = field("finish_reason");
+  if (message && message->is_object()) return {};
+  if (!text || !text->is_string())
+    return Setback(Reason::kHealthFailed, "the runtime's answer has no text: {}",
+                   CutText(body, 200));
+  if (text->get_string().empty() && !(finish && *finish == "stop"))
+    return Setback(Reason::kHealthFailed, "the runtime generated no text: {}", CutText(body, 200));
+  return {};
+}
+
 // Tokens that an answer says it has made, or of embeddings has read; -1: it says nothing about
 // that.
 Tried<int64_t> TokensOf(const std::string& body, bool embeds) {
@@ -33,19 +50,7 @@ Tried<int64_t> TokensOf(const std::string& body, bool embeds) {
   if (!choices || !choices->is_array() || choices->get_array().empty())
     return Setback(Reason::kHealthFailed, "the runtime's answer does not follow OpenAI's API: {}",
                    CutText(body, 200));
-  if (!embeds) {
-    const json::value& first = choices->get_array().front();
-    const json::value* text = first.is_object() ? first.get_object().if_contains("text") : nullptr;
-    const json::value* message =
-        first.is_object() ? first.get_object().if_contains("message") : nullptr;
-    if (!(text && text->is_string()) && !(message && message->is_object()))
-      return Setback(Reason::kHealthFailed, "the runtime's answer has no text: {}",
-                     CutText(body, 200));
-    const json::value* finish = first.get_object().if_contains("finish_reason");
-    if (text && text->get_string().empty() && !(finish && *finish == "stop"))
-      return Setback(Reason::kHealthFailed, "the runtime generated no text: {}",
-                     CutText(body, 200));
-  }
+  if (!embeds) QF_RETURN_IF_SETBACK(CheckText(choices->get_array().front(), body));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object()

@@ -75,7 +75,8 @@ class Fields:
         if not isinstance(self.given, dict):
             raise Refused("the body is not a JSON object")
         for name, nothing in NOT_HERE.items():
-            if self.given.get(name) is not None and self.given[name] not in nothing:
+            value = self.given.get(name)
+            if value is not None and not any(value == one and type(value) is type(one) for one in nothing):
                 raise Refused(f"{name} is not supported by this runtime's server", name)
 
     def take(self, name, default, kinds, what, holds=lambda value: True):
@@ -210,7 +211,7 @@ class Job:
         ended = model.generate(ids, sampling, say)
         if not self.stopped:
             self.say(text.rest())
-        if not self.stopped:
+        if self.held and not self.stopped:
             self.said.put(self.held)
         self.said.put({"finish_reason": "stop" if ended or self.stopped else "length",
                        "usage": {"prompt_tokens": len(ids), "completion_tokens": tokens, "total_tokens": len(ids) + tokens}})
@@ -263,14 +264,16 @@ class Connection(http.server.BaseHTTPRequestHandler):
             self.refuse(refused)
 
     def job(self):
-        if self.path not in ("/v1/completions", "/v1/chat/completions"):
-            raise Refused(f"there is no page {self.path}", code="not_found", status=404)
         size = self.headers.get("Content-Length", "")
         if not size.isdecimal():
             raise Refused("Content-Length is missing", status=411)
+        body = self.rfile.read(min(int(size), MOST_BODY))
         if int(size) > MOST_BODY:
+            self.rfile.read(min(int(size) - MOST_BODY, MOST_BODY))  # most clients read no answer before they have sent all
             raise Refused(f"the body has {size} bytes; the maximum is {MOST_BODY}", code="too_large")
-        fields = Fields(self.rfile.read(int(size)))
+        if self.path not in ("/v1/completions", "/v1/chat/completions"):
+            raise Refused(f"there is no page {self.path}", code="not_found", status=404)
+        fields = Fields(body)
         model = fields.text("model")
         if model not in ("", self.server.name):
             raise Refused(f'model "{model}" does not run here', "model", "model_not_found", 404)
