@@ -2,18 +2,28 @@
 # From nothing to three different devices running one model: installs, builds, starts a daemon and three agents on this
 # machine, rolls a model out, asks each device for the same completion, and stops everything again.
 #
-# usage: deploy/quickstart.sh [--keep]
-#   --keep   keep the folder with the data and logs of the daemon and the agents, and print its path
+# usage: deploy/quickstart.sh [--keep] [--runtimes]
+#   --keep      keep the folder with the data and logs of the daemon and the agents, and print its path
+#   --runtimes  four devices instead, each with another runtime: the agent's own engine, ONNX Runtime, OpenVINO and MLX, which
+#               deploy/runtimes/install.sh installs (downloads 190 MB)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 keep=0
-case "${1:-}" in
-  "") ;;
-  --keep) keep=1 ;;
-  -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "quickstart: unknown option $1 (see --help)" >&2; exit 2 ;;
-esac
+# DEVICE FORM BYTES-OF-MEMORY CLASS RUNTIME
+devices=("board iot 2147483648 iot-int4 own" "laptop pc 17179869184 ai-pc-int8 own" "gateway edge 34359738368 edge-fp16 own")
+while (($#)); do
+  case "$1" in
+    --keep) keep=1 ;;
+    --runtimes)
+      devices=("pc-gguf pc 17179869184 ai-pc-int8 own" "pc-onnx pc 17179869184 ai-pc-onnx-int8 onnxruntime"
+        "pc-openvino pc 17179869184 ai-pc-openvino-int4 openvino" "pc-mlx pc 17179869184 mac-mlx-int4 mlx")
+      ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "quickstart: unknown option $1 (see --help)" >&2; exit 2 ;;
+  esac
+  shift
+done
 
 work=$(mktemp -d -t quantfleet-quickstart-XXXXXX)
 pids=()
@@ -56,24 +66,32 @@ export QUANTFLEET_CREDENTIAL=$work/daemon/admin.json
 server=$(jq -r .grpc "$work/daemon/endpoints.json")
 echo "daemon at $server, admin credential in $QUANTFLEET_CREDENTIAL"
 
-say "3. Push the demo model and quantize it once, for three device classes"
+say "3. Push the demo model and quantize it once, for ${#devices[@]} device classes"
 "$bin/quantfleet" model push demo tests/data/demo-model
-"$bin/quantfleet" job submit demo --class iot-int4 --class ai-pc-int8 --class edge-fp16 --watch
+wanted=()
+for device in "${devices[@]}"; do
+  read -r _ _ _ class _ <<<"$device"
+  wanted+=(--class "$class")
+done
+"$bin/quantfleet" job submit demo "${wanted[@]}" --watch
 "$bin/quantfleet" artifact list
 
-say "4. Enroll three devices with one token"
-token=$("$bin/quantfleet" token create --uses 3 --description quickstart --json | jq -r .secret)
-enroll() {  # NAME FACTS...
-  local name=$1
-  shift
-  set -- --fact "hardware_id=$name" "$@" # one machine acts as three
-  QUANTFLEET_TOKEN=$token "$bin/quantfleet-agent" enroll --server "$server" --state "$work/$name" "$@"
-  "$bin/quantfleet-agent" start --state "$work/$name" "$@" >"$work/$name.log" 2>&1 &
+say "4. Enroll ${#devices[@]} devices with one token"
+token=$("$bin/quantfleet" token create --uses ${#devices[@]} --description quickstart --json | jq -r .secret)
+for device in "${devices[@]}"; do
+  read -r name form memory class runtime <<<"$device"
+  # One machine acts as all of them.
+  facts=(--fact "hardware_id=$name" --fact "form=$form" --fact "memory_total_bytes=$memory")
+  allowed=() at_first=()
+  if [[ $runtime != own ]]; then
+    allow=$(deploy/runtimes/install.sh "$runtime" "$work/runtimes/$runtime" | sed -n 's/.*--allow-runtime //p')
+    allowed=(--allow-runtime "$allow")
+    at_first=(--fact "runtimes=${allow%%=*}") # an agent that runs says so by itself
+  fi
+  QUANTFLEET_TOKEN=$token "$bin/quantfleet-agent" enroll --server "$server" --state "$work/$name" "${facts[@]}" "${at_first[@]}"
+  "$bin/quantfleet-agent" start --state "$work/$name" "${facts[@]}" "${allowed[@]}" >"$work/$name.log" 2>&1 &
   pids+=($!)
-}
-enroll board --fact form=iot --fact memory_total_bytes=2147483648
-enroll laptop --fact form=pc --fact memory_total_bytes=17179869184
-enroll gateway --fact form=edge --fact memory_total_bytes=34359738368
+done
 "$bin/quantfleet" device list
 
 say "5. Roll out the model and wait until each device has proven it healthy"
@@ -82,7 +100,8 @@ say "5. Roll out the model and wait until each device has proven it healthy"
 say "6. Ask each device for the same completion"
 {
   printf 'DEVICE\tCLASS\tPRECISION\tARTIFACT\tPULLED\tTOKENS/S\tTEXT\n'
-  for name in board laptop gateway; do
+  for device in "${devices[@]}"; do
+    read -r name _ <<<"$device"
     id=$("$bin/quantfleet-agent" status --state "$work/$name" --json | jq -r .device_id)
     device=$("$bin/quantfleet" device show "$id" --json)
     endpoint=$(jq -r '.models[0].endpoint' <<<"$device")

@@ -1,5 +1,5 @@
 # What `cmake --install build/release --prefix DIR` puts where: the programs, their services, the device classes to start from
-# (the daemon has them inside too) and what is read. A package takes the same tree with the prefix /usr.
+# (the daemon has them inside too), servers for other runtimes and what is read. A package takes the same tree with prefix /usr.
 include(GNUInstallDirs)
 
 function(quantfleet_install)
@@ -26,6 +26,8 @@ function(quantfleet_install)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/systemd/ DESTINATION lib/systemd/system FILES_MATCHING PATTERN "*.service")
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/classes DESTINATION ${CMAKE_INSTALL_DATADIR}/quantfleet
     FILES_MATCHING PATTERN "*.toml")
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/runtimes DESTINATION ${CMAKE_INSTALL_DATADIR}/quantfleet USE_SOURCE_PERMISSIONS
+    FILES_MATCHING PATTERN "*.py" PATTERN "*.sh" PATTERN "requirements.txt" PATTERN "__pycache__" EXCLUDE)
   install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
     DESTINATION ${CMAKE_INSTALL_DOCDIR})
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/LICENSES DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.txt")

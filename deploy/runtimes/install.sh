@@ -2,9 +2,9 @@
 # Installs a program that serves folders of one of the other runtimes, for `quantfleet-agent start --allow-runtime`.
 #
 # usage: deploy/runtimes/install.sh openvino|onnxruntime|mlx [FOLDER] [--python PYTHON]
-#   FOLDER           where to; default /opt/quantfleet/RUNTIME. What an earlier call put there is replaced once the new is complete
-#   --python PYTHON  a Python that has the runtime already; default: a venv in FOLDER, with the packages of RUNTIME/requirements.txt
-#                    (versions and digests are pinned; 60 to 130 MB to download; needs python3 3.11 or newer with venv)
+#   FOLDER           where to; default /opt/quantfleet/RUNTIME. What an earlier call put there is replaced once the new is whole
+#   --python PYTHON  a Python that has the runtime already; default: a venv in FOLDER, with what RUNTIME/requirements.txt pins by
+#                    version and digest (python3 must be 3.11 or newer, and have venv)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 usage() { sed -n '4,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -37,7 +37,7 @@ new=$folder.new
 rm -rf "$new"
 mkdir -p "$new"
 trap 'rm -rf "$new"' EXIT
-cp "$here/serving.py" "$here/$runtime/serve.py" "$new/"
+cp "$here"/*.py "$here/$runtime/serve.py" "$new/"
 if [[ -z $python ]]; then
   python3 -m venv "$new/venv"
   "$new/venv/bin/python" -m pip install -q --disable-pip-version-check --only-binary=:all: --no-deps --require-hashes \

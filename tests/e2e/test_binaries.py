@@ -113,6 +113,12 @@ class Install(EndToEnd):
         for installed, source in (("lib/systemd/system", "deploy/systemd"), ("share/quantfleet/classes", "deploy/classes")):
             self.assertEqual(sorted(p.name for p in (self.dir / installed).iterdir()),
                              sorted(p.name for p in (ROOT / source).iterdir()))
+        runtimes = self.dir / "share/quantfleet/runtimes"
+        self.assertEqual(sorted(str(p.relative_to(runtimes)) for p in runtimes.rglob("*") if p.is_file()),
+                         sorted(["install.sh", "openai_api.py", "serving.py"] + [
+                             f"{runtime}/{file}" for runtime in ("mlx", "onnxruntime", "openvino")
+                             for file in ("requirements.txt", "serve.py")]))
+        subprocess.run([runtimes / "install.sh", "--help"], capture_output=True, check=True)
         for unit in (self.dir / "lib/systemd/system").iterdir():
             # With the prefix /usr, which the units expect.
             self.assertIn(re.search(r"^ExecStart=/usr/bin/(\S+)", unit.read_text(), re.M)[1], programs)

@@ -25,8 +25,9 @@ class FourRuntimes(EndToEnd):
 
     def install(self, runtime):
         """As a device's owner does, with the Python that has the runtime already; returns what the owner then allows."""
-        said = subprocess.run([SERVERS / "install.sh", runtime, self.dir / runtime, "--python", RUNTIMES / "installed/venv/bin/python"],
-                              check=True, capture_output=True, text=True).stdout
+        python = RUNTIMES / "installed/venv/bin/python"
+        said = subprocess.run([SERVERS / "install.sh", runtime, self.dir / runtime, "--python", python], check=True,
+                              capture_output=True, text=True).stdout
         return said.split("--allow-runtime ")[1].strip()
 
     def fleet(self, source, *job_options):

@@ -8,7 +8,8 @@ import importlib.metadata  # noqa: E402
 import mlx.core as mx  # noqa: E402
 import mlx_lm  # noqa: E402
 from mlx_lm.sample_utils import make_sampler  # noqa: E402
-from serving import NO_TEMPLATE, Refused, main, needs, says_no  # noqa: E402
+from openai_api import NO_TEMPLATE, Refused, says_no  # noqa: E402
+from serving import main, needs  # noqa: E402
 
 
 class Mlx:

@@ -3,7 +3,8 @@ import importlib.metadata
 import json
 
 import onnxruntime_genai as genai
-from serving import NO_TEMPLATE, Refused, main, needs, says_no
+from openai_api import NO_TEMPLATE, Refused, says_no
+from serving import main, needs
 
 
 class OnnxRuntime:

@@ -4,7 +4,8 @@ import importlib.metadata
 import numpy
 import openvino
 import openvino_genai as genai
-from serving import NO_TEMPLATE, Refused, json_of, main, needs, says_no
+from openai_api import NO_TEMPLATE, Refused, says_no
+from serving import json_of, main, needs
 
 Status = genai.StreamingStatus
 
