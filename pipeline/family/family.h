@@ -115,7 +115,8 @@ struct FamilyScalar {
 enum class Window {
   kIgnored,      // the class does not heed it
   kInAttention,  // attention sees no further back
-  kEndsContext,  // up to it, full attention is the same thing; beyond it, it would not be
+  kEndsContext,  // up to it, full attention is the same thing; beyond it only some formats go
+                 // (WithWindows)
 };
 
 // A class of Hugging Face's transformers whose models these are.
@@ -214,6 +215,7 @@ struct Family {
   std::optional<Pooling> mlx_pools = std::nullopt;
   // What ONNX Runtime GenAI calls it where that is not what transformers does.
   std::string_view genai_type = {};
+  bool transformers_js = true;  // or it has no class of this name
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;

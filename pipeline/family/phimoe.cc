@@ -52,6 +52,7 @@ const Family& Phimoe() {
       .long_rope = true,
       .config_members = kConfigMembers,
       .mlx_needs_factors = true,
+      .transformers_js = false,
       .literal_added_tokens = true,
   };
   return kFamily;

@@ -21,6 +21,7 @@ const Family& Smollm3() {
       .gguf_rows = RowOrder::kInterleaved,
       .config_members = kConfigMembers,
       .mlx_reads_head_dim = true,
+      .genai_type = "llama",  // before 0.9.1 it has no word for this one, and it treats both alike
   };
   return kFamily;
 }

@@ -269,6 +269,7 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   QF_RETURN_IF_ERROR(
       InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(InRange("sliding_window", h.sliding_window, 0, kMaxContext));
+  QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.windowed_context, 0, kMaxContext));
   QF_RETURN_IF_ERROR(Positive(family.epsilon.hf, h.norm_epsilon));
   for (const FamilyScalar& scalar : family.scalars)
     QF_RETURN_IF_ERROR(Positive(scalar.name.hf, h.*scalar.value));

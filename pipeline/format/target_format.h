@@ -49,8 +49,8 @@ struct StoredWeights {
 struct TargetFormat {
   std::string_view name;                       // "gguf"
   std::vector<std::string_view> (*recipes)();  // in the order in which people see them listed
-  bool group_options;  // int8 and int4 also with -g64, -g128, -asym and -pure
-  bool exact_option;   // those also with -exact
+  bool group_options;  // int8 and int4 also with -g16, -g64, -g128, -g256, -asym and -pure
+  bool graph_options;  // those also with -exact, -f16 and -web
   bool as_is = false;  // also the source itself, where that has the format
   // From a model and one of its recipes to the layout of the files. `has_importance`: an importance
   // file goes with the recipe. Errors name the tensor or setting that the format cannot hold, and

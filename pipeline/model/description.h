@@ -63,6 +63,9 @@ struct Hyperparameters {
   int64_t vocab = 0, context = 0, original_context = 0;  // original_context = context when unscaled
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
+  // Of a model whose context ends with its window, because most runtimes know no windows: how far
+  // it goes where attention has one of `context`. 0: no further.
+  int64_t windowed_context = 0;
   int64_t token_types = 0;                               // of an encoder, which has one at least
   // Of a model whose attention has windows: every n-th layer sees all positions, the others as many
   // as sliding_window says. 0: no layer of it slides, whatever sliding_window says.

@@ -108,13 +108,20 @@ std::optional<Recipe> WithOptions(std::string_view name) {
   const bool wide = rest.starts_with("int8-");
   if (!wide && !rest.starts_with("int4-")) return std::nullopt;
   rest.remove_prefix(4);
-  const int64_t group = Take("-g64", rest) ? 64 : Take("-g128", rest) ? 128 : 32;
+  int64_t group = 32;
+  for (const int64_t other : {16, 64, 128, 256})
+    if (Take(fmt::format("-g{}", other), rest)) {
+      group = other;
+      break;
+    }
   const GroupZero zero = Take("-asym", rest) ? GroupZero::kPoint : GroupZero::kMiddle;
   Recipe recipe{.name = std::string(name),
                 .body = GroupType({wide ? 8 : 4, group, zero}),
                 .head = GroupType({8, group, zero})};
   recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
   recipe.exact = Take("-exact", rest);
+  recipe.half = Take("-f16", rest);
+  recipe.web = Take("-web", rest);
   recipe.base = name.substr(0, 4);
   return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
 }

@@ -42,8 +42,9 @@ struct Recipe {
   // ClausesOf.
   std::optional<DType> embedding = {};
   bool standard_operators = false;  // of ONNX: no operators of ONNX Runtime's own
-  bool exact =
-      false;  // of ONNX: products with activations in F32, which ONNX Runtime takes long for
+  // Of ONNX: products with activations in F32, which ONNX Runtime takes long for; activations and
+  // cache in F16; a folder for transformers.js.
+  bool exact = false, half = false, web = false;
 
   int64_t least_group = 0;  // of OpenVINO: 4 bits in no smaller groups
 
@@ -81,7 +82,8 @@ const std::vector<Recipe>& RuntimeRecipes();
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one
 // spelling.
 inline constexpr std::string_view kRecipeOptions =
-    "-g64 or -g128, -asym, for int4 also -pure, and for onnx also -exact";
+    "-g16, -g64, -g128 or -g256, -asym, for int4 also -pure, and for onnx also "
+    "-exact, -f16 and -web";
 
 // A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a
 // letter or digit.

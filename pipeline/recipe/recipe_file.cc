@@ -132,6 +132,8 @@ class RecipeParser {
     recipe_.mix = base->mix;
     recipe_.standard_operators = base->standard_operators;
     recipe_.exact = base->exact;
+    recipe_.half = base->half;
+    recipe_.web = base->web;
     recipe_.changes.pure = recipe_.changes.pure || base->changes.pure;
     return absl::OkStatus();
   }

@@ -14,7 +14,8 @@ bool HasRecipe(const TargetFormat& format, std::string_view name) {
   const auto recipe = FindRecipe(name);
   if (!recipe.ok()) return false;
   if (recipe->as_is) return format.as_is;
-  const bool has_options = recipe->exact ? format.exact_option : format.group_options;
+  const bool of_graph = recipe->exact || recipe->half || recipe->web;
+  const bool has_options = of_graph ? format.graph_options : format.group_options;
   if (!recipe->base.empty() && !has_options) return false;
   const std::vector<std::string_view> names = format.recipes();
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) !=

@@ -25,13 +25,18 @@ constexpr const DTypeInfo& Info(DType type) {
   std::abort();
 }
 
-// The type of such a scheme, all of which there are. Groups of 32 around the middle are ggml's own:
-// q4_0 and q8_0.
-constexpr DType GroupType(const GroupScheme& scheme) {
+// The type of such a scheme. Groups of 32 around the middle are ggml's own: q4_0 and q8_0. nullopt:
+// other sizes than 16, 32, 64, 128 and 256, or with a bias than 32, 64 and 128.
+constexpr std::optional<DType> FindGroupType(const GroupScheme& scheme) {
   for (const DTypeInfo& info : kDTypes) {
     const bool meant = info.family == SchemeFamily::kGroup || scheme.zero == GroupZero::kMiddle;
     if (meant && info.codes && info.codes->scheme == scheme) return info.type;
   }
+  return std::nullopt;
+}
+// The same of a scheme that has one.
+constexpr DType GroupType(const GroupScheme& scheme) {
+  if (const std::optional<DType> type = FindGroupType(scheme)) return *type;
   std::abort();
 }
 // nullopt: one of ggml's types.

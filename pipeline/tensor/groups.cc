@@ -21,5 +21,13 @@ const Codec kA8_G64Codec = MakeCodec<GroupBlock<8, 64, GroupZero::kBias>>();
 const Codec kI8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kMiddle>>();
 const Codec kU8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kPoint>>();
 const Codec kA8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kBias>>();
+const Codec kI4_G16Codec = MakeCodec<GroupBlock<4, 16, GroupZero::kMiddle>>();
+const Codec kU4_G16Codec = MakeCodec<GroupBlock<4, 16, GroupZero::kPoint>>();
+const Codec kI4_G256Codec = MakeCodec<GroupBlock<4, 256, GroupZero::kMiddle>>();
+const Codec kU4_G256Codec = MakeCodec<GroupBlock<4, 256, GroupZero::kPoint>>();
+const Codec kI8_G16Codec = MakeCodec<GroupBlock<8, 16, GroupZero::kMiddle>>();
+const Codec kU8_G16Codec = MakeCodec<GroupBlock<8, 16, GroupZero::kPoint>>();
+const Codec kI8_G256Codec = MakeCodec<GroupBlock<8, 256, GroupZero::kMiddle>>();
+const Codec kU8_G256Codec = MakeCodec<GroupBlock<8, 256, GroupZero::kPoint>>();
 
 }  // namespace quantfleet::pipeline

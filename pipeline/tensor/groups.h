@@ -1,4 +1,4 @@
-// Groups of 32, 64 or 128 elements with 4 or 8 bits each, as ONNX Runtime, OpenVINO and MLX
+// Groups of 16 to 256 elements with 4 or 8 bits each, as ONNX Runtime, OpenVINO and MLX
 // quantize: one family, one template. A block is the scale (F16), then the zero point (a byte) or
 // the bias (F16) where the scheme has one, then the codes, unsigned: a byte each, or 2i and 2i + 1
 // in one byte, lower half first.

@@ -50,6 +50,10 @@ enum class DType : uint32_t {
   kI4_G128 = 0x10008,
   kU4_G128 = 0x10009,
   kA4_G128 = 0x1000a,
+  kI4_G16 = 0x1000c,
+  kU4_G16 = 0x1000d,
+  kI4_G256 = 0x1000e,
+  kU4_G256 = 0x1000f,
   kU8_G32 = 0x10011,
   kA8_G32 = 0x10012,
   kI8_G64 = 0x10014,
@@ -58,6 +62,10 @@ enum class DType : uint32_t {
   kI8_G128 = 0x10018,
   kU8_G128 = 0x10019,
   kA8_G128 = 0x1001a,
+  kI8_G16 = 0x1001c,
+  kU8_G16 = 0x1001d,
+  kI8_G256 = 0x1001e,
+  kU8_G256 = 0x1001f,
 };
 
 // codec.h; each is defined in the file of its type, those of groups in groups.cc.
@@ -71,13 +79,15 @@ extern const Codec kIQ1_SCodec, kIQ1_MCodec, kIQ2_XXSCodec, kIQ2_XSCodec, kIQ2_S
     kIQ3_XXSCodec, kIQ3_SCodec;
 extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G64Codec,
     kI4_G128Codec, kU4_G128Codec, kA4_G128Codec, kU8_G32Codec, kA8_G32Codec, kI8_G64Codec,
-    kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec;
+    kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec, kI4_G16Codec,
+    kU4_G16Codec, kI4_G256Codec, kU4_G256Codec, kI8_G16Codec, kU8_G16Codec, kI8_G256Codec,
+    kU8_G256Codec;
 
 enum class SchemeFamily : uint8_t {
   kFloat,       // a value is an element
   kBlock,       // of 32, as ggml has them
   kSuperBlock,  // of 256 with smaller ones inside: ggml's K-quants
-  kGroup,       // other runtimes' groups of 32, 64 or 128
+  kGroup,       // other runtimes' groups of 16 to 256
 };
 
 // A group of elements with one F16 scale, in which x is scale * (code - middle), scale * (code -
@@ -86,7 +96,7 @@ enum class SchemeFamily : uint8_t {
 enum class GroupZero : uint32_t { kMiddle, kPoint, kBias };
 struct GroupScheme {
   int bits;          // of a code: 4 or 8
-  int64_t elements;  // 32, 64 or 128
+  int64_t elements;  // 16 to 256
   GroupZero zero;
 
   bool operator==(const GroupScheme&) const = default;
@@ -396,19 +406,27 @@ inline constexpr DTypeInfo kDTypes[] = {
      .codec = &kBF16Codec,
      .expected_error = 0.00166,
      .ggml = GgmlNumbers(30, 32)},
+    tables::Group(DType::kI4_G16, "i4_g16", {4, 16, GroupZero::kMiddle}, kI4_G16Codec, 0.0762),
     tables::Group(DType::kI4_G64, "i4_g64", {4, 64, GroupZero::kMiddle}, kI4_G64Codec, 0.0949),
     tables::Group(DType::kI4_G128, "i4_g128", {4, 128, GroupZero::kMiddle}, kI4_G128Codec, 0.1033),
+    tables::Group(DType::kI4_G256, "i4_g256", {4, 256, GroupZero::kMiddle}, kI4_G256Codec, 0.111),
+    tables::Group(DType::kU4_G16, "u4_g16", {4, 16, GroupZero::kPoint}, kU4_G16Codec, 0.0690),
     tables::Group(DType::kU4_G32, "u4_g32", {4, 32, GroupZero::kPoint}, kU4_G32Codec, 0.0807),
     tables::Group(DType::kU4_G64, "u4_g64", {4, 64, GroupZero::kPoint}, kU4_G64Codec, 0.0910),
     tables::Group(DType::kU4_G128, "u4_g128", {4, 128, GroupZero::kPoint}, kU4_G128Codec, 0.1006),
+    tables::Group(DType::kU4_G256, "u4_g256", {4, 256, GroupZero::kPoint}, kU4_G256Codec, 0.109),
     tables::Group(DType::kA4_G32, "a4_g32", {4, 32, GroupZero::kBias}, kA4_G32Codec, 0.0807),
     tables::Group(DType::kA4_G64, "a4_g64", {4, 64, GroupZero::kBias}, kA4_G64Codec, 0.0909),
     tables::Group(DType::kA4_G128, "a4_g128", {4, 128, GroupZero::kBias}, kA4_G128Codec, 0.1006),
+    tables::Group(DType::kI8_G16, "i8_g16", {8, 16, GroupZero::kMiddle}, kI8_G16Codec, 0.00471),
     tables::Group(DType::kI8_G64, "i8_g64", {8, 64, GroupZero::kMiddle}, kI8_G64Codec, 0.00594),
     tables::Group(DType::kI8_G128, "i8_g128", {8, 128, GroupZero::kMiddle}, kI8_G128Codec, 0.00647),
+    tables::Group(DType::kI8_G256, "i8_g256", {8, 256, GroupZero::kMiddle}, kI8_G256Codec, 0.0070),
+    tables::Group(DType::kU8_G16, "u8_g16", {8, 16, GroupZero::kPoint}, kU8_G16Codec, 0.0041),
     tables::Group(DType::kU8_G32, "u8_g32", {8, 32, GroupZero::kPoint}, kU8_G32Codec, 0.00476),
     tables::Group(DType::kU8_G64, "u8_g64", {8, 64, GroupZero::kPoint}, kU8_G64Codec, 0.00536),
     tables::Group(DType::kU8_G128, "u8_g128", {8, 128, GroupZero::kPoint}, kU8_G128Codec, 0.00592),
+    tables::Group(DType::kU8_G256, "u8_g256", {8, 256, GroupZero::kPoint}, kU8_G256Codec, 0.0064),
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),

@@ -13,6 +13,7 @@ NODE = JUDGES / "node_modules/.bin/node"
 LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"  # its libraries
 RUNTIMES = JUDGES / "runtimes"
 HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
+HAS_TRANSFORMERS_JS = (JUDGES / "node_modules/@huggingface/transformers").exists()
 MOST_SECONDS = 200  # for one answer
 
 
@@ -70,6 +71,7 @@ def llama_nll(gguf, *args):
 
 
 onnx_runtime = Judge(NODE, "onnx_runtime.mjs")
+transformers_js = Judge(NODE, "transformers_js.mjs")
 # The runtimes for which we make folders, each asked by runtimes/runtime.py, once install_runtimes was called.
 runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
             for name in ("onnx", "openvino", "mlx")}
@@ -78,10 +80,17 @@ embedding_runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runti
                       for name in ("onnx", "openvino", "mlx")}
 
 
-def install_runtimes(download):
+# Older releases of ONNX Runtime GenAI, once they are installed with `older`.
+older_genai = {release: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", "onnx",
+                              RUNTIMES / "installed/genai" / release)
+               for release in sorted(file.stem for file in (RUNTIMES / "genai").glob("*.txt"))}
+
+
+def install_runtimes(download, older=False):
     """Brings the runtimes, from the network only if `download`; skips the caller's tests where they cannot be had."""
     if not download and not (RUNTIMES / "installed").exists():
         raise unittest.SkipTest("the runtimes are not installed (tests/judges/runtimes/install.sh)")
-    installed = subprocess.run([RUNTIMES / "install.sh"], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    command = [RUNTIMES / "install.sh", *(["--older"] if older else [])]
+    installed = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
     if installed.returncode != 0:
         raise unittest.SkipTest(f"the runtimes cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")

@@ -1,8 +1,11 @@
 """ONNX Runtime itself judges our ONNX folders: it finds the likelihood that our engine finds on the same codes,
 whether a text goes in at once or token by token, and the same greedy text."""
 import json
+import os
+import shutil
 import sys
 import unittest
+from pathlib import Path
 
 from gguf_files import read_gguf
 from harness import DEMO, HELD_OUT, ROOT, THOROUGH, refusal, run, run_json
@@ -105,12 +108,30 @@ class Folder(OnnxTest):
         self.assertTrue(said["verified"])
         stored = {t["name"]: t for t in said["tensors"]}
         self.assertEqual((stored["lm_head.weight.codes"]["dtype"], stored["lm_head.weight.codes"]["shape"]),
-                         ("UINT8", [2048, 256]))
+                         ("UINT8", [2048, 8, 32]))
+        self.assertEqual(stored["model.embed_tokens.weight.codes"]["shape"], [2048, 128])
         self.assertEqual(stored["lm_head.weight.scales"]["bytes"], 4 * 2048 * 8)
-        self.assertEqual(stored["model.layers.0.mlp.down_proj.weight.blocks"]["shape"], [256, 24, 16])
+        self.assertEqual(stored["model.layers.0.mlp.down_proj.weight.codes"]["shape"], [256, 24, 16])
         for t in stored.values():  # a graph without weights in it
             self.assertGreater(t["bytes"], 0)
         self.assertLess((folder / "model.onnx").stat().st_size, 64 << 10)
+
+    def test_inspect_names_the_file_that_is_not_as_it_was_made(self):
+        run("quantfleet", "quantize", DEMO, "--target", "onnx:int4", "--out", self.dir)
+        folder = self.dir / "onnx-int4"
+
+        def of_another_version(path):
+            path.write_text(path.read_text().replace('"model":{', '"model":{"new":1,', 1))
+        for name, spoil in (("tokenizer.json", Path.unlink), ("genai_config.json", of_another_version),
+                            ("model.onnx.data", lambda path: os.truncate(path, path.stat().st_size - 5000))):
+            with self.subTest(name):
+                bad = self.dir / "bad"
+                shutil.copytree(folder, bad)
+                spoil(bad / name)
+                said = run("quantfleet", "inspect", bad, check=False)
+                self.assertEqual(said.returncode, 1)
+                self.assertIn(name, said.stderr)
+                shutil.rmtree(bad)
 
     def test_made_tokenizer_json_tokenizes_alike(self):
         """The demo model has a SentencePiece model alone: what is made of it, run as its own words say."""

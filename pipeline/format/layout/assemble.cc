@@ -51,8 +51,9 @@ DType FittingType(const OutputTensor& tensor, DType asked, std::vector<TypeFallb
     if (fits(asked)) return asked;
     if (const std::optional<GroupScheme> scheme = GroupSchemeOf(asked))
       for (int bits = scheme->bits; bits <= 8; bits += 4)
-        for (int64_t group = scheme->elements; group >= 32; group /= 2)
-          if (const DType type = GroupType({bits, group, scheme->zero}); fits(type)) return type;
+        for (int64_t group = scheme->elements; group >= 16; group /= 2)
+          if (const auto type = FindGroupType({bits, group, scheme->zero}); type && fits(*type))
+            return *type;
     return DType::kF16;
   };
   const DType taken = fitting();

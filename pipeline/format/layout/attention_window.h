@@ -12,4 +12,13 @@ inline int64_t AttentionWindow(const Hyperparameters& hyper, int64_t layer) {
   return window > 0 && window < hyper.context ? window : 0;
 }
 
+// The model for a graph that says how far attention sees: one whose context otherwise ends with its
+// window has all of it, and the window in every layer.
+inline Hyperparameters WithWindows(Hyperparameters hyper) {
+  if (hyper.windowed_context == 0) return hyper;
+  hyper.sliding_window = hyper.context;
+  hyper.context = hyper.original_context = hyper.windowed_context;
+  return hyper;
+}
+
 }  // namespace quantfleet::pipeline

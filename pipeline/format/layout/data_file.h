@@ -21,6 +21,7 @@ class DataFile {
   // All rows of the tensor in HF's order; one dimension counts as one row.
   Region AddPart(const OutputTensor& tensor, DType dtype, Part part);
   Region AddBytes(std::string bytes);
+  const std::string& path() const { return file_.file.path; }
   // Where the next region begins.
   uint64_t size() const { return file_.file.size; }
 

@@ -37,7 +37,7 @@ DType WithBias(DType type) {
   std::optional<GroupScheme> scheme = GroupSchemeOf(type);
   if (!scheme || scheme->zero != GroupZero::kPoint) return type;
   scheme->zero = GroupZero::kBias;
-  return GroupType(*scheme);
+  return FindGroupType(*scheme).value_or(type);
 }
 
 Recipe ForMlx(const Recipe& recipe) {
@@ -46,6 +46,12 @@ Recipe ForMlx(const Recipe& recipe) {
   ours.body = WithBias(recipe.body);
   ours.head = WithBias(recipe.head);
   return ours;
+}
+
+// Of mlx.core.quantize, which knows no other sizes of groups.
+bool MlxHolds(DType type) {
+  const int64_t group = Info(type).block_elements;
+  return HasPart(type, Part::kBiases) && (group == 32 || group == 64 || group == 128);
 }
 
 MlxGroups GroupsOf(DType type) { return {CodeBits(type), Info(type).block_elements}; }
@@ -124,12 +130,12 @@ class MlxPlanner {
       return FloatType();
     const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
-    if (!HasPart(asked, Part::kBiases))
+    if (!MlxHolds(asked))
       return InvalidArgument(
           "tensor '{}': MLX supports f16, bf16, q8_0, q4_1, q4_0 and groups that are symmetric or "
-          "have a bias (i4_g64, a4_g64), not {}: use one of them (--tensor-type role:{}=q8_0)",
+          "have a bias, of 32, 64 or 128 (i4_g64, a4_g64), not {}: use one of them (--tensor-type role:{}=q8_0)",
           tensor.name, Info(asked).name, Name(tensor.roles.front()));
-    return FittingType(tensor, asked, fallbacks_);
+    return FittingType(tensor, asked, fallbacks_, MlxHolds);
   }
 
   Bundle Store(const OutputTensor& tensor, DType dtype) {
@@ -274,7 +280,7 @@ const TargetFormat kMlxFormat = {
     .name = "mlx",
     .recipes = [] { return std::vector<std::string_view>{"fp16", "bf16", "int8", "int4"}; },
     .group_options = true,
-    .exact_option = false,
+    .graph_options = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,
                bool) { return PlanMlx(source, recipe); },
     .wider_than_half =

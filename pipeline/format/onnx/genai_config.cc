@@ -1,5 +1,6 @@
 #include "pipeline/format/onnx/genai_config.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "pipeline/family/family.h"
@@ -10,7 +11,24 @@ namespace quantfleet::pipeline {
 
 namespace json = boost::json;
 
+namespace {
+
 constexpr int32_t kTransformersTopK = 50;
+
+// ONNX Runtime GenAI allocates the cache for as many tokens as search.max_length says, all at once:
+// for Phi-4-mini's whole context 34 GB. Who wants longer texts asks for them, up to
+// model.context_length.
+constexpr int64_t kMostByDefault = 4096;
+
+// GenAI wants one, and 0.9.0 hides every token of a prompt that is it: of a model without, one that
+// no chat has between its turns where there is such a one.
+std::optional<int32_t> Padding(const text::TokenizerData& tokenizer) {
+  if (tokenizer.padding) return tokenizer.padding;
+  if (!tokenizer.more_ends.empty()) return tokenizer.more_ends.front();
+  return tokenizer.unknown ? tokenizer.unknown : tokenizer.eos;
+}
+
+}  // namespace
 
 std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   const Hyperparameters& h = model.hyper;
@@ -38,8 +56,7 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   token("bos_token_id", model.tokenizer.bos);
   if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null())
     about["eos_token_id"] = std::move(ends);
-  // GenAI wants one; batches of one never use it.
-  token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
+  token("pad_token_id", Padding(model.tokenizer));
   about["context_length"] = h.context;
   about["decoder"] = std::move(decoder);
   const Family& family = *model.family;
@@ -51,7 +68,7 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   const bool samples = sampling.samples.value_or(false);
   const json::object search{{"do_sample", samples},
                             {"early_stopping", true},
-                            {"max_length", h.context},
+                            {"max_length", std::min(h.context, kMostByDefault)},
                             {"min_length", 0},
                             {"num_beams", 1},
                             {"num_return_sequences", 1},

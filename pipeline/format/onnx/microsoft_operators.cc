@@ -1,5 +1,6 @@
 // MatMulNBits, GatherBlockQuantized, simplified norms and GroupQueryAttention.
 #include "pipeline/format/onnx/onnx_operators.h"
+#include "pipeline/format/onnx/spelled_lookup.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -13,6 +14,7 @@ class Microsoft final : public OnnxOperators {
       : h_(site.hyper),
         float_(site.float_type),
         accuracy_level_(AccuracyLevel(site.exact)),
+        web_(site.web),
         graph_(site.graph),
         data_(site.data) {}
 
@@ -34,7 +36,11 @@ class Microsoft final : public OnnxOperators {
   }
 
   std::string Lookup(const OnnxTensor& t) override {
-    const Codes w = Quantized(t);
+    const Codes w = Quantized(t, {t.is.rows, t.is.cols * CodeBits(t.dtype) / 8}, ".rows");
+    if (web_)
+      return SpelledLookup(
+          {w.codes, w.scales, w.zero_points, CodeBits(t.dtype), w.group, t.is.cols}, float_,
+          graph_);
     std::vector<std::string> inputs{w.codes, "input_ids", w.scales};
     if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
     return graph_.Contrib("GatherBlockQuantized", "embedding", std::move(inputs),
@@ -46,12 +52,9 @@ class Microsoft final : public OnnxOperators {
 
   std::string Multiply(const OnnxTensor& t, const std::string& name,
                        const std::string& x) override {
-    const Codes w = Quantized(t);
-    const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / w.group;
-    const std::string blocked = t.is.name + ".blocks";
-    if (!data_.Has(blocked))
-      data_.AddView(blocked, w.codes, {t.is.rows, blocks, w.group * bits / 8});
-    std::vector<std::string> inputs{x, blocked, w.scales};
+    const int64_t bits = CodeBits(t.dtype), group = Info(t.dtype).block_elements;
+    const Codes w = Quantized(t, {t.is.rows, t.is.cols / group, group * bits / 8}, ".blocks");
+    std::vector<std::string> inputs{x, w.codes, w.scales};
     if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
     return graph_.Contrib("MatMulNBits", name, std::move(inputs),
                           {{"K", t.is.cols},
@@ -112,12 +115,20 @@ class Microsoft final : public OnnxOperators {
         zero_points;  // the last is empty around the middle, which is the operators' default
     int64_t group;
   };
-  Codes Quantized(const OnnxTensor& t) {
-    const int64_t rows = t.is.rows, cols = t.is.cols, bits = CodeBits(t.dtype);
+  // `dims` is the shape that the operator wants its codes in. Where another has them already, they
+  // are seen in this one under the name with `suffix`.
+  Codes Quantized(const OnnxTensor& t, const std::vector<int64_t>& dims, const char* suffix) {
+    const int64_t rows = t.is.rows, cols = t.is.cols;
     Codes out{t.is.name + ".codes", t.is.name + ".scales", "", Info(t.dtype).block_elements};
     if (HasPart(t.dtype, Part::kZeroPoints)) out.zero_points = t.is.name + ".zero_points";
-    if (data_.Has(out.codes)) return out;
-    data_.AddPart(out.codes, t, Part::kCodes, {rows, cols * bits / 8});
+    if (data_.Has(out.codes)) {
+      if (data_.Shape(out.codes) != dims) {
+        data_.AddView(t.is.name + suffix, out.codes, dims);
+        out.codes = t.is.name + suffix;
+      }
+      return out;
+    }
+    data_.AddPart(out.codes, t, Part::kCodes, dims);
     data_.AddPart(out.scales, t, float_ == DType::kF16 ? Part::kScales : Part::kScales32,
                   {rows, cols / out.group});
     if (!out.zero_points.empty())
@@ -129,6 +140,7 @@ class Microsoft final : public OnnxOperators {
   const Hyperparameters& h_;
   const DType float_;
   const int64_t accuracy_level_;
+  const bool web_;
   OnnxGraph& graph_;
   OnnxData& data_;
   std::string last_, total_;

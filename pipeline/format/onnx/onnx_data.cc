@@ -29,6 +29,25 @@ const onnx::TensorProto* OnnxData::Find(std::string_view name) const {
   return nullptr;
 }
 
+std::vector<int64_t> OnnxData::Shape(std::string_view name) const {
+  const onnx::TensorProto* tensor = Find(name);
+  if (tensor == nullptr) return {};
+  return {tensor->dims().begin(), tensor->dims().end()};
+}
+
+DataFile& OnnxData::FileFor(uint64_t bytes) {
+  const uint64_t used = files_.back().size();
+  if (used > 0 && used + bytes > most_)
+    files_.emplace_back(model_, fmt::format("{}_{}", path_, files_.size()), kPage);
+  return files_.back();
+}
+
+std::vector<PlannedFile> OnnxData::TakeFiles() {
+  std::vector<PlannedFile> files;
+  for (DataFile& file : files_) files.push_back(file.Take());
+  return files;
+}
+
 void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dims,
                      const DataFile::Region& region) {
   onnx::TensorProto& tensor = *graph_.add_initializer();
@@ -41,15 +60,18 @@ void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dim
     e.set_key(key);
     e.set_value(std::move(value));
   };
-  entry("location", location_);
+  // In the folder of the graph.
+  entry("location", files_.back().path().substr(files_.back().path().rfind('/') + 1));
   entry("offset", fmt::format("{}", region.offset));
   entry("length", fmt::format("{}", region.size));
 }
 
 void OnnxData::AddPart(std::string name, const OnnxTensor& tensor, Part part,
                        std::vector<int64_t> dims) {
+  const int64_t row_bytes = PartRowBytes(part, tensor.dtype, tensor.is.cols);
+  DataFile& file = FileFor(static_cast<uint64_t>(tensor.is.rows * row_bytes));
   Point(std::move(name), OnnxType(tensor.dtype, part), dims,
-        file_.AddPart(tensor.is, tensor.dtype, part));
+        file.AddPart(tensor.is, tensor.dtype, part));
 }
 
 void OnnxData::AddView(std::string name, std::string_view of, std::vector<int64_t> dims) {
@@ -68,7 +90,8 @@ void OnnxData::AddValues(std::string name, std::vector<int64_t> dims, DType type
   const auto n = static_cast<int64_t>(values.size());
   std::string bytes(static_cast<size_t>(RowBytes(type, n)), '\0');
   FindCodec(type)->encode(values.data(), 1, n, nullptr, reinterpret_cast<std::byte*>(bytes.data()));
-  Point(std::move(name), OnnxType(type, Part::kBlocks), dims, file_.AddBytes(std::move(bytes)));
+  DataFile& file = FileFor(bytes.size());
+  Point(std::move(name), OnnxType(type, Part::kBlocks), dims, file.AddBytes(std::move(bytes)));
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,8 +1,9 @@
-// The weights of an ONNX model: what lies where in the file beside it, and the initializers that
+// The weights of an ONNX model: what lies where in the files beside it, and the initializers that
 // point there. Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "onnx/onnx.pb.h"
 #include "pipeline/format/layout/data_file.h"
@@ -17,9 +18,13 @@ struct OnnxTensor {
 class OnnxData {
  public:
   // Initializers go into `graph`, which has to outlive this; `model` too. `path` is the file's in
-  // the artifact, beside the graph's.
-  OnnxData(const ModelDescription& model, onnx::GraphProto& graph, std::string_view path)
-      : graph_(graph), location_(path.substr(path.rfind('/') + 1)), file_(model, path, kPage) {}
+  // the artifact, beside the graph's. A file ends before it would exceed `most` bytes; the next
+  // ones are called `path`_1, `path`_2, ...
+  OnnxData(const ModelDescription& model, onnx::GraphProto& graph, std::string_view path,
+           uint64_t most)
+      : model_(model), graph_(graph), path_(path), most_(most) {
+    files_.emplace_back(model, path, kPage);
+  }
 
   // A part of a weight under the name and shape that the graph knows it by.
   void AddPart(std::string name, const OnnxTensor& tensor, Part part, std::vector<int64_t> dims);
@@ -29,19 +34,26 @@ class OnnxData {
   void AddValues(std::string name, std::vector<int64_t> dims, DType type,
                  const std::vector<float>& values);
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
+  // Of an initializer that there is.
+  std::vector<int64_t> Shape(std::string_view name) const;
 
-  PlannedFile TakeFile() { return file_.Take(); }
+  std::vector<PlannedFile> TakeFiles();
 
  private:
   const onnx::TensorProto* Find(std::string_view name) const;
+  // The file that has room for so many bytes.
+  DataFile& FileFor(uint64_t bytes);
+  // To a region of the last file.
   void Point(std::string name, int type, const std::vector<int64_t>& dims,
              const DataFile::Region& region);
 
   static constexpr uint64_t kPage = 4096;
 
+  const ModelDescription& model_;
   onnx::GraphProto& graph_;
-  const std::string location_;  // as the graph names the file
-  DataFile file_;
+  const std::string path_;
+  const uint64_t most_;
+  std::vector<DataFile> files_;  // never empty
 };
 
 // ONNX's number for an element of a part.

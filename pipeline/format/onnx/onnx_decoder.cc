@@ -53,7 +53,8 @@ class Decoder : OnnxLayers {
       : OnnxLayers(parts, graph, data), embedding_(parts.model.embedding) {
     if (embedding_) attention_.emplace(h_, graph_, data_, StandardAttention::Kind{.type = float_});
     if (family_.experts)
-      experts_.emplace(family_, OnnxSite{h_, float_, parts.exact, graph_, data_}, parts.flavour);
+      experts_.emplace(family_, OnnxSite{h_, float_, parts.exact, parts.web, graph_, data_},
+                       parts.flavour);
   }
 
   absl::Status Run() {

@@ -89,6 +89,8 @@ std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
   std::string bytes;
   if (type == onnx::TensorProto::INT32) {
     Append(static_cast<int32_t>(value), bytes);
+  } else if (type == onnx::TensorProto::UINT8) {
+    Append(static_cast<uint8_t>(value), bytes);
   } else {
     Append(value, bytes);
   }

@@ -27,7 +27,7 @@ OnnxLayers::OnnxLayers(const OnnxParts& parts, onnx::GraphProto& graph, OnnxData
       float_number_(OnnxType(float_, Part::kBlocks)),
       graph_(graph),
       data_(data) {
-  const OnnxSite site{h_, float_, parts.exact, graph_, data_};
+  const OnnxSite site{h_, float_, parts.exact, parts.web, graph_, data_};
   operators_ =
       parts.flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
   for (const OnnxTensor& tensor : parts.tensors) tensors_.emplace(tensor.is.name, &tensor);

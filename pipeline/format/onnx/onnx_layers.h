@@ -21,7 +21,7 @@ struct OnnxParts {
   const std::vector<OnnxTensor>& tensors;  // the model's, by OnnxName
   DType float_type;                        // of activations and the KV cache: F32 or F16
   OnnxFlavour flavour;                     // whose operators multiply, normalize and attend
-  bool exact;                              // the recipe's
+  bool exact, web;                         // the recipe's
 };
 
 class OnnxLayers {

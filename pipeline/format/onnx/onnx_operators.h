@@ -25,6 +25,7 @@ struct OnnxSite {
   const Hyperparameters& hyper;
   DType float_type;  // of activations and the KV cache
   bool exact;        // MatMulNBits keeps activations as they are
+  bool web;          // for ONNX Runtime in a browser
   OnnxGraph& graph;
   OnnxData& data;
 };

@@ -1,20 +1,14 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
-#include <algorithm>
-#include <boost/json.hpp>
-
 #include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/format/layout/config_json.h"
-#include "pipeline/format/layout/embedding_files.h"
-#include "pipeline/format/layout/generation.h"
-#include "pipeline/format/onnx/genai_config.h"
+#include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_encoder.h"
+#include "pipeline/format/onnx/onnx_folder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
 #include "pipeline/format/onnx/onnx_stored.h"
 #include "pipeline/model/memory_terms.h"
-#include "pipeline/model/tokenizer_files.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -64,36 +58,19 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour, const char* name) {
   return model;
 }
 
-absl::StatusOr<std::vector<Attachment>> GenaiFolder(const ModelSource& source,
-                                                    OnnxFlavour flavour) {
-  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small,
-                      TokenizerFilesFor(source, "ONNX Runtime GenAI"));
-  QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
-  small.push_back(
-      {"genai_config.json", GenaiConfig(source.description(), flavour == OnnxFlavour::kMicrosoft)});
-  std::ranges::copy(source.attachments(), std::back_inserter(small));
-  return small;
-}
-
-// Of a folder that sentence-transformers, optimum and transformers.js open; the latter looks for
-// files by their precision, unless it is told, and asks for weights beside a model only where the
-// configuration has them.
-absl::StatusOr<std::vector<Attachment>> EmbeddingFolder(const ModelSource& source) {
-  boost::json::object config = ConfigJson(source.description(), "float32");
-  config["transformers.js_config"] = {{"dtype", "fp32"}, {"use_external_data_format", true}};
-  return EmbeddingFiles(source, "ONNX Runtime", std::move(config));
-}
-
 }  // namespace
 
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
-  const ModelDescription& model = source.description();
+  ModelDescription model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
+  model.hyper = WithWindows(model.hyper);
   const OnnxFlavour flavour =
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   const bool embeds = model.embedding.has_value();
   if (flavour == OnnxFlavour::kMicrosoft && !embeds) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
-  const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
+  QF_ASSIGN_OR_RETURN(const OnnxFolder folder, FolderOf(model, recipe));
+  const bool half = recipe.half || recipe.body == DType::kF16;
+  const DType float_type = half ? DType::kF16 : DType::kF32;
   const auto name = [&](Role role, int layer) { return OnnxName(*model.family, role, layer); };
   std::vector<OnnxTensor> tensors;
   std::vector<TypeFallback> fallbacks;
@@ -101,23 +78,21 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
   }
-  QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
-                      embeds ? EmbeddingFolder(source) : GenaiFolder(source, flavour));
-  const std::string path = embeds ? "onnx/model.onnx" : "model.onnx";
 
   onnx::ModelProto proto = EmptyModel(flavour, model.family->encoder ? "encoder" : "decoder");
-  OnnxData data(model, *proto.mutable_graph(), path + (embeds ? "_data" : ".data"));
+  OnnxData data(model, *proto.mutable_graph(), folder.weights, folder.most_bytes);
   // Who asks for floats and quantizes single tensors wants no other rounding than theirs.
   const bool exact = recipe.exact || IsFloat(recipe.body);
-  const OnnxParts parts{model, tensors, float_type, flavour, exact};
+  const OnnxParts parts{model, tensors, float_type, flavour, exact, recipe.web};
   if (model.family->encoder) {
     BuildEncoder(parts, *proto.mutable_graph(), data);
   } else {
     QF_RETURN_IF_ERROR(BuildDecoder(parts, *proto.mutable_graph(), data));
   }
-  std::vector<PlannedFile> files;
-  files.push_back(data.TakeFile());
-  files.push_back(WholeFile(path, proto.SerializeAsString()));
+  std::vector<PlannedFile> files = data.TakeFiles();
+  QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
+                      SmallFiles(source, model, folder, flavour, files.size()));
+  files.push_back(WholeFile(folder.graph, proto.SerializeAsString()));
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), float_type);
   return Assemble(std::move(memory), std::move(files), small, std::move(fallbacks));
 }
@@ -127,13 +102,14 @@ const TargetFormat kOnnxFormat = {
     .recipes =
         [] { return std::vector<std::string_view>{"fp32", "fp16", "int8", "int4", "int8-qdq"}; },
     .group_options = true,
-    .exact_option = true,
+    .graph_options = true,
     .plan = [](const ModelSource& source, const Recipe& recipe,
                bool) { return PlanOnnx(source, recipe); },
     .wider_than_half =
         [](const Recipe& recipe, const Piece& piece) {
           // Of fp16 everything has half precision, whatever is said of single tensors.
-          return recipe.body == DType::kF16 ? "use onnx:fp32" : KeepIn("f32", piece);
+          if (recipe.body == DType::kF16) return std::string("use onnx:fp32");
+          return recipe.half ? "use the recipe without -f16" : KeepIn("f32", piece);
         },
     .stored =
         StoredWeights{

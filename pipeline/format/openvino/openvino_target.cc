@@ -169,7 +169,7 @@ const TargetFormat kOpenVinoFormat = {
     .name = "openvino",
     .recipes = [] { return std::vector<std::string_view>{"fp16", "int8", "int4", "int4-npu"}; },
     .group_options = true,
-    .exact_option = false,
+    .graph_options = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,
                bool) { return PlanOpenVino(source, recipe); },
     .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("f32", piece); },

@@ -320,7 +320,9 @@ absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters
       h.sliding_window = window;
       break;
     case Window::kEndsContext:
-      if (window > 0 && window < h.context) h.context = h.original_context = window;
+      if (window <= 0 || window >= h.context) break;
+      h.windowed_context = h.context;
+      h.context = h.original_context = window;
       break;
   }
   return config.status();
@@ -394,6 +396,8 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_RETURN_IF_ERROR(ReadSlidingLayers(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(ReadQueryScalar(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
+  // Which of several scalings such a model would take beyond its window, nobody has published.
+  if (out.hyper.rope_scaling.kind != RopeScaling::Kind::kNone) out.hyper.windowed_context = 0;
   out.bos = TokenId(config, "bos_token_id");
   out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);
   out.padding = TokenId(config, "pad_token_id");

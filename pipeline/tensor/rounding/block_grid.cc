@@ -238,6 +238,10 @@ constexpr BlockGrid kGrids[] = {
     Group<4, 128, GroupZero::kMiddle>(),
     Group<4, 128, GroupZero::kPoint>(),
     Group<4, 128, GroupZero::kBias>(),
+    Group<4, 16, GroupZero::kMiddle>(),
+    Group<4, 16, GroupZero::kPoint>(),
+    Group<4, 256, GroupZero::kMiddle>(),
+    Group<4, 256, GroupZero::kPoint>(),
     Group<8, 32, GroupZero::kPoint>(),
     Group<8, 32, GroupZero::kBias>(),
     Group<8, 64, GroupZero::kMiddle>(),
@@ -246,6 +250,10 @@ constexpr BlockGrid kGrids[] = {
     Group<8, 128, GroupZero::kMiddle>(),
     Group<8, 128, GroupZero::kPoint>(),
     Group<8, 128, GroupZero::kBias>(),
+    Group<8, 16, GroupZero::kMiddle>(),
+    Group<8, 16, GroupZero::kPoint>(),
+    Group<8, 256, GroupZero::kMiddle>(),
+    Group<8, 256, GroupZero::kPoint>(),
 };
 
 }  // namespace

@@ -217,7 +217,7 @@ class GroupSearch {
   bool is_first_ = true;
   Zeroed best_, first_;
   V best_error_;
-  alignas(64) float x_[128 * kLanes];
+  alignas(64) float x_[256 * kLanes];
 };
 
 template <class Codes>

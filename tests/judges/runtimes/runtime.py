@@ -1,8 +1,12 @@
 """A runtime as judge of a folder: how far its logits are from the embedded engine's, and what it generates.
 
-  runtime.py onnx|openvino|mlx        (answers what its input asks: each line is a question, a JSON array of words)
+  runtime.py onnx|openvino|mlx [FOLDER]   (answers what its input asks: each line is a question, a JSON array of words; FOLDER has
+                                           other releases of packages than the virtual environment)
     [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
     [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
+    [FOLDER, "chat", MESSAGES.json, N]      {"text": what the folder's template makes of the messages, "prompt": its ids, "ids": [new ids]}
+    [FOLDER, "last", IDS.json]              [the logits behind the ids]
+    [FOLDER, "warnings"]                    [what ONNX Runtime says, at the level of warnings, when it loads the graphs]
     [FOLDER, "layers"]                      {KIND: how many of them OpenVINO runs}
     ["", "versions"]                        {PACKAGE: VERSION}
 
@@ -19,7 +23,9 @@ import collections
 import functools
 import importlib.metadata
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy
@@ -66,6 +72,33 @@ class Onnx:
             generator.generate_next_token()
             ids.append(int(generator.get_next_tokens()[0]))
         return {"ids": {"greedy": ids}}
+
+    def chat(self, folder, messages, most):
+        self.open(folder, exact=True)
+        tokenizer = self.genai.Tokenizer(self.model)
+        text = tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True)
+        prompt = [int(i) for i in tokenizer.encode(text)]
+        return {"text": text, "prompt": prompt, "ids": self.generate(folder, prompt, most)["ids"]["greedy"]}
+
+    def last(self, folder, ids):
+        self.open(folder, exact=True)
+        return self.read([ids])[-1].tolist()
+
+    def warnings(self, folder):
+        import onnxruntime
+        with tempfile.TemporaryFile() as said:
+            errors = os.dup(2)
+            os.dup2(said.fileno(), 2)
+            try:
+                options = onnxruntime.SessionOptions()
+                options.log_severity_level = 2
+                for graph in sorted(Path(folder).rglob("*.onnx")):
+                    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            finally:
+                os.dup2(errors, 2)
+                os.close(errors)
+            said.seek(0)
+            return said.read().decode(errors="replace").splitlines()
 
 
 class OpenVino:
@@ -175,11 +208,16 @@ def compare(runtime, folder, ids, logits):
 def answer(runtime, folder, command, ids=None, argument=None):
     if command == "versions":
         return {package: importlib.metadata.version(package) for package in runtime.packages}
-    if command == "layers":
-        return runtime.layers(folder)
+    if command in ("layers", "warnings"):
+        return getattr(runtime, command)(folder)
     ids = json.loads(Path(ids).read_text())
+    if command == "last":
+        return runtime.last(folder, ids)
+    if command == "chat":
+        return runtime.chat(folder, ids, int(argument))
     return runtime.generate(folder, ids, int(argument)) if command == "generate" else compare(runtime, folder, ids, argument)
 
 
+sys.path[:0] = sys.argv[2:]
 RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}
 serve(functools.partial(answer, RUNTIMES[sys.argv[1]]()))

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "pipeline/family/family.h"
+#include "pipeline/format/layout/attention_window.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
@@ -382,12 +383,25 @@ TEST(HfConfig, NewerSpellingOfRope) {
 }
 
 // Beyond its window Mistral would need sliding attention; up to it, full attention is the same.
+// Formats whose graphs have windows go on.
 TEST(HfConfig, MistralsContextEndsAtItsWindow) {
   const auto c = ParseHfConfig(
       Config({{"architectures", R"(["MistralForCausalLM"])"}, {"sliding_window", "128"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.context, 128);
   EXPECT_EQ(c->hyper.sliding_window, 0);
+  const Hyperparameters windows = WithWindows(c->hyper);
+  EXPECT_GT(windows.context, 128);
+  EXPECT_EQ(windows.original_context, windows.context);
+  EXPECT_EQ(windows.context, c->hyper.windowed_context);
+  EXPECT_EQ(windows.sliding_window, 128);
+  EXPECT_EQ(AttentionWindow(windows, 0), 128);
+
+  const auto wide = ParseHfConfig(
+      Config({{"architectures", R"(["MistralForCausalLM"])"}, {"sliding_window", "100000000"}}));
+  ASSERT_OK(wide);
+  EXPECT_EQ(wide->hyper.windowed_context, 0);
+  EXPECT_EQ(WithWindows(wide->hyper).context, wide->hyper.context);
 }
 
 TEST(HfConfig, Experts) {

@@ -9,6 +9,7 @@
 
 #include "onnx/onnx.pb.h"
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/onnx/onnx_data.h"
 #include "pipeline/recipe/recipe_file.h"
 #include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/status_matchers.h"
@@ -100,9 +101,23 @@ TEST_P(OnnxTargetTest, EveryInitializerHasItsOwnPagesOfTheRightSize) {
   }
 }
 
+// ONNX Runtime warns of others each time it loads the model.
+TEST_P(OnnxTargetTest, EveryInitializerIsUsed) {
+  const auto layout = PlanOnnx(*OpenDemo(), *FindRecipe(GetParam()));
+  ASSERT_OK(layout);
+  const onnx::ModelProto model = GraphOf(*layout);
+  std::set<std::string> used;
+  ForEachNode(model.graph(), [&](const onnx::NodeProto& node) {
+    used.insert(node.input().begin(), node.input().end());
+  });
+  for (const onnx::TensorProto& tensor : model.graph().initializer())
+    EXPECT_TRUE(used.contains(tensor.name())) << tensor.name();
+}
+
 INSTANTIATE_TEST_SUITE_P(Recipes, OnnxTargetTest,
                          ::testing::Values("fp32", "fp16", "int8", "int4", "int4-g128-asym-pure",
-                                           "int8-g64-asym", "int8-qdq"),
+                                           "int4-g16-asym", "int8-g256", "int8-g64-asym",
+                                           "int8-qdq"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            std::ranges::replace(name, '-', '_');
@@ -117,7 +132,7 @@ TEST(OnnxTarget, GroupsAndPointsReachTheOperators) {
   for (const onnx::TensorProto& tensor : model.graph().initializer())
     shapes[tensor.name()] = {tensor.dims().begin(), tensor.dims().end()};
   const std::string down = "model.layers.0.mlp.down_proj.weight";  // 256 rows of 768
-  EXPECT_EQ(shapes[down + ".blocks"], (std::vector<int64_t>{256, 6, 64}));
+  EXPECT_EQ(shapes[down + ".codes"], (std::vector<int64_t>{256, 6, 64}));
   EXPECT_EQ(shapes[down + ".scales"], (std::vector<int64_t>{256, 6}));
   EXPECT_EQ(shapes[down + ".zero_points"], (std::vector<int64_t>{256, 3}));
   EXPECT_EQ(shapes["lm_head.weight.zero_points"], (std::vector<int64_t>{2048, 2}));  // 8 bits
@@ -232,12 +247,62 @@ TEST(FittingType, IsWhatWasAskedForOrTheNextThatDividesTheRows) {
   EXPECT_EQ(fitting("i4_g128", 96), "q4_0");
   EXPECT_EQ(fitting("a4_g64", 96), "a4_g32");
   EXPECT_EQ(fitting("u8_g64", 96), "u8_g32");
+  EXPECT_EQ(fitting("u8_g256", 384), "u8_g128");
+  EXPECT_EQ(fitting("i4_g64", 80), "i4_g16");
+  EXPECT_EQ(fitting("a4_g64", 80), "f16");  // MLX has no groups of 16
   // Of a format that cannot hold all of them.
   EXPECT_EQ(fitting("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }),
             "u4_g32");
   EXPECT_EQ(fitting("u4_g64", 192, [](DType type) { return CodeBits(type) == 8; }), "u8_g64");
   for (const char* type : {"q8_0", "q4_0", "i8_g64", "u4_g128"})
     EXPECT_EQ(fitting(type, 200), "f16") << type;
+}
+
+TEST(OnnxTarget, AWebFolderHasTheNamesOfTransformersJs) {
+  struct Case {
+    const char *recipe, *graph, *precision;
+    int activations;
+  };
+  for (const Case& c :
+       {Case{"int4-web", "onnx/model_q4.onnx", "q4", onnx::TensorProto::FLOAT},
+        {"int4-g64-asym-f16-web", "onnx/model_q4f16.onnx", "q4f16", onnx::TensorProto::FLOAT16},
+        {"int8-web", "onnx/model_quantized.onnx", "q8", onnx::TensorProto::FLOAT}}) {
+    const auto layout = PlanOnnx(*OpenDemo(), *FindRecipe(c.recipe));
+    ASSERT_OK(layout);
+    onnx::ModelProto model;
+    ASSERT_TRUE(model.ParseFromString(FileOf(*layout, c.graph).fixed[0].bytes));
+    for (const auto& input : model.graph().input()) {
+      const bool of_cache = input.name().starts_with("past_key_values.");
+      EXPECT_EQ(input.type().tensor_type().elem_type(),
+                of_cache ? c.activations : int{onnx::TensorProto::INT64})
+          << input.name();
+    }
+    EXPECT_GT(FileOf(*layout, fmt::format("{}_data", c.graph)).size, 0u);
+    EXPECT_THAT(FileOf(*layout, "config.json").fixed[0].bytes,
+                ::testing::AllOf(::testing::HasSubstr(fmt::format(R"("dtype":"{}")", c.precision)),
+                                 ::testing::HasSubstr(R"("use_external_data_format":true)")));
+  }
+  EXPECT_ERROR(PlanOnnx(*OpenDemo(), *FindRecipe("int8-f16-web")), kUnimplemented, "-f16", "-web");
+}
+
+TEST(OnnxData, AFileEndsBeforeItWouldBeTooLarge) {
+  onnx::GraphProto graph;
+  const ModelDescription model;
+  OnnxData data(model, graph, "onnx/model.onnx_data", 8192);
+  for (const char* name : {"a", "b", "c"})
+    data.AddValues(name, {1000}, DType::kF32, std::vector<float>(1000));
+  data.AddView("b_again", "b", {10, 100});
+  const std::vector<PlannedFile> files = data.TakeFiles();
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(files[0].file.path, "onnx/model.onnx_data");
+  EXPECT_EQ(files[1].file.path, "onnx/model.onnx_data_1");
+  std::map<std::string, std::string> locations;
+  for (const onnx::TensorProto& tensor : graph.initializer())
+    locations[tensor.name()] = tensor.external_data(0).value();
+  EXPECT_EQ(locations, (std::map<std::string, std::string>{{"a", "model.onnx_data"},
+                                                           {"b", "model.onnx_data"},
+                                                           {"c", "model.onnx_data_1"},
+                                                           {"b_again", "model.onnx_data"}}));
 }
 
 }  // namespace

@@ -52,7 +52,8 @@ TEST_P(FormatTest, ItsRecipesAreTargets) {
     EXPECT_THAT(ListTargets(), ::testing::HasSubstr(fmt::format("{}:{}", format_.name, recipe)));
   }
   EXPECT_EQ(is_target("int4-g128-asym-pure"), format_.group_options);
-  EXPECT_EQ(is_target("int8-exact"), format_.exact_option);
+  for (const char* recipe : {"int8-exact", "int4-f16", "int8-web", "int4-g64-asym-f16-web"})
+    EXPECT_EQ(is_target(recipe), format_.graph_options) << recipe;
   EXPECT_FALSE(is_target("q3"));
 }
 

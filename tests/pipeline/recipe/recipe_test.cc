@@ -245,6 +245,9 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
   };
   for (const Case& c : {Case{"int4-g64", "i4_g64", "i8_g64", "i4_g64"},
                         {"int4-g128", "i4_g128", "i8_g128", "i4_g128"},
+                        {"int4-g16-asym", "u4_g16", "u8_g16", "u4_g16"},
+                        {"int4-g256", "i4_g256", "i8_g256", "i4_g256"},
+                        {"int8-g16", "i8_g16", "i8_g16", "i8_g16"},
                         {"int4-asym", "u4_g32", "u8_g32", "u4_g32"},
                         {"int4-g128-asym", "u4_g128", "u8_g128", "u4_g128"},
                         {"int4-pure", "q4_0", "q4_0", "q4_0"},
@@ -276,7 +279,7 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
                            "int4-pure-asym", "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64",
                            "fp16-g64", "q4_0-g64", "int4-exact-g64", "int4-exact-pure",
                            "int4-exact-exact", "fp32-exact", "int8-qdq-exact", "q4_0-exact"})
-    EXPECT_ERROR(FindRecipe(name), kNotFound, "-g64", "-g128", "-asym", "-pure", "-exact");
+    EXPECT_ERROR(FindRecipe(name), kNotFound, "-g16", "-g256", "-asym", "-pure", "-exact");
 }
 
 TEST_F(RecipeTest, Names) {

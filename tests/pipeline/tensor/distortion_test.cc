@@ -17,9 +17,10 @@ std::vector<DType> MeasuredTypes() {
                            DType::kQ4_1, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4,
                            DType::kQ3_K, DType::kQ2_K,   DType::kIQ3_S};
   for (const int bits : {4, 8})
-    for (const int64_t elements : {32, 64, 128})
+    for (const int64_t elements : {16, 32, 64, 128, 256})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})
-        types.push_back(GroupType({bits, elements, zero}));  // q4_0 and q8_0 among them
+        if (const auto type = FindGroupType({bits, elements, zero}))
+          types.push_back(*type);  // q4_0 and q8_0 among them
   return types;
 }
 

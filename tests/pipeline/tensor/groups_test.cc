@@ -33,8 +33,10 @@ int CodeAt(const Bytes& block, size_t at, int bits, int i) {
 std::vector<GroupScheme> Schemes() {
   std::vector<GroupScheme> schemes;
   for (const int bits : {4, 8})
-    for (const int64_t elements : {32, 64, 128})
-      for (const GroupZero zero : kZeros) schemes.push_back({bits, elements, zero});
+    for (const int64_t elements : {16, 32, 64, 128, 256})
+      for (const GroupZero zero : kZeros)
+        if (FindGroupType({bits, elements, zero})) schemes.push_back({bits, elements, zero});
+  EXPECT_EQ(schemes.size(), 2u * (5 + 5 + 3));
   return schemes;
 }
 

@@ -14,7 +14,7 @@ namespace quantfleet::pipeline {
 namespace {
 
 // An odd number of the largest groups: nibbles of zero points do not fill their last byte.
-constexpr int64_t kRows = 5, kPartCols = 3 * 128;
+constexpr int64_t kRows = 5, kPartCols = 3 * 256;
 
 std::vector<float> Values(uint32_t seed) {
   std::mt19937 random(seed);
@@ -123,9 +123,10 @@ TEST(Part, APointStreamIsFilledInAnyOrderOfRows) {
 std::vector<DType> TypesWithCodes() {
   std::vector<DType> types{DType::kQ4_1};
   for (const int bits : {4, 8})
-    for (const int64_t elements : {32, 64, 128})
+    for (const int64_t elements : {16, 32, 64, 128, 256})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})
-        types.push_back(GroupType({bits, elements, zero}));  // q4_0 and q8_0 among them
+        if (const auto type = FindGroupType({bits, elements, zero}))
+          types.push_back(*type);  // q4_0 and q8_0 among them
   return types;
 }
 

@@ -142,7 +142,7 @@ const TargetFormat kGgufFormat = {
           return names;
         },
     .group_options = false,  // its types are ggml's own, with names of their own
-    .exact_option = false,
+    .graph_options = false,
     .as_is = true,
     .plan =
         [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
