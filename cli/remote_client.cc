@@ -72,6 +72,40 @@ absl::Status Explain(const grpc::Status& grpc_status, const Credential& credenti
 
 }  // namespace
 
+absl::StatusOr<v1::LoginResponse> LogIn(const LoginPlace& place, const std::string& private_pem,
+                                        const std::string& code) {
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  const Credential known{place.server, place.ca_pem, {}, {}};
+  QF_ASSIGN_OR_RETURN(const std::string csr, trust::MakeCsr(private_pem, "operator"));
+  QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));
+  const auto channel = net::MakeChannel(place.server, {place.ca_pem, place.ca, {}}, {});
+  grpc::ClientContext asking;
+  asking.set_deadline(std::chrono::system_clock::now() + kDeadline);
+  v1::GetChallengeRequest question;
+  question.set_device_id(trust::DeviceIdOf(key));
+  v1::Challenge challenge;
+  grpc::Status status =
+      v1::DeviceService::NewStub(channel)->GetChallenge(&asking, question, &challenge);
+  if (!status.ok()) return Explain(status, known);
+  v1::LoginRequest request;
+  request.set_code(code);
+  request.set_csr_pem(csr);
+  request.set_nonce(challenge.nonce());
+  QF_ASSIGN_OR_RETURN(*request.mutable_proof(),
+                      trust::SignWithTlsKey(private_pem, AsBytes(trust::ProofMessage(
+                                                             "Login", challenge.nonce(), csr))));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kDeadline);
+  v1::LoginResponse response;
+  status = v1::OperatorService::NewStub(channel)->Login(&context, request, &response);
+  if (!status.ok()) return Explain(status, known);
+  // The fingerprint is what the daemon was known by: the CAs that count from now on include it.
+  if (place.ca_pem.empty() && !trust::FindCertificate(response.ca_pem(), *place.ca).ok())
+    return Unauthenticated("{} answered with other CAs than the one that it was asked for",
+                           place.server);
+  return response;
+}
+
 struct OperatorClient::Impl {
   explicit Impl(const Credential& of)
       : credential(of),
@@ -307,6 +341,28 @@ absl::StatusOr<v1::Rollout> OperatorClient::AbortRollout(const v1::RolloutAction
 absl::StatusOr<v1::Rollout> OperatorClient::RollbackRollout(
     const v1::RolloutActionRequest& request) {
   return QF_CALL(RolloutService, RollbackRollout, request);
+}
+absl::StatusOr<v1::OperatorWithCode> OperatorClient::CreateOperator(
+    const v1::CreateOperatorRequest& request) {
+  return QF_CALL(OperatorService, CreateOperator, request);
+}
+absl::StatusOr<v1::ListOperatorsResponse> OperatorClient::ListOperators() {
+  return QF_CALL(OperatorService, ListOperators, v1::ListOperatorsRequest());
+}
+absl::StatusOr<v1::Operator> OperatorClient::GetOperator(const std::string& name) {
+  return QF_CALL(OperatorService, GetOperator, Named<v1::GetOperatorRequest>(name));
+}
+absl::StatusOr<v1::Operator> OperatorClient::RevokeOperator(
+    const v1::RevokeOperatorRequest& request) {
+  return QF_CALL(OperatorService, RevokeOperator, request);
+}
+absl::StatusOr<v1::OperatorWithCode> OperatorClient::RotateOperator(
+    const v1::RotateOperatorRequest& request) {
+  return QF_CALL(OperatorService, RotateOperator, request);
+}
+absl::StatusOr<v1::ListAuditResponse> OperatorClient::ListAudit(
+    const v1::ListAuditRequest& request) {
+  return QF_CALL(AuditService, ListAudit, request);
 }
 absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
   return QF_CALL(StatusService, GetStatus, v1::GetStatusRequest());

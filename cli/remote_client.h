@@ -4,13 +4,27 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cli/remote_credential.h"
 #include "cli/remote_push.h"
+#include "common/base/digest.h"
 #include "common/base/status.h"
 #include "quantfleet/v1/operator.pb.h"
 
 namespace quantfleet::cli {
+
+// Logs in with a key: a certificate for it, from the daemon at `server`. The daemon is known by its
+// CA, or, at first contact, by the CA's fingerprint. `code`: empty when the key is an operator's
+// already.
+struct LoginPlace {
+  std::string server;
+  std::string ca_pem;  // empty: known by the fingerprint
+  std::optional<Digest> ca = {};
+};
+absl::StatusOr<v1::LoginResponse> LogIn(const LoginPlace& place, const std::string& private_pem,
+                                        const std::string& code);
 
 class OperatorClient final : public PushPort {
  public:
@@ -74,6 +88,12 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Rollout> ApproveRollout(const v1::RolloutActionRequest& request);
   absl::StatusOr<v1::Rollout> AbortRollout(const v1::RolloutActionRequest& request);
   absl::StatusOr<v1::Rollout> RollbackRollout(const v1::RolloutActionRequest& request);
+  absl::StatusOr<v1::OperatorWithCode> CreateOperator(const v1::CreateOperatorRequest& request);
+  absl::StatusOr<v1::ListOperatorsResponse> ListOperators();
+  absl::StatusOr<v1::Operator> GetOperator(const std::string& name);
+  absl::StatusOr<v1::Operator> RevokeOperator(const v1::RevokeOperatorRequest& request);
+  absl::StatusOr<v1::OperatorWithCode> RotateOperator(const v1::RotateOperatorRequest& request);
+  absl::StatusOr<v1::ListAuditResponse> ListAudit(const v1::ListAuditRequest& request);
   absl::StatusOr<v1::Status> GetStatus();
 
  private:

@@ -37,12 +37,35 @@ void ExitOnRpcError(const absl::Status& status) {
   throw CLI::RuntimeError(ExitCodeOf(status));
 }
 
+fs::path RemoteContext::Path() const {
+  return CredentialPath(credential,
+                        [](const char* name) -> const char* { return std::getenv(name); });
+}
+
 std::unique_ptr<OperatorClient> RemoteContext::Connect() const {
-  const fs::path path =
-      CredentialPath(credential, [](const char* name) -> const char* { return std::getenv(name); });
-  auto loaded = LoadCredential(RealFileSystem(), clock, path, server);
-  if (loaded.status().code() == absl::StatusCode::kUnauthenticated) ExitOnRpcError(loaded.status());
-  return std::make_unique<OperatorClient>(ValueOrExit(std::move(loaded)));
+  const fs::path path = Path();
+  Credential loaded = ValueOrExit(ReadCredential(RealFileSystem(), path));
+  if (loaded.renews && IsDueForRenewal(loaded, clock.Now())) loaded = Renew(std::move(loaded));
+  if (!server.empty()) loaded.server = server;
+  const absl::Status fit = CheckCredential(loaded, path, clock.Now());
+  absl::IsUnauthenticated(fit) ? ExitOnRpcError(fit) : ExitOnError(fit);
+  return std::make_unique<OperatorClient>(loaded);
+}
+
+Credential RemoteContext::Renew(Credential held) const {
+  const std::string& at = server.empty() ? held.server : server;
+  const auto answer = LogIn({at, held.ca_pem, {}}, held.private_pem, "");
+  if (!answer.ok()) {
+    // Of a daemon that is not there, or not willing: what is held may do for now.
+    const auto now = CheckCredential(held, Path(), clock.Now());
+    if (!now.ok() || !absl::IsUnavailable(answer.status())) ExitOnRpcError(answer.status());
+    return held;
+  }
+  held.certificate_pem = answer->certificate_pem();
+  held.ca_pem = answer->ca_pem();
+  if (const absl::Status kept = WriteCredential(RealFileSystem(), Path(), held); !kept.ok())
+    Warn("the renewed certificate cannot be kept: " + Message(kept));
+  return held;
 }
 
 CLI::App* AddGroup(CLI::App& app, const std::string& name, const std::string& help) {
@@ -165,6 +188,9 @@ void AddRemoteCommands(CLI::App& app) {
   AddFleetCommands(app, remote);
   AddDeviceGroupCommands(app, remote);
   AddRolloutCommands(app, remote);
+  AddOperatorCommands(app, remote);
+  AddLoginCommand(app, remote);
+  AddAuditCommands(app, remote);
 }
 
 }  // namespace quantfleet::cli

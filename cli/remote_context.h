@@ -53,8 +53,13 @@ struct RemoteContext {
   std::string credential, server;  // --credential, --server
   RealClock clock;
 
-  // Reads the credential; the connection itself is made by the first call.
+  // Reads the credential, and renews it when that is due; the connection itself is made by the
+  // first call.
   std::unique_ptr<OperatorClient> Connect() const;
+  fs::path Path() const;  // of the credential
+  // With a new certificate, which is kept. Ends the command if the daemon refuses, and if it does
+  // not answer and the one that is held has ended.
+  Credential Renew(Credential held) const;
 };
 using Remote = std::shared_ptr<const RemoteContext>;
 
@@ -91,5 +96,8 @@ void AddDeviceGroupCommands(CLI::App& app, const Remote& remote);
 // Of the group "device": the allowlist and pending devices.
 void AddAdmissionCommands(CLI::App& device_group, const Remote& remote);
 void AddRolloutCommands(CLI::App& app, const Remote& remote);
+void AddOperatorCommands(CLI::App& app, const Remote& remote);
+void AddLoginCommand(CLI::App& app, const Remote& remote);
+void AddAuditCommands(CLI::App& app, const Remote& remote);
 
 }  // namespace quantfleet::cli

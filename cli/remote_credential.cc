@@ -5,6 +5,7 @@
 #include "common/base/access.h"
 #include "common/base/json.h"
 #include "common/trust/certificate.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -33,12 +34,40 @@ absl::Status CheckKeys(const Credential& credential, const fs::path& path, Time 
   const absl::Status fit =
       trust::VerifyChain(credential.certificate_pem, credential.ca_pem, /*server=*/false, now);
   if (!fit.ok())
-    return Unauthenticated("{}: {}. `quantfleetd --dev` renews its DATA/admin.json when it starts",
-                           path.string(), Message(fit));
+    return Unauthenticated("{}: {}. {}", path.string(), Message(fit),
+                           credential.renews
+                               ? "`quantfleet login --renew` asks for another one"
+                               : "the daemon renews its DATA/admin.json when it starts");
   return absl::OkStatus();
 }
 
+// A file for the owner alone, in a folder that may have to be made.
+absl::Status WriteObject(FileSystem& files, const fs::path& path,
+                         const boost::json::object& object) {
+  if (path.has_parent_path()) QF_RETURN_IF_ERROR(files.MakeFolder(path.parent_path()));
+  const std::string text = boost::json::serialize(object) + "\n";
+  return files.WriteAtomically(path, AsBytes(text), OpenMode::kPrivate);
+}
+
+absl::StatusOr<boost::json::object> ReadObject(FileSystem& files, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
+  auto json = ParseJsonObject(text, path.string());
+  if (!json.ok())
+    return InvalidArgument(
+        "{}: not a credential: expected a JSON object like the DATA/admin.json that `quantfleetd "
+        "--dev` writes",
+        path.string());
+  return json;
+}
+
 }  // namespace
+
+absl::Status CheckServerAddress(const std::string& server) {
+  const size_t colon = server.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == server.size())
+    return InvalidArgument("'{}' is not the address of a daemon: write HOST:PORT", server);
+  return absl::OkStatus();
+}
 
 fs::path CredentialPath(const std::string& option,
                         const std::function<const char*(const char*)>& environment) {
@@ -53,36 +82,72 @@ fs::path CredentialPath(const std::string& option,
   return fs::path(config) / "quantfleet" / "credential.json";
 }
 
+absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& path) {
+  if (!files.Exists(path))
+    return NotFound(
+        "{}: no credential found. An admin makes one with `quantfleet operator create`, and "
+        "`quantfleet login` brings it here. The first is the DATA/admin.json that `quantfleetd` "
+        "writes: pass it with --credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
+        path.string());
+  QF_ASSIGN_OR_RETURN(const boost::json::object json, ReadObject(files, path));
+  Credential credential;
+  QF_RETURN_IF_ERROR(ReadField(json, path, "server", credential.server));
+  QF_RETURN_IF_ERROR(ReadField(json, path, "ca_pem", credential.ca_pem));
+  QF_RETURN_IF_ERROR(ReadField(json, path, "certificate_pem", credential.certificate_pem));
+  QF_RETURN_IF_ERROR(ReadField(json, path, "private_pem", credential.private_pem));
+  const boost::json::value* const renews = json.if_contains("renews");
+  credential.renews = renews != nullptr && renews->is_bool() && renews->get_bool();
+  return credential;
+}
+
+absl::Status CheckCredential(const Credential& credential, const fs::path& path, Time now) {
+  QF_RETURN_IF_ERROR(CheckServerAddress(credential.server));
+  return CheckKeys(credential, path, now);
+}
+
 absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
                                           const fs::path& path,
                                           const std::string& server_override) {
-  if (!files.Exists(path))
-    return NotFound(
-        "{}: no credential found. `quantfleetd` writes one to DATA/admin.json: pass it with "
-        "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
-        path.string());
-  QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
-  const auto json = ParseJsonObject(text, path.string());
-  if (!json.ok())
-    return InvalidArgument(
-        "{}: not a credential: expected a JSON object like the DATA/admin.json that `quantfleetd "
-        "--dev` writes",
-        path.string());
-  Credential credential;
-  if (server_override.empty()) {
-    QF_RETURN_IF_ERROR(ReadField(*json, path, "server", credential.server));
-  } else {
-    credential.server = server_override;
-  }
-  const size_t colon = credential.server.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == credential.server.size())
-    return InvalidArgument("'{}' is not the address of a daemon: write HOST:PORT",
-                           credential.server);
-  QF_RETURN_IF_ERROR(ReadField(*json, path, "ca_pem", credential.ca_pem));
-  QF_RETURN_IF_ERROR(ReadField(*json, path, "certificate_pem", credential.certificate_pem));
-  QF_RETURN_IF_ERROR(ReadField(*json, path, "private_pem", credential.private_pem));
-  QF_RETURN_IF_ERROR(CheckKeys(credential, path, clock.Now()));
+  QF_ASSIGN_OR_RETURN(Credential credential, ReadCredential(files, path));
+  if (!server_override.empty()) credential.server = server_override;
+  QF_RETURN_IF_ERROR(CheckCredential(credential, path, clock.Now()));
   return credential;
+}
+
+absl::Status WriteCredential(FileSystem& files, const fs::path& path,
+                             const Credential& credential) {
+  boost::json::object object;
+  object["server"] = credential.server;
+  object["ca_pem"] = credential.ca_pem;
+  object["certificate_pem"] = credential.certificate_pem;
+  object["private_pem"] = credential.private_pem;
+  if (credential.renews) object["renews"] = true;
+  return WriteObject(files, path, object);
+}
+
+bool IsDueForRenewal(const Credential& credential, Time now) {
+  const auto info = trust::ReadCertificate(credential.certificate_pem);
+  if (!info.ok()) return true;
+  const Duration lifetime = info->not_after - info->not_before - trust::kBackdate;
+  return !info->holds_at(now) || info->not_after - now < lifetime / 3;
+}
+
+fs::path PendingPath(const fs::path& credential) { return credential.string() + ".pending"; }
+
+absl::StatusOr<PendingLogin> ReadPendingLogin(FileSystem& files, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const boost::json::object json, ReadObject(files, path));
+  PendingLogin pending;
+  QF_RETURN_IF_ERROR(ReadField(json, path, "server", pending.server));
+  QF_RETURN_IF_ERROR(ReadField(json, path, "private_pem", pending.private_pem));
+  return pending;
+}
+
+absl::Status WritePendingLogin(FileSystem& files, const fs::path& path,
+                               const PendingLogin& pending) {
+  boost::json::object object;
+  object["server"] = pending.server;
+  object["private_pem"] = pending.private_pem;
+  return WriteObject(files, path, object);
 }
 
 }  // namespace quantfleet::cli

@@ -87,7 +87,7 @@ void FinishRollout(OperatorClient& client, const std::string& name, bool json,
 }
 
 struct CreateOptions {
-  std::string model, request_id, plan_file, group;
+  std::string model, request_id, plan_file, group, reason;
   std::vector<std::string> devices, artifacts, selector;
   PlanOptions plan;
   uint64_t version = 0;
@@ -165,6 +165,7 @@ v1::CreateRolloutRequest MakeRequest(CreateOptions& options) {
   request.set_dry_run(options.dry_run);
   request.set_draft(options.draft);
   request.set_group(options.group);
+  request.set_reason(options.reason);
   request.set_version(options.version);
   for (const std::string& id : options.devices) request.add_device_ids(id);
   for (const std::string& name : options.artifacts) request.add_artifacts(name);
@@ -242,6 +243,7 @@ void AddCreate(CLI::App& group, const Remote& remote) {
                  "Wait until it has ended; exit code 1 failed, 6 rolled back, 7 aborted")
       ->excludes(dry)
       ->excludes(draft);
+  command->add_option("--reason", options->reason, "Reason, for the record");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] { Create(*options, *remote); });
@@ -281,8 +283,7 @@ void AddAction(
         ->add_option("--phase", *number,
                      "The phase to begin, counted from 1; has no effect if it has already begun")
         ->check(CLI::Range(1, 1000));
-  else
-    command->add_option("--reason", *request->mutable_reason(), "Reason, for the record");
+  command->add_option("--reason", *request->mutable_reason(), "Reason, for the record");
   AddJsonOption(command, *json);
   command->callback([remote, request, number, json, call] {
     request->set_phase(*number);
@@ -306,6 +307,7 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
   command->add_option("--device", *devices, "Only this device; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
+  command->add_option("--reason", *request->mutable_reason(), "Reason, for the record");
   AddJsonOption(command, *json);
   command->callback([remote, request, devices, json] {
     request->set_name(InCollection("rollouts", request->name()));

@@ -51,6 +51,15 @@ std::string Seconds(double seconds) {
   return HumanDuration(Duration(static_cast<int64_t>(seconds * 1000)));
 }
 
+// What operators did to it.
+std::string HistoryText(const v1::Rollout& rollout) {
+  if (rollout.history_size() == 0) return "";
+  Table table({"WHEN", "WHO", "WHAT", "REASON"});
+  for (const v1::RolloutAction& action : rollout.history())
+    table.Add({UtcTime(action.time_ms()), action.operator_(), action.action(), action.reason()});
+  return "\n" + table.ToString("");
+}
+
 }  // namespace
 
 std::string ShortReason(const RolloutDevice& device) {
@@ -89,7 +98,7 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
                                              Relative(rollout.created_ms(), now)));
   fields.emplace_back(rollout.finished_ms() ? "took" : "running for",
                       HumanDuration(Duration(end - rollout.created_ms())));
-  std::string text = Fields(fields) + ArtifactsText(rollout);
+  std::string text = Fields(fields) + ArtifactsText(rollout) + HistoryText(rollout);
   if (rollout.devices_size() == 0) return text;
   Table table({"DEVICE", "CLASS", ">PHASE", "ARTIFACT", ">RELEASE", "STATE", "REASON"});
   for (const RolloutDevice& device : rollout.devices())

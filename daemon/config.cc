@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "common/config/file/read_toml.h"
+#include "common/log/log.h"
 
 namespace quantfleet::daemon {
 
@@ -51,6 +52,15 @@ config::Text LogLevelInto(std::string& out) {
       return InvalidArgument("log level '{}' is not one of debug, info, warning, error, off",
                              level);
     out = level;
+    return absl::OkStatus();
+  }};
+}
+
+config::Text LogFormatInto(std::string& out) {
+  return {[&out](const std::string& format) -> absl::Status {
+    if (!LogFormatNamed(format))
+      return InvalidArgument("log format '{}' is not one of text, json", format);
+    out = format;
     return absl::OkStatus();
   }};
 }
@@ -164,6 +174,21 @@ config::Settings SettingsOf(Config& to) {
        .value = Into(to.scrub_mib_per_second, 0, 1 << 20),
        .help = "How fast a scrub reads, in MiB per second; 0: as fast as the disk",
        .fallback = "32"},
+      {.flag = "",
+       .key = "operators.certificate_hours",
+       .value = HoursInto(to.operator_certificate_lifetime, 1, 366 * 24),
+       .help = "Lifetime of operators' certificates, in hours; `quantfleet` renews them by itself",
+       .fallback = "24"},
+      {.flag = "",
+       .key = "audit.keep_days",
+       .value = Into(to.audit_days, 0, 36'500),
+       .help = "Days after which entries of the audit log are removed; 0: never",
+       .fallback = "400"},
+      {.flag = "--log-format",
+       .key = "log_format",
+       .value = LogFormatInto(to.log_format),
+       .help = "text or json: a line, or an object, for each message and event",
+       .fallback = "text"},
       {.flag = "--log-level",
        .key = "log_level",
        .value = LogLevelInto(to.log_level),

@@ -42,7 +42,10 @@ struct Config {
   fs::path calibration_texts;               // a folder; empty: calibration-texts in the data folder
   int64_t scrub_hours = 7 * 24;        // from the end of a scrub to the next; 0: only by command
   uint64_t scrub_mib_per_second = 32;  // 0: as fast as the disk
+  std::chrono::hours operator_certificate_lifetime{24};
+  int64_t audit_days = 400;  // that entries are kept; 0: for good
   std::string log_level = "info";
+  std::string log_format = "text";  // or "json"
 };
 
 // A row for each setting; what is read goes to `to`, which outlives it.

@@ -9,6 +9,7 @@
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
 #include "daemon/jobs/model_place.h"
+#include "daemon/operators/operators.h"
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/trust/authority.h"
 
@@ -273,6 +274,13 @@ absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
                     data.string());
   QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
   return Authority::AcceptClock(files, clock, data);
+}
+
+absl::StatusOr<std::string> RestoreAdmin(FileSystem& files, const Clock& clock,
+                                         const fs::path& data) {
+  QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
+  QF_RETURN_IF_ERROR(Operators::Restore(*opened.store, clock));
+  return "start the daemon: it writes " + (data / "admin.json").string();
 }
 
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,

@@ -38,4 +38,9 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
 absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
                                         const fs::path& data);
 
+// When nobody can log in any more: DATA/admin.json counts again although its operator was revoked.
+// It is in the audit log. FAILED_PRECONDITION: it was not revoked, or a daemon runs.
+absl::StatusOr<std::string> RestoreAdmin(FileSystem& files, const Clock& clock,
+                                         const fs::path& data);
+
 }  // namespace quantfleet::daemon

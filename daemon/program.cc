@@ -90,6 +90,15 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
+  CLI::App* operators = app.add_subcommand(
+      "operators", "When nobody can log in any more; the daemon must be stopped");
+  operators->require_subcommand(1);
+  operators
+      ->add_subcommand("restore-admin",
+                       "Let DATA/admin.json count again, whoever revoked its operator")
+      ->callback([=, &exit_code] {
+        exit_code = Tell(RestoreAdmin(RealFileSystem(), RealClock(), data()));
+      });
   CLI::App* clock = app.add_subcommand(
       "clock", "Tell the daemon that this machine's clock is right; the daemon must be stopped");
   clock->require_subcommand(1);
@@ -124,7 +133,7 @@ int Run(const Config& config) {
   SecureRandom random;
   const auto log = [](std::string_view line) { spdlog::info("{}", line); };
   const auto warn = [](std::string_view line) { spdlog::warn("{}", line); };
-  auto server = Server::Start(config, {RealFileSystem(), clock, random, log, warn});
+  auto server = Server::Start(config, {RealFileSystem(), clock, random, log, warn, &LogEvent});
   if (!server.ok()) {
     fmt::print(stderr, "quantfleetd: {}\n", Message(server.status()));
     return kExitStart;
@@ -173,7 +182,8 @@ int Run(int argc, char** argv) {
     fmt::print(stderr, "quantfleetd: {}\n", Message(made));
     return kExitUsage;
   }
-  StartLogging("quantfleetd", "%Y-%m-%dT%H:%M:%S.%e %l %v");
+  StartLogging("quantfleetd", "%Y-%m-%dT%H:%M:%S.%e %l %v",
+               LogFormatNamed(config.log_format).value_or(LogFormat::kText));
   spdlog::set_level(spdlog::level::from_str(config.log_level));
   return Run(config);
 }

@@ -9,6 +9,7 @@
 #include "common/base/access.h"
 #include "common/base/open_files.h"
 #include "daemon/app/app.h"
+#include "daemon/app/chronicle.h"
 #include "daemon/app/device_errors.h"
 #include "daemon/data_lock.h"
 #include "daemon/data_state.h"
@@ -82,6 +83,7 @@ struct Server::Impl {
   absl::Status Open();
   absl::Status ServeHttp(const Authority::ServerCredential& identity);
   absl::Status ServeGrpc(const Authority::ServerCredential& identity);
+  absl::Status WriteAdminCredential();
   absl::Status WriteEndpoints();
   absl::Status Ready();
   std::string Metrics(HttpServer::Traffic traffic);
@@ -100,10 +102,12 @@ struct Server::Impl {
   std::unique_ptr<ClassRegistry> classes;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<Operators> operators;
   std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<Scrubber> scrubber;
   std::unique_ptr<app::App> app;
+  std::unique_ptr<app::Chronicle> chronicle;
   app::DeviceErrors device_errors;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
@@ -147,6 +151,10 @@ absl::Status Server::Impl::Open() {
                                   std::move(fleet_options));
   rollouts = std::make_unique<Rollouts>(
       Rollouts::Collaborators{*store, *authority, *classes, random, clock}, config.check_in);
+  operators = std::make_unique<Operators>(
+      Operators::Collaborators{*store, *authority, fleet->challenges(), random, clock},
+      config.operator_certificate_lifetime);
+  QF_RETURN_IF_ERROR(operators->Open());
   JobRunner::Options options;
   options.memory_bytes = config.memory_mib << 20;
   options.threads = config.threads;
@@ -177,9 +185,17 @@ absl::Status Server::Impl::Open() {
   scrub.warn = environment.warn;
   scrubber = std::make_unique<Scrubber>(Scrubber::Collaborators{*store, blobs, files, *jobs, clock},
                                         std::move(scrub));
-  app =
-      std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, *scrubber, blobs,
-                                              *classes, *fleet, *rollouts, clock, started_ms});
+  app::Calls::Options calls;
+  calls.log = environment.events;
+  calls.warn = environment.warn;
+  calls.keep = std::chrono::hours(24 * config.audit_days);
+  app = std::make_unique<app::App>(
+      app::Backend{*store, *authority, *models, *jobs, *scrubber, blobs, *classes, *fleet,
+                   *rollouts, *operators, clock, started_ms},
+      std::move(calls));
+  chronicle = std::make_unique<app::Chronicle>(*store, environment.events);
+  if (const absl::Status trimmed = app->calls.Trim(); !trimmed.ok())
+    environment.warn(fmt::format("removing old audit entries: {}", Describe(trimmed)));
   if (const absl::Status swept = models->Sweep(); !swept.ok())
     environment.warn(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
@@ -277,8 +293,17 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
   return absl::OkStatus();
 }
 
+// Unless an operator has revoked it: then there is another admin.
+absl::Status Server::Impl::WriteAdminCredential() {
+  QF_ASSIGN_OR_RETURN(const Authority::ServerCredential own, authority->AdminIdentity());
+  QF_ASSIGN_OR_RETURN(const bool counts, operators->KeepOwn(own.certificate_pem));
+  if (counts) return authority->WriteAdminCredential(ToString(Reachable(grpc_at))).status();
+  environment.log("admin.json is not written: its operator was revoked");
+  return environment.files.Remove(config.data / "admin.json");
+}
+
 absl::Status Server::Impl::WriteEndpoints() {
-  QF_RETURN_IF_ERROR(authority->WriteAdminCredential(ToString(Reachable(grpc_at))).status());
+  QF_RETURN_IF_ERROR(WriteAdminCredential());
   // Hosts are IP addresses or host names: nothing that JSON escapes.
   const std::string json =
       fmt::format("{{\"grpc\": \"{}\", \"http\": \"{}\", \"pid\": {}}}\n",
@@ -300,9 +325,11 @@ void Server::Impl::Stop() {
   http.reset();
   probe.reset();
   grpc.reset();
+  chronicle.reset();
   app.reset();
   scrubber.reset();
   jobs.reset();
+  operators.reset();
   rollouts.reset();
   fleet.reset();
   classes.reset();

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/base/event.h"
 #include "common/base/random.h"
 #include "daemon/config.h"
 
@@ -22,6 +23,7 @@ class Server {
     Random& random;
     std::function<void(std::string_view)> log;         // one line; from any thread
     std::function<void(std::string_view)> warn = log;  // of what went wrong
+    EventLog events = [](const Event&) {};             // of what happened; from any thread
   };
 
   // When it returns, both ports listen, unfinished jobs are resumed, and DATA/admin.json and

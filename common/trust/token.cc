@@ -8,7 +8,15 @@
 namespace quantfleet::trust {
 namespace {
 
-constexpr std::string_view kPrefix = "qf1";
+struct Kind {
+  std::string_view prefix, id_prefix, name, command;
+};
+Kind KindOf(ClaimToken::For purpose) {
+  if (purpose == ClaimToken::For::kLogin)
+    return {"qfl1", "c", "login code", "quantfleet operator create"};
+  return {"qf1", "t", "enrollment token", "quantfleet token create"};
+}
+
 constexpr size_t kSecretSize = 16, kMaxSecretSize = 64, kMaxTextSize = 512;
 
 std::string_view Trim(std::string_view text) {
@@ -20,16 +28,18 @@ std::string_view Trim(std::string_view text) {
 
 }  // namespace
 
-ClaimToken ClaimToken::Make(Random& random, const Digest& ca_fingerprint) {
+ClaimToken ClaimToken::Make(Random& random, const Digest& ca_fingerprint, For purpose) {
   Bytes secret(kSecretSize);
   random.Fill(secret);
-  return {random.Id("t"), std::string(AsText(secret)), ca_fingerprint};
+  return {random.Id(KindOf(purpose).id_prefix), std::string(AsText(secret)), ca_fingerprint,
+          purpose};
 }
 
-absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text) {
+absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text, For purpose) {
+  const Kind kind = KindOf(purpose);
   text = Trim(text);
   if (text.size() > kMaxTextSize)
-    return InvalidArgument("the enrollment token is too long to be valid");
+    return InvalidArgument("the {} is too long to be valid", kind.name);
   std::array<std::string_view, 4> parts;
   size_t count = 0;
   for (std::string_view rest = text;; ++count) {
@@ -39,27 +49,27 @@ absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text) {
     rest.remove_prefix(dot + 1);
   }
   ++count;
-  if (count != parts.size() || parts[0] != kPrefix)
+  if (count != parts.size() || parts[0] != kind.prefix)
     return InvalidArgument(
-        "not an enrollment token: a token has the form qf1.<id>.<secret>.<fingerprint>; copy it "
-        "completely, as `quantfleet token create` printed it");
+        "not a valid {0}: it has the form {1}.<id>.<secret>.<fingerprint>; copy it completely, as "
+        "`{2}` printed it",
+        kind.name, kind.prefix, kind.command);
   if (!IsPlainName(parts[1]))
-    return InvalidArgument("the enrollment token's id is damaged: copy the token completely");
+    return InvalidArgument("the {}'s id is damaged: copy it completely", kind.name);
   const auto secret = FromBase64Url(parts[2]);
   if (!secret || secret->size() < kSecretSize || secret->size() > kMaxSecretSize)
-    return InvalidArgument(
-        "the secret of enrollment token {} is damaged: copy the token completely", parts[1]);
+    return InvalidArgument("the secret of {} {} is damaged: copy it completely", kind.name,
+                           parts[1]);
   const auto fingerprint = FromBase64Url(parts[3]);
   if (!fingerprint || fingerprint->size() != Digest::kSize)
-    return InvalidArgument(
-        "the CA fingerprint of enrollment token {} is damaged: copy the token completely",
-        parts[1]);
+    return InvalidArgument("the CA fingerprint of {} {} is damaged: copy it completely", kind.name,
+                           parts[1]);
   QF_ASSIGN_OR_RETURN(const Digest ca, Digest::FromRaw(AsText(*fingerprint)));
-  return ClaimToken{std::string(parts[1]), std::string(AsText(*secret)), ca};
+  return ClaimToken{std::string(parts[1]), std::string(AsText(*secret)), ca, purpose};
 }
 
 std::string ClaimToken::ToString() const {
-  return fmt::format("{}.{}.{}.{}", kPrefix, id, ToBase64Url(AsBytes(secret)),
+  return fmt::format("{}.{}.{}.{}", KindOf(purpose).prefix, id, ToBase64Url(AsBytes(secret)),
                      ToBase64Url(ca_fingerprint.span()));
 }
 

@@ -1,5 +1,7 @@
-// Enrollment tokens: qf1.<id>.<secret>.<CA fingerprint>, the last two in base64url. The fingerprint
-// lets a device authenticate the daemon at first contact; the daemon stores only the secret's hash.
+// Secrets that are handed to whoever is to join: PREFIX.<id>.<secret>.<CA fingerprint>, the last
+// two in base64url. The fingerprint lets its bearer authenticate the daemon at first contact; the
+// daemon stores only the secret's hash. Devices enroll with tokens (qf1), operators log in with
+// codes (qfl1).
 #pragma once
 
 #include <string>
@@ -12,13 +14,18 @@
 namespace quantfleet::trust {
 
 struct ClaimToken {
+  enum class For { kEnrollment, kLogin };
+
   std::string id;
   std::string secret;  // raw
   Digest ca_fingerprint;
 
-  static ClaimToken Make(Random& random, const Digest& ca_fingerprint);
-  static absl::StatusOr<ClaimToken> Parse(
-      std::string_view text);  // the error never repeats the secret
+  For purpose = For::kEnrollment;
+
+  static ClaimToken Make(Random& random, const Digest& ca_fingerprint,
+                         For purpose = For::kEnrollment);
+  // The error never repeats the secret.
+  static absl::StatusOr<ClaimToken> Parse(std::string_view text, For purpose = For::kEnrollment);
   std::string ToString() const;
   Digest SecretHash() const;
 };

@@ -46,7 +46,8 @@ absl::StatusOr<v1::Artifact> Artifacts::Delete(const Caller& caller,
 
 absl::StatusOr<v1::CollectGarbageResponse> Artifacts::CollectGarbage(
     const Caller& caller, const v1::CollectGarbageRequest& request) {
-  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  QF_RETURN_IF_ERROR(
+      callers_.Operator(caller, request.dry_run() ? Role::kViewer : Role::kPublisher).status());
   QF_ASSIGN_OR_RETURN(const Collected collected, backend_.jobs.Collect(request.dry_run()));
   v1::CollectGarbageResponse response;
   response.set_blobs_kept(collected.blobs_kept);

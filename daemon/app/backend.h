@@ -9,6 +9,7 @@
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/model_registry.h"
 #include "daemon/jobs/scrubber.h"
+#include "daemon/operators/operators.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -26,6 +27,7 @@ struct Backend {
   ClassRegistry& classes;
   Fleet& fleet;
   Rollouts& rollouts;
+  Operators& operators;
   const Clock& clock;
   int64_t started_ms = 0;
   // HOST:PORT of the HTTPS side; an empty host means the one that was called.

@@ -26,8 +26,7 @@ class DeviceCalls {
                                                  const v1::GetDeviceArtifactRequest& request);
   // Whether the holder of this certificate may read blobs: devices and operators may.
   absl::Status MayReadBlobs(const trust::CertificateInfo& certificate) {
-    return backend_.store.Read(
-        [&](const Transaction& tx) { return callers_.OperatorOrDevice(tx, certificate); });
+    return callers_.OperatorOrDevice(backend_.store, certificate);
   }
 
  private:

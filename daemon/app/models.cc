@@ -64,7 +64,9 @@ absl::StatusOr<v1::Model> Models::Import(const Caller& caller,
 
 absl::StatusOr<v1::PushState> Models::BeginPush(const Caller& caller,
                                                 const v1::BeginPushRequest& request) {
-  QF_RETURN_IF_ERROR(callers_.Operator(caller, RoleToBring(request.name())).status());
+  QF_RETURN_IF_ERROR(
+      callers_.Operator(caller, request.dry_run() ? Role::kViewer : RoleToBring(request.name()))
+          .status());
   std::vector<PushedFile> files;
   for (const v1::PushFile& file : request.files()) {
     const auto sha256 = Digest::FromRaw(file.sha256());

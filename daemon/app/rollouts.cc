@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "daemon/app/page.h"
@@ -13,6 +14,26 @@ namespace {
 
 // Each message counts all of the rollout's rows.
 constexpr std::chrono::milliseconds kWatchRest{200};
+
+constexpr size_t kMaxReason = 1024, kMaxHistory = 200;
+
+// What operators did to it, oldest first; of more than can be shown the latest.
+absl::Status AddHistory(const Transaction& tx, v1::Rollout& rollout) {
+  AuditStore::Filter filter;
+  filter.objects = {rollout.name()};
+  QF_ASSIGN_OR_RETURN(std::vector<v1::AuditEntry> entries, tx.audit().List(filter, 0, kMaxHistory));
+  std::ranges::reverse(entries);
+  for (const v1::AuditEntry& entry : entries) {
+    const v1::AuditRecord& record = entry.decoded();
+    if (record.code() != "OK") continue;
+    v1::RolloutAction& action = *rollout.add_history();
+    action.set_time_ms(record.time_ms());
+    action.set_operator_(record.caller().substr(record.caller().find('/') + 1));
+    action.set_action(record.method());
+    action.set_reason(record.reason());
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest& request) {
   Rollouts::CreateRequest translated{request.request_id(),
@@ -60,7 +81,10 @@ absl::StatusOr<WatchStep<v1::Rollout>> NextOf(Store& store, const std::string& n
 
 absl::StatusOr<v1::Rollout> RolloutCalls::Create(const Caller& caller,
                                                  const v1::CreateRolloutRequest& request) {
-  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  QF_RETURN_IF_ERROR(
+      callers_.Operator(caller, request.dry_run() ? Role::kViewer : Role::kPublisher).status());
+  if (request.reason().size() > kMaxReason)
+    return InvalidArgument("reason: at most {} bytes", kMaxReason);
   QF_ASSIGN_OR_RETURN(const Rollouts::CreateRequest translated, Translate(request));
   return backend_.rollouts.Create(translated);
 }
@@ -75,6 +99,7 @@ absl::StatusOr<v1::Rollout> RolloutCalls::Get(const Caller& caller,
     for (const std::string& name : rollout.artifacts())
       if (const auto record = tx.artifacts().Get(name); record.ok())
         *rollout.add_measured() = MeasuredOf(*record);
+    QF_RETURN_IF_ERROR(AddHistory(tx, rollout));
     return rollout;
   });
 }
@@ -130,7 +155,7 @@ absl::StatusOr<v1::Rollout> RolloutCalls::Resume(const Caller& caller,
 absl::StatusOr<v1::Rollout> RolloutCalls::Approve(const Caller& caller,
                                                   const v1::RolloutActionRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
-  return backend_.rollouts.Approve(request.name(), request.phase());
+  return backend_.rollouts.Approve(request.name(), request.phase(), request.reason());
 }
 
 absl::StatusOr<v1::Rollout> RolloutCalls::Abort(const Caller& caller,

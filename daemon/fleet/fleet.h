@@ -97,6 +97,7 @@ class Fleet {
   absl::StatusOr<Issued> Enroll(const Applicant& applicant);
   static std::string EnrollmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
+  ChallengeBook& challenges() { return challenges_; }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge or another
   // key; NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the
   // device holds; 0: an agent that does not say.

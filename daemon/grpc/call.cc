@@ -1,11 +1,13 @@
 #include "daemon/grpc/call.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/slice.h>
 
+#include <cstdlib>
 #include <vector>
 
 #include "common/net/channel.h"
@@ -25,15 +27,21 @@ std::string AddressOf(const grpc::CallbackServerContext& context) {
   return peer.substr(0, peer.rfind(':'));
 }
 
-absl::Status Try(const Dispatcher::Work& work, const app::Caller& caller) {
-  try {
-    return work(caller);
-  } catch (const std::exception& e) {
-    return Internal("{}", e.what());
-  }
+}  // namespace
+
+const google::protobuf::MethodDescriptor& Dispatcher::Method(std::string_view service,
+                                                             std::string_view function) {
+  const google::protobuf::MethodDescriptor* const found =
+      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(
+          fmt::format("quantfleet.v1.{}.{}", service, function));
+  if (found == nullptr) std::abort();  // its translator does not compile as an override either
+  return *found;
 }
 
-}  // namespace
+void Dispatcher::Refused(std::string_view path, const absl::Status& why) {
+  // Strangers ask as often as they like: where nobody is free to write it down, it is not.
+  if (auto record = calls_.Refused(path, why)) (void)quick_.Post(std::move(record));
+}
 
 void Dispatcher::Vouch(const grpc::CallbackServerContext& context) {
   met_(context.peer(), /*known=*/true);
@@ -72,7 +80,7 @@ grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServ
                                             Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto answer = [context, reactor, caller = Meet(*context), work = std::move(work)] {
-    const absl::Status status = Try(work, caller);
+    const absl::Status status = work(caller);
     net::AddRetryAfter(*context, status);
     reactor->Finish(net::ToGrpc(status));
   };
@@ -84,7 +92,7 @@ grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServ
 grpc::ServerUnaryReactor* Dispatcher::RunForDevice(grpc::CallbackServerContext* context,
                                                    Work work) {
   return RunOn(quick_, context, [this, work = std::move(work)](const app::Caller& caller) {
-    return for_device_(Try(work, caller));
+    return for_device_(work(caller));
   });
 }
 

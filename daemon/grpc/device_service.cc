@@ -25,31 +25,36 @@ class DeviceService final : public Methods {
 
   Reactor* Enroll(Context* context, const grpc::ByteBuffer* request,
                   grpc::ByteBuffer* answer) override {
-    return dispatcher_.RunBytes(context, request, answer, kEnroll, /*vouches=*/true,
-                                app_.device_calls, &app::DeviceCalls::Enroll);
+    return dispatcher_.RunBytes(Method(__func__), context, request, answer, kEnroll,
+                                /*vouches=*/true, app_.device_calls, &app::DeviceCalls::Enroll);
   }
   Reactor* GetChallenge(Context* context, const grpc::ByteBuffer* request,
                         grpc::ByteBuffer* answer) override {
-    return dispatcher_.RunBytes(context, request, answer, kChallenge, /*vouches=*/false,
-                                app_.device_calls, &app::DeviceCalls::GetChallenge);
+    return dispatcher_.RunBytes(Method(__func__), context, request, answer, kChallenge,
+                                /*vouches=*/false, app_.device_calls,
+                                &app::DeviceCalls::GetChallenge);
   }
   Reactor* Renew(Context* context, const grpc::ByteBuffer* request,
                  grpc::ByteBuffer* answer) override {
-    return dispatcher_.RunBytes(context, request, answer, kRenew, /*vouches=*/true,
-                                app_.device_calls, &app::DeviceCalls::Renew);
+    return dispatcher_.RunBytes(Method(__func__), context, request, answer, kRenew,
+                                /*vouches=*/true, app_.device_calls, &app::DeviceCalls::Renew);
   }
   Reactor* CheckIn(Context* context, const grpc::ByteBuffer* request,
                    grpc::ByteBuffer* answer) override {
-    return dispatcher_.RunBytes(context, request, answer, kCheckIn, /*vouches=*/false,
-                                app_.device_calls, &app::DeviceCalls::CheckIn);
+    return dispatcher_.RunBytes(Method(__func__), context, request, answer, kCheckIn,
+                                /*vouches=*/false, app_.device_calls, &app::DeviceCalls::CheckIn);
   }
   Reactor* GetArtifact(Context* context, const v1::GetDeviceArtifactRequest* request,
                        v1::DeviceArtifact* answer) override {
-    return dispatcher_.RunForDevice(context, request, answer, app_.device_calls,
+    return dispatcher_.RunForDevice(Method(__func__), context, request, answer, app_.device_calls,
                                     &app::DeviceCalls::GetArtifact);
   }
 
  private:
+  static Dispatcher::Named Method(std::string_view function) {
+    return Dispatcher::Method("DeviceService", function);
+  }
+
   app::App& app_;
   Dispatcher& dispatcher_;
 };

@@ -54,9 +54,10 @@ void PrepareProcess(const std::function<void(std::string_view)>& log) {
 struct GrpcServer::Impl {
   using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-  Impl(Door::Options options, Dispatcher::ForDevice for_device)
-      : dispatcher([this](const std::string& peer, bool known) { door.Met(peer, known); },
-                   std::move(for_device)),
+  Impl(app::Calls& calls, Door::Options options, Dispatcher::ForDevice for_device)
+      : dispatcher(
+            calls, [this](const std::string& peer, bool known) { door.Met(peer, known); },
+            std::move(for_device)),
         door(std::move(options)) {}
 
   absl::StatusOr<uint16_t> Listen(const Options& options, const std::string& host, uint16_t at,
@@ -93,7 +94,8 @@ absl::StatusOr<uint16_t> GrpcServer::Impl::Listen(const Options& options, const 
           host, at, client == net::ClientCertificate::kRequired ? "--fleet-listen" : "--listen"));
   const auto credentials = net::MakeServerCredentials(options.ca_pem, options.certificate_pem,
                                                       options.private_pem, client);
-  credentials->SetAuthMetadataProcessor(MakeStrangersFilter());
+  credentials->SetAuthMetadataProcessor(MakeStrangersFilter(
+      [this](std::string_view path, const absl::Status& why) { dispatcher.Refused(path, why); }));
   acceptors.push_back(builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials));
   for (const http::ListenSocket& socket : sockets)
@@ -105,7 +107,7 @@ absl::StatusOr<uint16_t> GrpcServer::Impl::Listen(const Options& options, const 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
                                                               const Options& options) {
   PrepareProcess(options.log);
-  auto impl = std::make_unique<Impl>(options.door, options.for_device);
+  auto impl = std::make_unique<Impl>(app.calls, options.door, options.for_device);
   AddModelServices(app, impl->dispatcher, impl->services);
   AddOperatorServices(app, impl->dispatcher, impl->services);
   AddRolloutService(app, impl->dispatcher, impl->services);

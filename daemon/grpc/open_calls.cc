@@ -12,23 +12,31 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr std::string_view kDevices = "/quantfleet.v1.DeviceService/";
-constexpr std::array<std::string_view, 5> kOpen = {
+constexpr std::array<std::string_view, 6> kOpen = {
     "/quantfleet.v1.DeviceService/Enroll", "/quantfleet.v1.DeviceService/GetChallenge",
-    "/quantfleet.v1.DeviceService/Renew", "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch"};
+    "/quantfleet.v1.DeviceService/Renew",  "/quantfleet.v1.OperatorService/Login",
+    "/grpc.health.v1.Health/Check",        "/grpc.health.v1.Health/Watch"};
 
 class StrangersFilter final : public grpc::AuthMetadataProcessor {
  public:
+  explicit StrangersFilter(OnRefusal refused) : refused_(std::move(refused)) {}
+
   bool IsBlocking() const override { return false; }
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context, OutputMetadata*,
                        OutputMetadata*) override {
     if (!context->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME).empty())
       return grpc::Status::OK;
     const auto path = metadata.find(":path");
-    return net::ToGrpc(MayBeAskedByAnybody(
-        path == metadata.end() ? std::string_view()
-                               : std::string_view(path->second.data(), path->second.size())));
+    const std::string_view asked = path == metadata.end()
+                                       ? std::string_view()
+                                       : std::string_view(path->second.data(), path->second.size());
+    const absl::Status may = MayBeAskedByAnybody(asked);
+    if (!may.ok()) refused_(asked, may);
+    return net::ToGrpc(may);
   }
+
+ private:
+  const OnRefusal refused_;
 };
 
 }  // namespace
@@ -40,8 +48,8 @@ absl::Status MayBeAskedByAnybody(std::string_view path) {
   return Unauthenticated("this call needs an operator's credential");
 }
 
-std::shared_ptr<grpc::AuthMetadataProcessor> MakeStrangersFilter() {
-  return std::make_shared<StrangersFilter>();
+std::shared_ptr<grpc::AuthMetadataProcessor> MakeStrangersFilter(OnRefusal refused) {
+  return std::make_shared<StrangersFilter>(std::move(refused));
 }
 
 }  // namespace quantfleet::daemon

@@ -2,6 +2,7 @@
 // call alone, before its message is read.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -16,7 +17,10 @@ namespace quantfleet::daemon {
 // `path`: "/package.Service/Method". UNAUTHENTICATED: the call needs a certificate.
 absl::Status MayBeAskedByAnybody(std::string_view path);
 
+// Hears of each refusal, on gRPC's threads.
+using OnRefusal = std::function<void(std::string_view path, const absl::Status& why)>;
+
 // For server credentials: asks the above where a connection has no verified certificate.
-std::shared_ptr<grpc::AuthMetadataProcessor> MakeStrangersFilter();
+std::shared_ptr<grpc::AuthMetadataProcessor> MakeStrangersFilter(OnRefusal refused);
 
 }  // namespace quantfleet::daemon

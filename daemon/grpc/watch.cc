@@ -22,13 +22,14 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
  public:
   using Open = std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)>;
 
-  static Watch* Start(grpc::CallbackServerContext* context, Dispatcher& dispatcher, Open open) {
+  static Watch* Start(Dispatcher::Named method, grpc::CallbackServerContext* context,
+                      Dispatcher& dispatcher, Open open) {
     auto watch = std::make_shared<Watch>(dispatcher.quick());
     watch->self_ = watch;
     // The caller may be gone, and the context with it, before a worker gets to this.
-    watch->Post([watch, caller = dispatcher.Meet(*context), open = std::move(open)] {
-      watch->Begin(open(caller));
-    });
+    watch->Post(
+        [watch, caller = dispatcher.Meet(*context), &method, &calls = dispatcher.calls(),
+         open = std::move(open)] { watch->Begin(calls.Watch<Message>(caller, method, open)); });
     return watch.get();
   }
 
@@ -173,19 +174,19 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
 
 template <typename Message>
 grpc::ServerWriteReactor<Message>* StartWatch(
-    grpc::CallbackServerContext* context, Dispatcher& dispatcher,
+    Dispatcher::Named method, grpc::CallbackServerContext* context, Dispatcher& dispatcher,
     std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)> open) {
-  return Watch<Message>::Start(context, dispatcher, std::move(open));
+  return Watch<Message>::Start(method, context, dispatcher, std::move(open));
 }
 
 template grpc::ServerWriteReactor<v1::Job>* StartWatch(
-    grpc::CallbackServerContext*, Dispatcher&,
+    Dispatcher::Named, grpc::CallbackServerContext*, Dispatcher&,
     std::function<absl::StatusOr<app::WatchSource<v1::Job>>(const app::Caller&)>);
 template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(
-    grpc::CallbackServerContext*, Dispatcher&,
+    Dispatcher::Named, grpc::CallbackServerContext*, Dispatcher&,
     std::function<absl::StatusOr<app::WatchSource<v1::Rollout>>(const app::Caller&)>);
 template grpc::ServerWriteReactor<v1::Scrub>* StartWatch(
-    grpc::CallbackServerContext*, Dispatcher&,
+    Dispatcher::Named, grpc::CallbackServerContext*, Dispatcher&,
     std::function<absl::StatusOr<app::WatchSource<v1::Scrub>>(const app::Caller&)>);
 
 }  // namespace quantfleet::daemon

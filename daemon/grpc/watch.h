@@ -18,11 +18,12 @@ class CallbackServerContext;
 
 namespace quantfleet::daemon {
 
-// The stream owns itself; `open`, which is called on a quick worker once the caller is known, and
-// what it refers to must outlive the server. Message: Job, Rollout or Scrub.
+// The stream owns itself, and ends with its caller's rights; `open`, which is called on a quick
+// worker once the caller is known, and what it refers to must outlive the server. Message: Job,
+// Rollout or Scrub.
 template <typename Message>
 grpc::ServerWriteReactor<Message>* StartWatch(
-    grpc::CallbackServerContext* context, Dispatcher& dispatcher,
+    Dispatcher::Named method, grpc::CallbackServerContext* context, Dispatcher& dispatcher,
     std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)> open);
 
 }  // namespace quantfleet::daemon

@@ -227,8 +227,10 @@ absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent 
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t phase) {
-  if (phase == 0) return Act(name, RolloutEvent::kApprove, "");
+absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t phase,
+                                              std::string_view why) {
+  if (phase == 0) return Act(name, RolloutEvent::kApprove, why);
+  if (why.size() > kMaxReason) return InvalidArgument("reason: at most {} bytes", kMaxReason);
   v1::Rollout rollout;
   FailPoint("phase-before-approved");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
@@ -238,7 +240,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
         return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name,
                                   record.phase() + 1, phase);
       case Gate::kWaits:
-        QF_RETURN_IF_ERROR(ActOn(tx, record, RolloutEvent::kApprove, ""));
+        QF_RETURN_IF_ERROR(ActOn(tx, record, RolloutEvent::kApprove, why));
         break;
       case Gate::kPassed:
         break;

@@ -77,7 +77,8 @@ class Rollouts {
   absl::StatusOr<v1::Rollout> AllowDownload(const std::string& name,
                                             const std::vector<std::string>& device_ids);
   // Lets the phase (from 1) begin; does nothing if it has begun. 0: whichever waits.
-  absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
+  absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase,
+                                      std::string_view why = "");
 
  private:
   absl::Status ActOn(Transaction& tx, const v1::Rollout& rollout, RolloutEvent event,

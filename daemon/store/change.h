@@ -5,7 +5,8 @@
 
 namespace quantfleet::daemon {
 
-// name: of the model, job, artifact, class, token, device, rollout or group.
+// name: of the model, job, artifact, class, token, device, rollout, group or
+// operator.
 struct Change {
   enum class Kind {
     kModel,
@@ -16,7 +17,8 @@ struct Change {
     kDevice,
     kAssignment,
     kRollout,
-    kGroup
+    kGroup,
+    kOperator
   } kind;
   std::string name;  // kAssignment: the device's id
 };

@@ -37,6 +37,16 @@ class OpenTransaction : public Transaction {
 
 class Store {
  public:
+  // Whoever adds to what is written, in the same transaction: the audit log. Both are called on the
+  // thread that writes.
+  class Witness {
+   public:
+    virtual ~Witness() = default;
+    // The body is done; an error discards the transaction. It may be called again, as the body.
+    virtual absl::Status BeforeCommit(Transaction& tx) = 0;
+    virtual void Committed() = 0;
+  };
+
   Store() = default;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -52,8 +62,10 @@ class Store {
   template <typename Body>
   auto Write(Body&& body) {
     return Run<std::invoke_result_t<Body&, Transaction&>>(
-        body, [this](const WriteBody& b) { return RunWrite(b); });
+        body, [this](const WriteBody& b) { return RunWitnessed(b); });
   }
+  // Before anything is written; it must outlive the store's use, or be taken away (nullptr).
+  void set_witness(Witness* witness) { witness_ = witness; }
 
   // For transactions that begin and end in different places; others wait for it, and it waits for
   // them.
@@ -70,6 +82,16 @@ class Store {
   virtual absl::Status RunWrite(const WriteBody& body) = 0;
 
  private:
+  absl::Status RunWitnessed(const WriteBody& body) {
+    if (witness_ == nullptr) return RunWrite(body);
+    QF_RETURN_IF_ERROR(RunWrite([&](Transaction& tx) -> absl::Status {
+      QF_RETURN_IF_ERROR(body(tx));
+      return witness_->BeforeCommit(tx);
+    }));
+    witness_->Committed();
+    return absl::OkStatus();
+  }
+
   template <typename Result, typename Body, typename Runner>
   static Result Run(Body& body, const Runner& run) {
     if constexpr (std::is_same_v<Result, absl::Status>) {
@@ -85,6 +107,7 @@ class Store {
   }
 
   Feed<Change> changes_;
+  Witness* witness_ = nullptr;
 };
 
 }  // namespace quantfleet::daemon

@@ -12,12 +12,15 @@
 #include "daemon/store/admission_store.h"
 #include "daemon/store/artifact_store.h"
 #include "daemon/store/assignment_store.h"
+#include "daemon/store/audit_store.h"
+#include "daemon/store/change.h"
 #include "daemon/store/class_store.h"
 #include "daemon/store/counts.h"
 #include "daemon/store/device_store.h"
 #include "daemon/store/group_store.h"
 #include "daemon/store/job_store.h"
 #include "daemon/store/model_store.h"
+#include "daemon/store/operator_store.h"
 #include "daemon/store/request_store.h"
 #include "daemon/store/rollout_store.h"
 #include "daemon/store/scrub_store.h"
@@ -39,12 +42,14 @@ class Transaction {
     AdmissionStore& admission;
     ArtifactStore& artifacts;
     AssignmentStore& assignments;
+    AuditStore& audit;
     ClassStore& classes;
     CountStore& counts;
     DeviceStore& devices;
     GroupStore& groups;
     JobStore& jobs;
     ModelStore& models;
+    OperatorStore& operators;
     RequestStore& requests;
     RolloutStore& rollouts;
     ScrubStore& scrubs;
@@ -58,15 +63,19 @@ class Transaction {
 
   // What lists of this transaction left out, since it cannot be read.
   virtual const std::vector<Damaged>& damaged() const = 0;
+  // What it has changed so far, in order.
+  virtual const std::vector<Change>& noted() const = 0;
 
   AdmissionStore& admission() { return subjects_.admission; }
   ArtifactStore& artifacts() { return subjects_.artifacts; }
   AssignmentStore& assignments() { return subjects_.assignments; }
+  AuditStore& audit() { return subjects_.audit; }
   ClassStore& classes() { return subjects_.classes; }
   DeviceStore& devices() { return subjects_.devices; }
   GroupStore& groups() { return subjects_.groups; }
   JobStore& jobs() { return subjects_.jobs; }
   ModelStore& models() { return subjects_.models; }
+  OperatorStore& operators() { return subjects_.operators; }
   RequestStore& requests() { return subjects_.requests; }
   RolloutStore& rollouts() { return subjects_.rollouts; }
   ScrubStore& scrubs() { return subjects_.scrubs; }
@@ -76,12 +85,14 @@ class Transaction {
   const AdmissionStore& admission() const { return subjects_.admission; }
   const ArtifactStore& artifacts() const { return subjects_.artifacts; }
   const AssignmentStore& assignments() const { return subjects_.assignments; }
+  const AuditStore& audit() const { return subjects_.audit; }
   const ClassStore& classes() const { return subjects_.classes; }
   const CountStore& counts() const { return subjects_.counts; }
   const DeviceStore& devices() const { return subjects_.devices; }
   const GroupStore& groups() const { return subjects_.groups; }
   const JobStore& jobs() const { return subjects_.jobs; }
   const ModelStore& models() const { return subjects_.models; }
+  const OperatorStore& operators() const { return subjects_.operators; }
   const RequestStore& requests() const { return subjects_.requests; }
   const RolloutStore& rollouts() const { return subjects_.rollouts; }
   const ScrubStore& scrubs() const { return subjects_.scrubs; }

@@ -342,16 +342,18 @@ absl::StatusOr<Authority::ServerCredential> Authority::ServerIdentity() {
   return Keep(data_ / "keys" / "server.pem", keys_.authorities.front(), subject, kServerLifetime);
 }
 
-absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
+absl::StatusOr<Authority::ServerCredential> Authority::AdminIdentity() {
   const trust::Subject subject{.kind = trust::Subject::Kind::kOperator,
                                .id = "admin",
                                .role = std::string(Name(trust::Role::kAdmin)),
                                .dns_names = {},
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
-  QF_ASSIGN_OR_RETURN(
-      const ServerCredential admin,
-      Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime));
+  return Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime);
+}
+
+absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
+  QF_ASSIGN_OR_RETURN(const ServerCredential admin, AdminIdentity());
   std::string json;
   AppendJson(json, "server", server);
   AppendJson(json, "ca_pem", authorities_pem());

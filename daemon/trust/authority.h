@@ -89,6 +89,8 @@ class Authority {
   // a time to come, or its names are others. Call it at start and from time to time.
   absl::StatusOr<ServerCredential> ServerIdentity();
 
+  // The first operator's certificate and key; a new key when the certificate nears its end.
+  absl::StatusOr<ServerCredential> AdminIdentity();
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
   // same until its certificate is about to expire. Returns the file's path.
   absl::StatusOr<fs::path> WriteAdminCredential(std::string_view server);

@@ -189,8 +189,23 @@ constexpr const char* kVersion8[] = {
     "CREATE TABLE scrubs (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4,
-                                 kVersion5, kVersion6, kVersion7, kVersion8};
+// Operators, and what they did. Until then an operator's certificate was all that was known of it:
+// from when on each has a record is noted in `counters` (operators.cc).
+constexpr const char* kVersion9[] = {
+    "CREATE TABLE operators (name TEXT PRIMARY KEY, position BIGINT NOT NULL, public_key TEXT NOT "
+    "NULL, code_id TEXT NOT NULL, code_hash TEXT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX operators_by_key ON operators (public_key)",
+    "CREATE INDEX operators_by_code ON operators (code_id)",
+    "CREATE TABLE audit (position BIGINT PRIMARY KEY, time_ms BIGINT NOT NULL, caller TEXT NOT "
+    "NULL, object TEXT NOT NULL, record TEXT NOT NULL, previous TEXT NOT NULL, digest TEXT NOT "
+    "NULL)",
+    "CREATE INDEX audit_by_time ON audit (time_ms, position)",
+    "CREATE INDEX audit_by_caller ON audit (caller, position)",
+    "CREATE INDEX audit_by_object ON audit (object, position)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5,
+                                 kVersion6, kVersion7, kVersion8, kVersion9};
 
 }  // namespace
 

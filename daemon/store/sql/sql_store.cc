@@ -16,8 +16,9 @@ struct Parts {
         context{database, lease->session(), lease->prepared(), last_seen} {}
 
   Transaction::Subjects All() const {
-    return {*admission, *artifacts, *assignments, *classes,  *counts, *devices,    *groups,
-            *jobs,      *models,    *requests,    *rollouts, *scrubs, *signatures, *tokens};
+    return {*admission, *artifacts, *assignments, *audit,  *classes,   *counts,
+            *devices,   *groups,    *jobs,        *models, *operators, *requests,
+            *rollouts,  *scrubs,    *signatures,  *tokens};
   }
 
   std::unique_ptr<Database::Lease> lease;
@@ -25,12 +26,14 @@ struct Parts {
   const std::unique_ptr<AdmissionStore> admission = MakeAdmissionStore(context);
   const std::unique_ptr<ArtifactStore> artifacts = MakeArtifactStore(context);
   const std::unique_ptr<AssignmentStore> assignments = MakeAssignmentStore(context);
+  const std::unique_ptr<AuditStore> audit = MakeAuditStore(context);
   const std::unique_ptr<ClassStore> classes = MakeClassStore(context);
   const std::unique_ptr<CountStore> counts = MakeCountStore(context);
   const std::unique_ptr<DeviceStore> devices = MakeDeviceStore(context);
   const std::unique_ptr<GroupStore> groups = MakeGroupStore(context);
   const std::unique_ptr<JobStore> jobs = MakeJobStore(context);
   const std::unique_ptr<ModelStore> models = MakeModelStore(context);
+  const std::unique_ptr<OperatorStore> operators = MakeOperatorStore(context);
   const std::unique_ptr<RequestStore> requests = MakeRequestStore(context);
   const std::unique_ptr<RolloutStore> rollouts = MakeRolloutStore(context);
   const std::unique_ptr<ScrubStore> scrubs = MakeScrubStore(context);
@@ -57,6 +60,7 @@ class SqlTransaction final : private Parts, public OpenTransaction {
 
   absl::Status Commit() override;
   const std::vector<Damaged>& damaged() const override { return context.damaged; }
+  const std::vector<Change>& noted() const override { return context.noted; }
   bool lost_race() const { return absl::IsAborted(context.failed); }
   absl::Status WriteLastSeen(const LastSeen::Times& times);
 

@@ -63,12 +63,14 @@ class SqlSubject {
 std::unique_ptr<AdmissionStore> MakeAdmissionStore(SqlContext& context);
 std::unique_ptr<ArtifactStore> MakeArtifactStore(SqlContext& context);
 std::unique_ptr<AssignmentStore> MakeAssignmentStore(SqlContext& context);
+std::unique_ptr<AuditStore> MakeAuditStore(SqlContext& context);
 std::unique_ptr<ClassStore> MakeClassStore(SqlContext& context);
 std::unique_ptr<CountStore> MakeCountStore(SqlContext& context);
 std::unique_ptr<DeviceStore> MakeDeviceStore(SqlContext& context);
 std::unique_ptr<GroupStore> MakeGroupStore(SqlContext& context);
 std::unique_ptr<JobStore> MakeJobStore(SqlContext& context);
 std::unique_ptr<ModelStore> MakeModelStore(SqlContext& context);
+std::unique_ptr<OperatorStore> MakeOperatorStore(SqlContext& context);
 std::unique_ptr<RequestStore> MakeRequestStore(SqlContext& context);
 std::unique_ptr<RolloutStore> MakeRolloutStore(SqlContext& context);
 std::unique_ptr<ScrubStore> MakeScrubStore(SqlContext& context);

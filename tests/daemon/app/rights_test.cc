@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,19 @@ UseCase Of(std::string name, Subject App::* subject,
 }
 
 std::vector<UseCase> ForViewers() {
-  return {Of("models.List", &App::models, &Models::List),
+  v1::CreateRolloutRequest rollout;
+  rollout.set_dry_run(true);
+  v1::BeginPushRequest push;
+  push.set_dry_run(true);
+  v1::CollectGarbageRequest garbage;
+  garbage.set_dry_run(true);
+  return {Of("models.BeginPush as a dry run", &App::models, &Models::BeginPush, push),
+          Of("rollouts.Create as a dry run", &App::rollouts, &RolloutCalls::Create, rollout),
+          Of("artifacts.CollectGarbage as a dry run", &App::artifacts, &Artifacts::CollectGarbage,
+             garbage),
+          Of("operators.List", &App::operators, &OperatorCalls::List),
+          Of("operators.Get", &App::operators, &OperatorCalls::Get),
+          Of("models.List", &App::models, &Models::List),
           Of("models.Get", &App::models, &Models::Get),
           Of("jobs.Get", &App::jobs, &Jobs::Get),
           Of("jobs.List", &App::jobs, &Jobs::List),
@@ -89,7 +102,11 @@ std::vector<UseCase> ForAdmins() {
           Of("devices.Allow", &App::devices, &Devices::Allow),
           Of("devices.Disallow", &App::devices, &Devices::Disallow),
           Of("devices.Approve", &App::devices, &Devices::Approve),
-          Of("devices.Reject", &App::devices, &Devices::Reject)};
+          Of("devices.Reject", &App::devices, &Devices::Reject),
+          Of("operators.Create", &App::operators, &OperatorCalls::Create),
+          Of("operators.Revoke", &App::operators, &OperatorCalls::Revoke),
+          Of("operators.Rotate", &App::operators, &OperatorCalls::Rotate),
+          Of("audit.List", &App::audit, &app::Audit::List)};
 }
 
 std::vector<UseCase> ForDevices() {
@@ -178,6 +195,29 @@ TEST_F(RightsTest, StrangersMayEnrollAndNothingElse) {
   request.set_csr_pem(device.csr);
   *request.mutable_facts() = device.facts;
   EXPECT_OK(app_.device_calls.Enroll(stranger, request).status());
+}
+
+TEST_F(RightsTest, RevokedOperatorsMayNothing) {
+  const Caller viewer = Operator("viewer");
+  v1::RevokeOperatorRequest request;
+  request.set_name("viewer-user");
+  ASSERT_OK(app_.operators.Revoke(Operator("admin"), request).status());
+  ExpectRefused(ForViewers(), viewer, absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(app_.device_calls.MayReadBlobs(*trust::ReadCertificate(viewer.certificate_pem)).code(),
+            absl::StatusCode::kPermissionDenied);
+}
+
+// Each use case is asked above: those of the services are as many.
+TEST_F(RightsTest, NoMethodOfAServiceIsForgotten) {
+  size_t methods = 0;
+  const auto& file = *v1::GetStatusRequest::descriptor()->file();
+  for (int i = 0; i < file.service_count(); ++i)
+    methods += static_cast<size_t>(file.service(i)->method_count());
+  std::set<std::string> asked{"operators.Login"};  // by anybody
+  for (const auto& cases : {ForViewers(), ForPublishers(), ForAdmins()})
+    for (const UseCase& use_case : cases)
+      asked.insert(use_case.name.substr(0, use_case.name.find(' ')));
+  EXPECT_EQ(asked.size(), methods);
 }
 
 TEST_F(RightsTest, RevokedDevicesMayNothing) {

@@ -46,11 +46,22 @@ class ServerFixture : public ::testing::Test {
     return log_;
   }
   net::ServerTrust Trust() const { return {authority_->authorities_pem(), {}, {}}; }
+  // "ROLE-user", with a record beside the daemon's own; the same one each time.
   net::ClientIdentity Operator(const std::string& role) const {
+    net::ClientIdentity& known = operators_[role];
+    if (!known.certificate_pem.empty()) return known;
     const trust::KeyPair key = trust::GenerateTlsKey();
-    return {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1))
-                .value(),
-            key.private_pem};
+    OperatorStore::Kept kept;
+    kept.record.set_name(role + "-user");
+    kept.record.set_role(role);
+    kept.record.set_public_key(trust::PublicKeyDigest(key.public_pem)->raw());
+    const auto store = OpenSqliteStore(config_.data / "state.db").value();
+    EXPECT_OK(
+        store->Write([&](Transaction& tx) { return tx.operators().Create(kept, {}); }).status());
+    known = {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1))
+                 .value(),
+             key.private_pem};
+    return known;
   }
   template <typename Service>
   std::unique_ptr<typename Service::Stub> Stub(const net::ClientIdentity& identity) const {
@@ -77,6 +88,7 @@ class ServerFixture : public ::testing::Test {
   SecureRandom random_;
   std::mutex log_mutex_;
   std::string log_;  // guarded by log_mutex_
+  mutable std::map<std::string, net::ClientIdentity> operators_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Authority> authority_;
 };
