@@ -4,7 +4,8 @@
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
 #   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a limited time, lint, and the aarch64 build under an emulator
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
-# Environment: QUANTFLEET_FUZZ_SECONDS (default 10 per target), QUANTFLEET_SHARED (optional reference material).
+# Environment: QUANTFLEET_FUZZ_SECONDS (default 10 per target), QUANTFLEET_SHARED (optional reference material),
+#   QUANTFLEET_THOROUGH=1 (every similar case end to end).
 set -euo pipefail
 umask 022 # quantfleet refuses folders that others may write to, including those that tests create
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +15,7 @@ while (($#)); do
   case "$1" in
     --full) full=1 ;;
     --only) only="${2:?--only needs a word}"; shift ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "run-tests: unknown option $1 (see --help)" >&2; exit 2 ;;
   esac
   shift
@@ -125,8 +126,14 @@ step "install packages" deploy/install-deps.sh "$level"
 ((failed)) && exit 1
 
 # Installing the judges and fetching weights mostly waits for the network, so they run in parallel with the build.
+install_judges() {
+  tests/judges/install.sh && tests/models/fetch.sh || return
+  ((full)) || return 0
+  # Without them their tests are skipped, and say so.
+  tests/judges/runtimes/install.sh || echo "the runtimes (OpenVINO, ONNX Runtime GenAI, mlx-lm) could not be installed"
+}
 if wants e2e; then
-  { tests/judges/install.sh && tests/models/fetch.sh; } >"$kept/judges.log" 2>&1 &
+  install_judges >"$kept/judges.log" 2>&1 &
   judges=$!
 fi
 
@@ -143,11 +150,10 @@ if wants e2e; then
   judges=
   # shellcheck disable=SC2016
   step "install judges and weights" sh -c 'cat "$0"; exit "$1"' "$kept/judges.log" "$installed"
-  # Longer deadlines, because more tests run than there are cores. Only full runs try every similar case. The longest tests run
-  # first.
-  ((full)) && export QUANTFLEET_THOROUGH=1
+  # Longer deadlines, because more tests run than there are cores. QUANTFLEET_THOROUGH=1 tries every similar case, which takes
+  # several times as long. The longest tests run first.
   step "end to end" env QUANTFLEET_TEST_SLOWNESS=3 bash -c "$(declare -f e2e)"'; e2e release \
-    tests/e2e/test_{kill_job,kill_rollout,models,rollout,recipes}.py tests/e2e/test_*.py'
+    tests/e2e/test_{int4_sense,kill_job,kill_rollout,models,rollout,calibrate,recipes}.py tests/e2e/test_*.py'
 fi
 if wants asan; then
   step "build asan" build asan
