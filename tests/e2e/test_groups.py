@@ -188,8 +188,8 @@ class Refused(GroupsTest):
     def test_openvino_takes_smaller_groups_where_larger_ones_do_not_divide_or_pack(self):
         # Rows of 192: three groups of 64, whose 4-bit zero points do not end with a byte, and no whole number of groups of 128.
         source, _ = self.family("qwen2")
-        # Rows of 96 have three groups of 32; an odd number of such rows would end within a byte, so that only 8 bits are left.
-        narrow, _ = self.family("llama2", sizes={"hidden": 96, "intermediate": 97})
+        # Rows of 48 have three groups of 16; an odd number of such rows would end within a byte, so that only 8 bits are left.
+        narrow, _ = self.family("llama2", sizes={"hidden": 48, "intermediate": 97})
         ninety_six, _ = self.family("mistral", sizes={"intermediate": 96})
         types = {}
         for name, made, target, options in (
@@ -204,7 +204,7 @@ class Refused(GroupsTest):
             self.assertEqual(model.by_name["model.layers.0.self_attn.q_proj.weight"].data["element_type"],
                              "u4" if "asym" in target else "i4")
         self.assertEqual(types, {"npu": ("i8", 32), "points": ("u4", 64), "middle": ("i4", 64), "named": ("u4", 64),
-                                 "kept": ("u8", 64), "bits": ("u8", 32)})
+                                 "kept": ("u8", 64), "bits": ("u8", 16)})
 
     def test_zero_points_of_an_odd_number_of_groups_are_the_nearest_again_when_read(self):
         """Packed without regard to rows, whatever the order of the rows and the way they are cut into pieces."""
