@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "agent/external/ask_http.h"
+#include "agent/golden_words.h"
 #include "common/base/json.h"
 #include "common/base/outside_text.h"
 #include "common/trust/name.h"
@@ -57,6 +58,16 @@ Tried<int64_t> TokensOf(const std::string& body, bool embeds) {
           ? usage->get_object().if_contains(embeds ? "prompt_tokens" : "completion_tokens")
           : nullptr;
   return tokens && tokens->is_int64() ? tokens->get_int64() : -1;
+}
+
+// The first choice's text; empty: there is none.
+std::string TextOf(const std::string& body) {
+  const absl::StatusOr<json::object> object = ParseJsonObject(body, "the runtime's answer");
+  if (!object.ok()) return "";
+  const json::value root(*object);
+  boost::system::error_code error;
+  const json::value* text = root.find_pointer("/choices/0/text", error);
+  return text && text->is_string() ? std::string(text->get_string()) : "";
 }
 
 // What a runtime's silence says of an artifact.
@@ -132,8 +143,50 @@ bool ModelHosts::Embeds(const std::string& model) const {
   return embedding_models_.contains(model);
 }
 
-Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime, bool embeds,
-                                HealthGate gate, std::stop_token stop) const {
+Tried<std::string> ModelHosts::CheckGolden(const std::string& model, const Supervisor& runtime,
+                                           const fs::path& files,
+                                           const std::vector<v1::GoldenPrompt>& golden,
+                                           std::stop_token stop) const {
+  const auto words = GoldenWordsOf(files, golden);
+  if (!words.ok())
+    return fmt::format("the golden answers were not checked: {}",
+                       absl::IsNotFound(words.status()) ? "the artifact has no tokenizer.json"
+                                                        : Message(words.status()));
+  size_t as_made = 0;
+  std::string otherwise;
+  for (const GoldenWord& one : *words) {
+    const json::object request{{"model", json::string_view(model)},
+                               {"prompt", json::string_view(one.before)},
+                               {"max_tokens", one.tokens},
+                               {"temperature", 0}};
+    const auto answer = AskHttp(runtime.upstream()->address(), "/v1/completions",
+                                json::serialize(request), runtime.start_timeout(), stop);
+    QF_RETURN_IF_SETBACK(OfAnswer(answer.status()).Within("answering a golden prompt"));
+    if (answer->status != 200)
+      return fmt::format(
+          "the golden answers were not checked: the runtime answered one with HTTP status {}",
+          answer->status);
+    const std::string said = TextOf(answer->body);
+    if (Begins(said, one)) {
+      ++as_made;
+    } else {
+      otherwise = fmt::format("\"{}\" went on with \"{}\", and here with \"{}\"",
+                              CutText(one.before, 80), CutText(one.word, 40), CutText(said, 40));
+    }
+  }
+  if (as_made == words->size()) return std::string();
+  const std::string count = fmt::format("{} of {} golden words are as where the artifact was made",
+                                        as_made, words->size());
+  if (as_made == 0 && words->size() > 1)
+    return Setback(Reason::kHealthFailed, "{}: {}", count, otherwise);
+  return count;
+}
+
+Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
+                                const Installed& installed, HealthGate gate,
+                                std::stop_token stop) const {
+  const bool embeds =
+      pipeline::KindOf(installed.manifest) == pipeline::ArtifactKind::kEmbeddingModel;
   const std::string address = runtime.upstream()->address();
   if (address.empty())
     return Setback(Reason::kHealthFailed, "the program ended as soon as it was ready");
@@ -156,9 +209,13 @@ Tried<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runt
   health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) /
                              static_cast<double>(took.count());
   if (!gate.golden.empty() && gate.policy.min_golden_agreement() > 0) {
-    // They are tokens, of our engine's arithmetic.
+    // They are tokens, of our engine's arithmetic: a runtime's text may go on otherwise.
+    if (embeds) {
+      health.note = "golden vectors do not apply to other runtimes and were not checked";
+    } else {
+      QF_TRY(health.note, CheckGolden(model, runtime, installed.files, gate.golden, stop));
+    }
     gate.golden.clear();
-    health.note = "golden answers do not apply to other runtimes and were not checked";
   }
   QF_RETURN_IF_SETBACK(gate.Check(health));
   return health;
@@ -203,7 +260,7 @@ Tried<Health> ModelHosts::Start(const std::string& model, const Installed& insta
           .log = [this, model](std::string_view line) { world_.log(model, line); },
           .on_given_up = world_.on_given_up});
   QF_RETURN_IF_SETBACK(runtime->AwaitReady(stop));
-  QF_TRY(const Health health, Prove(model, *runtime, embeds, gate, stop));
+  QF_TRY(const Health health, Prove(model, *runtime, installed, gate, stop));
   server_.SetModel(model, runtime->upstream());
   Replace(model, std::move(runtime), embeds);
   return health;

@@ -68,8 +68,14 @@ class ModelHosts final : public ModelHost {
   Said Ask(const std::string& address, const std::string& model, bool embeds, int tokens,
            Duration most, std::stop_token stop) const;
   // Asks it and checks the result against the gate.
-  Tried<Health> Prove(const std::string& model, const Supervisor& runtime, bool embeds,
-                      HealthGate gate, std::stop_token stop) const;
+  Tried<Health> Prove(const std::string& model, const Supervisor& runtime,
+                      const Installed& installed, HealthGate gate, std::stop_token stop) const;
+  // Whether it says the golden answers' words where the artifact did, where it was made: text for
+  // a health's note. kHealthFailed: it says none of several. Other arithmetic changes one now and
+  // then, so that more is not asked.
+  Tried<std::string> CheckGolden(const std::string& model, const Supervisor& runtime,
+                                 const fs::path& files, const std::vector<v1::GoldenPrompt>& golden,
+                                 std::stop_token stop) const;
   bool Embeds(const std::string& model) const;
   // Puts `next` (nullptr: nothing) in place of the model's runtime and ends the old one. `embeds`:
   // what answers from now on is an embedding model.

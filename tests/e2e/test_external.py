@@ -85,6 +85,8 @@ FAULTS = {"another-version": ("health_failed", r"0 restarts: .*exit status 78; .
           "answers-nothing": ("health_failed", r"generated no text"),
           "fills-the-disk": ("health_failed", r"3\.0 MiB .*1\.0 MiB .*--runtime-disk-mib")}
 
+UNCHECKED = "[health]\nmin_golden_agreement = 0"
+
 
 class External(EndToEnd):
     """One daemon with the class `served`, and a device that allows its program."""
@@ -180,10 +182,10 @@ class External(EndToEnd):
                 self.program = self.dir / "server"
                 write_runtime(self.program, FOLDER_SERVER.format(listing=str(listing)))
                 if format == "openvino":
-                    self.begin(format=format, recipe=recipe, what="folder")
+                    self.begin(format=format, recipe=recipe, what="folder", terms=UNCHECKED)
                     self.allow()
                 else:
-                    self.apply(format=format, recipe=recipe, what="folder")
+                    self.apply(format=format, recipe=recipe, what="folder", terms=UNCHECKED)
                     self.job()
                 self.roll_out()
                 self.status("HEALTHY", release=1 if format == "openvino" else 2)
@@ -235,6 +237,24 @@ class External(EndToEnd):
         self.status("HEALTHY", release=len(FAULTS) + 2)
         wait_for("what is left out", lambda: "200 lines in a minute" in self.log())
         self.assertLessEqual(self.log().count("a word"), 400)
+
+    def test_a_runtime_that_says_something_else_than_the_artifact_was_made_to_say(self):
+        """As with a wrong tokenizer, or numbers gone wrong: fluent, and another text."""
+        self.program = self.dir / "server"
+        write_runtime(self.program, "def answer(asked):\n    return ' Buy now!', 3\n")
+        self.begin(format="onnx", recipe="int8", what="folder")
+        self.allow()
+        rollout = self.roll_out()
+        failed = self.status("FAILED", release=1)
+        self.assertEqual(failed["reason"], "health_failed")
+        self.assertRegex(failed["detail"], r'^0 of 6 golden words .*: ".+" went on with ".+", and here with " Buy now!"$')
+        self.assertNotEqual(self.d.cli_json("rollout", "status", rollout)["state"], "COMPLETED")
+        # One that says some of it differs as other arithmetic does.
+        write_runtime(self.program, "def answer(asked):\n"
+                                    "    return ', there' if asked['prompt'] == 'Once upon a time' else '!', 3\n")
+        self.apply(format="onnx", recipe="int8", what="folder", extra="--once=more")
+        self.roll_out()
+        self.assertRegex(self.status("HEALTHY", release=2)["detail"], "^[1-5] of 6 golden words")
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_serves_onnx(self):

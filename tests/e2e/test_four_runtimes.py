@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import unittest
 from pathlib import Path
 
@@ -55,6 +56,9 @@ class FourRuntimes(EndToEnd):
             status = self.model_status(self.d, self.agents[name].device_id, "m")
             self.assertEqual((status["phase"], status.get("active_runtime", {}).get("command")), ("HEALTHY", command), status)
             self.assertGreater(float(status["tokens_per_second"]), 0)
+            if command:  # what the artifact said where it was made is asked of the runtime, too
+                self.assertNotIn("not checked", status.get("detail", ""))
+                print(f"{command}: {status.get('detail') or 'all golden words are as they were made'}", file=sys.stderr)
 
     def ask(self, name, **body):
         return post(f"http://{self.agents[name].endpoint()}/v1/completions", {"model": "m", "temperature": 0, **body})

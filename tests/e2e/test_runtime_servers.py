@@ -1,5 +1,6 @@
 """deploy/runtimes: what the servers of other runtimes share, with a model that needs none of them; and what each says of a folder
 that it cannot run."""
+import ctypes
 import http.client
 import json
 import re
@@ -55,6 +56,9 @@ class Echo:
 
 main("Echo", Echo, lambda: "echo 1.0")
 """
+
+LIBC, PR_SET_MDWE, PR_GET_MDWE = ctypes.CDLL(None), 65, 66
+FORBID = f"import ctypes, os, sys; ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def copy_shared(folder):
@@ -248,12 +252,13 @@ class Folders(unittest.TestCase):
         run("quantfleet", "quantize", DEMO, "--out", cls.dir, "--target", "onnx:int8", "--target", "openvino:int8", "--target",
             "mlx:int8")
 
-    def refusal(self, runtime, folder):
-        """The line that it ends with."""
+    def refusal(self, runtime, folder, before=()):
+        """The line that it ends with. `before`: a command that runs it."""
         shutil.copytree(SERVERS / runtime, self.dir / runtime, dirs_exist_ok=True)
         copy_shared(self.dir / runtime)
-        done = subprocess.run([RUNTIMES / "installed/venv/bin/python", self.dir / runtime / "serve.py", folder, "--socket",
-                               self.dir / f"{runtime}.sock"], capture_output=True, text=True, timeout=120 * SLOW)
+        command = [*before, RUNTIMES / "installed/venv/bin/python", self.dir / runtime / "serve.py", folder, "--socket",
+                   self.dir / f"{runtime}.sock"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120 * SLOW)
         self.addCleanup((self.dir / f"{runtime}.sock").unlink)
         self.assertEqual(done.returncode, 78, done.stderr)
         return done.stdout.splitlines()[-1]
@@ -280,6 +285,13 @@ class Folders(unittest.TestCase):
                 said = self.refusal(runtime, path.parent)
                 path.write_bytes(raw)
                 self.assertRegex(said, rf"^[\w-]+ [\d.]+ cannot run {path.parent}: ")
+
+    def test_a_service_that_must_not_generate_code(self):
+        """As systemd's MemoryDenyWriteExecute has it; OpenVINO alone of the three needs to."""
+        if not LIBC.prctl(PR_GET_MDWE, 0, 0, 0, 0) >= 0:
+            self.skipTest("this kernel cannot forbid it")
+        said = self.refusal("openvino", self.dir / "openvino-int8", (sys.executable, "-c", FORBID))
+        self.assertIn("MemoryDenyWriteExecute=yes", said)
 
     def test_devices_get_the_versions_that_judge_the_folders(self):
         def pins(path):

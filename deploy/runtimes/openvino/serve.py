@@ -5,7 +5,7 @@ import numpy
 import openvino
 import openvino_genai as genai
 from openai_api import NO_TEMPLATE, Refused, says_no
-from serving import json_of, main, needs
+from serving import Unusable, json_of, main, needs
 
 Status = genai.StreamingStatus
 
@@ -38,6 +38,8 @@ class OpenVino:
         try:
             self.pipe = genai.LLMPipeline(folder, "CPU", scheduler_config=scheduler, **properties)
         except RuntimeError as error:
+            if "can't protect" in str(error):
+                raise Unusable("it generates code as it runs, which a service with MemoryDenyWriteExecute=yes must not") from None
             if "No ScaledDotProductAttention" not in str(error):
                 raise
             self.pipe = genai.LLMPipeline(folder, "CPU", ATTENTION_BACKEND="SDPA", **properties)  # Gemma 2: scores are capped
