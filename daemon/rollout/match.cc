@@ -262,8 +262,13 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
         fmt::format("{}: submit a job for it, which makes a smaller one", *candidates.instead_of));
   if (candidates.own == nullptr)
     return Skip(row, RolloutDevice::NO_ARTIFACT,
-                fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model,
-                            spec->format, spec->recipe, spec->name));
+                fmt::format("model {} has no artifact {}:{}{}: submit a job for class {}", model,
+                            spec->format, spec->recipe,
+                            spec->artifact_max_bytes == 0
+                                ? ""
+                                : fmt::format(", and no other one of at most {} bytes",
+                                              spec->artifact_max_bytes),
+                            spec->name));
   const auto consider = [&](const OfferedArtifact& offered) {
     return Consider(device, *spec, offered, model, gate);
   };

@@ -67,6 +67,10 @@ class CalibratedJobs(EndToEnd):
         again = self.finished(daemon, self.submit(daemon, "--class", "iot-int4"))
         self.assertEqual(again["artifacts"], [calibrated])
         self.assertEqual((folder / "calibration.json").stat().st_mtime_ns, made_at, "it was found")
+        folded = self.finished(daemon, self.submit(daemon, "--class", "iot-int4", "--fold", "auto"))
+        self.assertEqual(folded["artifacts"],
+                         [self.local("--calibration", folder, "--rounding", "feedback", "--fold", "auto")])
+        self.assertNotEqual(folded["artifacts"], [calibrated])
 
     def test_without_a_tokenizer_it_is_plain(self):
         model = self.dir / "model"

@@ -214,7 +214,9 @@ TEST_F(StepUpTest, APassMakesWhatIsFoldedOrWhatIsNot) {
   job_.targets = {"gguf:f16", "gguf:q4_0+search", "gguf:q4_0+search+fold"};
   const auto next = [&] {
     std::vector<std::string> texts;
-    for (const pipeline::TargetSpec& spec : *TargetsNext(job_)) texts.push_back(JobTarget(spec));
+    const auto specs = TargetsNext(job_);
+    EXPECT_OK(specs);
+    for (const pipeline::TargetSpec& spec : *specs) texts.push_back(JobTarget(spec));
     return texts;
   };
   EXPECT_THAT(next(), ElementsAre("gguf:f16", "gguf:q4_0+search"));
