@@ -14,8 +14,9 @@ KL is from the source's distribution to the candidate's, in nats per token, with
 often both find the same token the likeliest. Our artifacts of every format are judged under the embedded engine, in F32, by the
 values that their codes stand for; the peers under their own runtime in F32. A ratio is to the row "importance" of the same
 target, or to "plain" where there is none, or to the row that --ratio-to names; with the error of the difference window by window.
-Seconds are the processor's. Peers get the same calibration text, if it is a text that can be read; tests/bench/peers/install.sh brings them.
-mlx-dynamic has the bytes of mlx:int4-g64-asym. --markdown appends to a file what is printed, with a line of what it is above."""
+Seconds are the processor's. Peers get the same calibration text, if it is a text that can be read; tests/bench/peers/install.sh
+brings them. mlx-dynamic has the bytes of mlx:int4-g64-asym. --markdown appends to a file what is printed, with a line of what it
+is above."""
 import argparse
 import json
 import os

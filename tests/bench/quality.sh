@@ -4,8 +4,8 @@
 # usage: quality.sh OUT.md [FOLDER]
 #
 # The published models and what others quantize with come from PyPI, pinned by digest. The two that were published in few bits are
-# taken off their old grid. FOLDER keeps the models as F16 (800 MB; a temporary folder by default). Takes about an hour of a
-# processor core; what fails is a row that says so.
+# taken off their old grid. FOLDER keeps the models as F16 (800 MB; a temporary folder by default). Rows are written as they
+# are measured; what fails is a row that says so.
 set -euo pipefail
 out=$(realpath -m "${1:?usage: quality.sh OUT.md [FOLDER]}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
