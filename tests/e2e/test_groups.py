@@ -188,23 +188,26 @@ class Refused(GroupsTest):
     def test_openvino_takes_smaller_groups_where_larger_ones_do_not_divide_or_pack(self):
         # Rows of 192: three groups of 64, whose 4-bit zero points do not end with a byte, and no whole number of groups of 128.
         source, _ = self.family("qwen2")
-        # Rows of 48 have three groups of 16; an odd number of such rows would end within a byte, so that only 8 bits are left.
-        narrow, _ = self.family("llama2", sizes={"hidden": 48, "intermediate": 97})
+        # Rows of 96 have three groups of 32; an odd number of such rows would end within a byte, but not in groups of 16.
+        # Rows of 48 have three groups of 16, so that only 8 bits are left.
+        small, _ = self.family("llama2", sizes={"hidden": 96, "intermediate": 97})
+        narrow = self.dir / "narrow"
+        families.write("llama2", narrow, sizes={"hidden": 48, "intermediate": 97})
         ninety_six, _ = self.family("mistral", sizes={"intermediate": 96})
         types = {}
         for name, made, target, options in (
                 ("npu", ninety_six, "int4-npu", ()), ("points", source, "int4-g64-asym", ()), ("middle", source, "int4-g128", ()),
                 ("named", source, "int4", ("--tensor-type", "role:ffn_down=u4_g128")),
                 ("kept", source, "int4-g64-asym", ("--tensor-type", "role:ffn_down=u8_g64")),
-                ("bits", narrow, "int4-g64-asym", ())):
+                ("small", small, "int4-g64-asym", ()), ("bits", narrow, "int4-g64-asym", ())):
             _, (folder,) = self.quantize_to(self.dir / name, made, f"openvino:{target}", options=options)
             model = IrModel(folder)
-            seen = model.by_name[f"model.layers.0.mlp.{'up' if made == narrow else 'down'}_proj.weight"].data
+            seen = model.by_name[f"model.layers.0.mlp.{'up' if made in (small, narrow) else 'down'}_proj.weight"].data
             types[name] = seen["element_type"], int(seen["shape"].split(",")[-1])
             self.assertEqual(model.by_name["model.layers.0.self_attn.q_proj.weight"].data["element_type"],
                              "u4" if "asym" in target else "i4")
         self.assertEqual(types, {"npu": ("i8", 32), "points": ("u4", 64), "middle": ("i4", 64), "named": ("u4", 64),
-                                 "kept": ("u8", 64), "bits": ("u8", 16)})
+                                 "kept": ("u8", 64), "small": ("u4", 16), "bits": ("u8", 16)})
 
     def test_zero_points_of_an_odd_number_of_groups_are_the_nearest_again_when_read(self):
         """Packed without regard to rows, whatever the order of the rows and the way they are cut into pieces."""
@@ -228,7 +231,7 @@ class Refused(GroupsTest):
         for target in ("openvino:int4-asym-g64", "mlx:int4-g32", "openvino:int4-g64-g64", "mlx:fp16-g64", "gguf:int4-g64"):
             done = run("quantfleet", "quantize", DEMO, "--target", target, "--out", self.dir / "out", check=False)
             self.assertEqual(done.returncode, 2, target)
-            self.assertIn("-g64 or -g128", done.stderr)
+            self.assertIn("-g128 or -g256", done.stderr)
 
     def test_inspect_lists_zero_points(self):
         _, (folder,) = self.quantize_to(self.dir, DEMO, "openvino:int4-g64-asym")
