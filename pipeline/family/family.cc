@@ -99,10 +99,11 @@ std::string TensorName(const Family& family, Dialect dialect, Role role, int lay
                              : std::string(In(dialect, tensor->name));
 }
 
-std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer) {
+std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer,
+                              int expert) {
   const FusedTensor* fused = family.writes_fused ? FindFused(family, role) : nullptr;
-  return fused != nullptr ? LayerTensorName(family, dialect, fused->name, layer)
-                          : TensorName(family, dialect, role, layer);
+  return fused != nullptr ? LayerTensorName(family, dialect, fused->name, layer, expert)
+                          : TensorName(family, dialect, role, layer, expert);
 }
 
 float LackOf(const Family& family, Dialect dialect, Role role) {

@@ -263,7 +263,8 @@ std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled
 std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1,
                        int expert = -1);
 // The tensor that the family's files keep the role in: the fused one where they fuse.
-std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
+std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer,
+                              int expert = -1);
 // What that dialect's files leave out of the role's values.
 float LackOf(const Family& family, Dialect dialect, Role role);
 // What the embedding's rows are multiplied by.

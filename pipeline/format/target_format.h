@@ -36,9 +36,11 @@ struct StoredWeights {
   // Those that a file keeps inside itself may be left out. Errors name the file.
   absl::StatusOr<std::vector<StoredTensor>> (*list)(FileSystem& files, const fs::path& folder,
                                                     const std::vector<std::string>& paths);
-  // What the format calls the tensor that has this piece, fused or not.
-  std::string (*name_of)(const ModelDescription& model, Role role, int layer);
+  // What the format calls the tensor that has this piece, fused or not; `expert` is -1 of what is
+  // no expert's.
+  std::string (*name_of)(const ModelDescription& model, Role role, int layer, int expert);
   // What belongs to a quantized weight is called by its name, less `cut`, with these behind it.
+  // Codes may also have the weight's own name.
   std::string_view cut, codes, scales, zeros;
   GroupZero with_zeros;       // what `zeros` hold
   Dialect values;             // whose values the files hold: Hugging Face's lack what it leaves out

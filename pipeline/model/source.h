@@ -48,6 +48,9 @@ class ModelSource {
   // The tokenizer as the source has it in files that other runtimes read too; empty where it has
   // none.
   virtual const std::vector<Attachment>& tokenizer_files() const;
+  // config.json as the source has it, where it describes the model that the source shows and
+  // nothing besides; else empty. Parsed already, and so an object.
+  virtual std::string_view config() const { return {}; }
   virtual const SourceFingerprint& fingerprint() const = 0;
   virtual std::string_view format() const = 0;  // "safetensors", "gguf"
   // The name of the file that has the tensor, for messages; empty where that is not told.

@@ -103,6 +103,11 @@ bool Take(std::string_view option, std::string_view& rest) {
   return true;
 }
 
+// As vLLM's models have it: neither the head nor an embedding is quantized.
+Recipe Compressed(std::string_view name, DType body) {
+  return {.name = std::string(name), .body = body, .head = DType::kF16, .embedding = DType::kF16};
+}
+
 std::optional<Recipe> WithOptions(std::string_view name) {
   std::string_view rest = name;
   const bool wide = rest.starts_with("int8-");
@@ -229,6 +234,10 @@ const std::vector<Recipe>& RuntimeRecipes() {
       {"bf16", DType::kBF16, DType::kBF16},
       {.name = "int4-npu", .body = DType::kI4_G128, .head = DType::kI8_G128, .least_group = 64},
       {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
+      Compressed("w8a8", DType::kI8_Row),
+      Compressed("w4a16", DType::kI4_G128),
+      Compressed("w4a16-g64", DType::kI4_G64),
+      Compressed("w4a16-g32", DType::kQ4_0),
       {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},
   };

@@ -76,7 +76,7 @@ inline constexpr std::string_view kAsIsRecipe = "as-is";  // in neither list
 // "int4-g128-asym-exact". NOT_FOUND lists them.
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);
 const std::vector<Recipe>& Recipes();  // llama-quantize's, for GGUF
-// Of other runtimes' formats: fp32, fp16, bf16, int4-npu, int8-qdq, int8, int4.
+// Of other runtimes' formats: fp32, fp16, bf16, int4-npu, int8-qdq, w8a8, w4a16, int8, int4.
 const std::vector<Recipe>& RuntimeRecipes();
 
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one

@@ -17,9 +17,11 @@ Recipe AllOf(DType type) {
   return recipe;
 }
 
-// F32 holds nothing that F16 lacks at a price, and BF16 less than F16.
+// F32 holds nothing that F16 lacks at a price, and BF16 less than F16. Rows of one scale stand with
+// none but their like in a folder.
 bool MayBeChosen(const DTypeInfo& info) {
-  return info.made && info.type != DType::kF32 && info.type != DType::kBF16;
+  return info.made && info.type != DType::kF32 && info.type != DType::kBF16 &&
+         info.family != SchemeFamily::kRow;
 }
 
 }  // namespace

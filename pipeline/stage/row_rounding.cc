@@ -56,7 +56,8 @@ void RowRounding::RoundStrips(size_t piece, DType type, const ColumnFactor* fact
     const int64_t some = std::min(kStripRows, rows - first);
     float* strip = values.data() + first * cols;
     encoder.Encode(rounder, strip, some, cols, blocks.data());
-    encoder.codec->decode(blocks.data(), some * cols, strip);
+    for (int64_t r = 0; r < some; ++r)
+      encoder.codec->decode(blocks.data() + r * RowBytes(type, cols), cols, strip + r * cols);
   }
 }
 

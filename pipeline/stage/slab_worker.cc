@@ -127,7 +127,7 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
   Encode(job, encoding, values->data(), rows);
   values_encoded_ += static_cast<uint64_t>(rows * job.cols);
   const ByteSpan encoded = ByteSpan(encoded_).first(static_cast<size_t>(rows * encoding.row_bytes));
-  const int64_t bad = FindHalfOverflow(encoding.dtype, encoded);
+  const int64_t bad = FindHalfOverflow(encoding.dtype, job.cols, encoded);
   if (bad < 0) return encoded;
   return TooLarge(job, encoding.dtype, encoding.outputs.front(), row + bad / job.cols,
                   bad % job.cols);
@@ -181,9 +181,10 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
              to);
     // Scales in F16 are multiplied in F16; with F32 scales nothing is lost.
     if (placed.part == Part::kScales) {
-      const int64_t bad = FindProductOverflow(
-          placed.dtype, encoded.subspan(static_cast<size_t>(from * encoded_row),
-                                        static_cast<size_t>(count * encoded_row)));
+      const int64_t bad =
+          FindProductOverflow(placed.dtype, job.cols,
+                              encoded.subspan(static_cast<size_t>(from * encoded_row),
+                                              static_cast<size_t>(count * encoded_row)));
       if (bad < 0) return absl::OkStatus();
       return TooLarge(job, placed.dtype, output, strip_first + from + bad / job.cols,
                       bad % job.cols);
@@ -192,7 +193,7 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
     // Eight or 128 times a scale may be too large where the scale is not.
     const int64_t row_bytes = output.row_bits / 8;
     const int64_t bad = FindHalfOverflow(
-        DType::kF16, {out + to * row_bytes, static_cast<size_t>(count * row_bytes)});
+        DType::kF16, 1, {out + to * row_bytes, static_cast<size_t>(count * row_bytes)});
     if (bad < 0) return absl::OkStatus();
     const int64_t element = bad * Info(placed.dtype).block_elements;
     return TooLarge(job, placed.dtype, output, strip_first + from + element / job.cols,

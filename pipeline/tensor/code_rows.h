@@ -18,7 +18,7 @@ struct CodeRows {
                      // in the middle
   bool wide_scales;  // F32, else F16
   GroupZero zero;    // kPoint: of as many bits as codes; kBias: F16
-  int64_t group;     // elements that share a scale; even, divides cols
+  int64_t group;     // elements that share a scale; divides cols, even where bits are 4
   int64_t cols;
   bool point_stream = false;  // points of all rows follow one another without regard to bytes
 

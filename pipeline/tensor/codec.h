@@ -19,7 +19,7 @@ struct Codec {
   // Null for a type that is never made (DTypeInfo::made).
   void (*encode)(const float* values, int64_t rows, int64_t cols, const float* importance,
                  std::byte* out);
-  // Decodes n values (whole blocks).
+  // Decodes n values (whole blocks; of a type whose block is a row, one row).
   void (*decode)(const std::byte* blocks, int64_t n, float* out);
   // Sum over n of decoded value times x, added in F32.
   float (*dot)(const std::byte* blocks, const float* x, int64_t n);

@@ -47,12 +47,23 @@ std::optional<DType> DTypeFromNumber(
 // "q4_0", "u4_g128", case ignored: a type that can be made. INVALID_ARGUMENT lists those.
 absl::StatusOr<DType> DTypeFromName(std::string_view name);
 
+// Elements and bytes of one block in rows of `cols`.
+inline int64_t BlockElements(DType type, int64_t cols) {
+  const DTypeInfo& info = Info(type);
+  return info.family == SchemeFamily::kRow ? cols : info.block_elements;
+}
+inline int64_t BlockBytes(DType type, int64_t cols) {
+  const DTypeInfo& info = Info(type);
+  if (info.family != SchemeFamily::kRow) return info.block_bytes;
+  const GroupScheme& scheme = info.codes->scheme;
+  return CodesAt(scheme.zero) + cols * scheme.bits / 8;
+}
+
 // True when a row of `cols` elements consists of whole blocks.
-inline bool Divides(DType type, int64_t cols) { return cols % Info(type).block_elements == 0; }
+inline bool Divides(DType type, int64_t cols) { return cols % BlockElements(type, cols) == 0; }
 // Bytes of one row; `cols` must consist of whole blocks.
 inline int64_t RowBytes(DType type, int64_t cols) {
-  const DTypeInfo& info = Info(type);
-  return cols / info.block_elements * info.block_bytes;
+  return cols / BlockElements(type, cols) * BlockBytes(type, cols);
 }
 constexpr bool IsFloat(DType type) { return Info(type).family == SchemeFamily::kFloat; }
 

@@ -25,21 +25,24 @@ uint16_t Bias(const GroupScheme& scheme, const std::byte* block) {
   return FloatToHalf(offset * HalfToFloat(Load<uint16_t>(block)));
 }
 
-// Codes of b bits in the order of elements, with their highest bits turned over where `flip` says
-// so: u - 8 and u - 128 in two's complement are u with that bit turned, and back.
-void TakeCodes(const GroupCodes& as, bool flip, const std::byte* block, std::byte* out) {
+// Codes of b bits in the order of a block's elements, with their highest bits turned over where
+// `flip` says so: u - 8 and u - 128 in two's complement are u with that bit turned, and back.
+void TakeCodes(const GroupCodes& as, bool flip, const std::byte* block, int64_t elements,
+               std::byte* out) {
   const GroupScheme& scheme = as.scheme;
   const std::byte* codes = block + CodesAt(scheme.zero);
   const auto mask = static_cast<uint8_t>(!flip ? 0 : scheme.bits == 4 ? 0x88 : 0x80);
   if (as.places == CodePlaces::kHalvesApart) return PairNibbles(codes, mask, out);
   // Eight bytes at a time: every group is a multiple of them, and a compiler that may not assume so
-  // takes one.
+  // takes one. A row may have more.
   const uint64_t masks = mask * uint64_t{0x0101010101010101};
-  for (int64_t i = 0; i < scheme.elements * scheme.bits / 8; i += 8)
-    Store(out + i, Load<uint64_t>(codes + i) ^ masks);
+  const int64_t bytes = elements * scheme.bits / 8, whole = bytes / 8 * 8;
+  for (int64_t i = 0; i < whole; i += 8) Store(out + i, Load<uint64_t>(codes + i) ^ masks);
+  for (int64_t i = whole; i < bytes; ++i) out[i] = codes[i] ^ std::byte{mask};
 }
 
-void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, std::byte* out) {
+void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, int64_t elements,
+                 std::byte* out) {
   const bool is_signed = as.places == CodePlaces::kSigned;
   switch (part) {
     case Part::kBlocks:
@@ -47,9 +50,9 @@ void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, std::b
     case Part::kPointStream:
       return;  // never come here
     case Part::kCodes:
-      return TakeCodes(as, is_signed, block, out);
+      return TakeCodes(as, is_signed, block, elements, out);
     case Part::kSignedCodes:
-      return TakeCodes(as, !is_signed, block, out);
+      return TakeCodes(as, !is_signed, block, elements, out);
     case Part::kScales:
       std::memcpy(out, block, 2);
       return;
@@ -110,7 +113,7 @@ bool HasPart(DType type, Part part) {
 }
 
 int64_t PartRowBits(Part part, DType type, int64_t cols) {
-  const int64_t blocks = cols / Info(type).block_elements;
+  const int64_t blocks = cols / BlockElements(type, cols);
   switch (part) {
     case Part::kBlocks:
       return 8 * RowBytes(type, cols);
@@ -145,16 +148,17 @@ void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int6
     return;
   }
   if (!info.codes) return;  // HasPart says that there is none
+  const int64_t elements = BlockElements(type, cols), block_bytes = BlockBytes(type, cols),
+                count = cols / elements;
   if (part == Part::kZeroPoints) {
-    const int64_t each = PartRowBytes(part, type, cols), count = cols / info.block_elements;
-    for (int64_t r = 0; r < rows; ++r, blocks += count * info.block_bytes, out += each)
-      TakeZeroPoints(info.codes->scheme, blocks, count, info.block_bytes, out);
+    const int64_t each = PartRowBytes(part, type, cols);
+    for (int64_t r = 0; r < rows; ++r, blocks += count * block_bytes, out += each)
+      TakeZeroPoints(info.codes->scheme, blocks, count, block_bytes, out);
     return;
   }
-  const int64_t each = PartRowBytes(part, type, info.block_elements),
-                n = rows * cols / info.block_elements;
-  for (int64_t b = 0; b < n; ++b, blocks += info.block_bytes, out += each)
-    TakeOfBlock(part, *info.codes, blocks, out);
+  const int64_t each = PartRowBytes(part, type, elements);
+  for (int64_t b = 0; b < rows * count; ++b, blocks += block_bytes, out += each)
+    TakeOfBlock(part, *info.codes, blocks, elements, out);
 }
 
 }  // namespace quantfleet::pipeline

@@ -66,6 +66,7 @@ enum class DType : uint32_t {
   kU8_G16 = 0x1001d,
   kI8_G256 = 0x1001e,
   kU8_G256 = 0x1001f,
+  kI8_Row = 0x10020,  // around the middle, of a whole row
 };
 
 // codec.h; each is defined in the file of its type, those of groups in groups.cc.
@@ -82,12 +83,14 @@ extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G
     kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec, kI4_G16Codec,
     kU4_G16Codec, kI4_G256Codec, kU4_G256Codec, kI8_G16Codec, kU8_G16Codec, kI8_G256Codec,
     kU8_G256Codec;
+extern const Codec kI8_RowCodec;
 
 enum class SchemeFamily : uint8_t {
   kFloat,       // a value is an element
   kBlock,       // of 32, as ggml has them
   kSuperBlock,  // of 256 with smaller ones inside: ggml's K-quants
   kGroup,       // other runtimes' groups of 16 to 256
+  kRow,         // a row is one group, however long it is
 };
 
 // A group of elements with one F16 scale, in which x is scale * (code - middle), scale * (code -
@@ -96,7 +99,7 @@ enum class SchemeFamily : uint8_t {
 enum class GroupZero : uint32_t { kMiddle, kPoint, kBias };
 struct GroupScheme {
   int bits;          // of a code: 4 or 8
-  int64_t elements;  // 16 to 256
+  int64_t elements;  // 16 to 256; 0: a whole row's
   GroupZero zero;
 
   bool operator==(const GroupScheme&) const = default;
@@ -166,6 +169,7 @@ struct DTypeInfo {
   DType type = DType::kF32;
   std::string_view name = {};  // "q4_0"
   SchemeFamily family = SchemeFamily::kFloat;
+  // Of kRow both are 0: a block is as long as its row (BlockElements, BlockBytes).
   int64_t block_elements = 1;
   int64_t block_bytes = 0;
   const Codec* codec = nullptr;  // portable code; FindCodec has the best one for this machine
@@ -430,6 +434,15 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),
+    // Its error is that of rows of 4096, and grows with the largest of so many values.
+    {.type = DType::kI8_Row,
+     .name = "i8_row",
+     .family = SchemeFamily::kRow,
+     .block_elements = 0,
+     .codec = &kI8_RowCodec,
+     .halves = kHalfFirst,
+     .codes = GroupCodes{{8, 0, GroupZero::kMiddle}, CodePlaces::kSigned},
+     .expected_error = 0.00853},
     tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
                      {19, 24}, tables::Unpacked(9)),
     tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,

@@ -1,6 +1,7 @@
 """The judges that answer questions. One process answers all that a test file asks: its start takes longer than most answers."""
 import atexit
 import json
+import os
 import select
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
 LLAMA_CPP = JUDGES / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"  # its libraries
 RUNTIMES = JUDGES / "runtimes"
+TRANSFORMERS = JUDGES / "transformers"
 HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
 HAS_TRANSFORMERS_JS = (JUDGES / "node_modules/@huggingface/transformers").exists()
 MOST_SECONDS = 200  # for one answer
@@ -20,8 +22,9 @@ MOST_SECONDS = 200  # for one answer
 class Judge:
     """`script` below tests/judges, which `interpreter` runs, with what further words it wants at its start."""
 
-    def __init__(self, interpreter, script, *more):
+    def __init__(self, interpreter, script, *more, **env):
         self.interpreter, self.script, self.more, self.process = interpreter, script, more, None
+        self.env = {**os.environ, **env}
         atexit.register(self.end)
 
     def __call__(self, subject, command, *args):
@@ -36,7 +39,7 @@ class Judge:
         if not self.process:
             self.errors = tempfile.TemporaryFile("a+b")
             self.process = subprocess.Popen([self.interpreter, JUDGES / self.script, *self.more], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=self.errors)
+                                            stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
         self.errors.truncate(0)  # appended to by the judge: what it says of one question
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
         self.process.stdin.flush()
@@ -78,6 +81,9 @@ runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtim
 # The same, of embedding models.
 embedding_runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
                       for name in ("onnx", "openvino", "mlx")}
+# transformers, once install_runtimes(..., TRANSFORMERS) was called.
+transformers = Judge(TRANSFORMERS / "installed/venv/bin/python", "runtimes/runtime.py", "transformers", HF_HUB_OFFLINE="1",
+                     LD_LIBRARY_PATH=str(TRANSFORMERS / "installed/empty"))
 
 
 # Older releases of ONNX Runtime GenAI, once they are installed with `older`.
@@ -86,11 +92,11 @@ older_genai = {release: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/
                for release in sorted(file.stem for file in (RUNTIMES / "genai").glob("*.txt"))}
 
 
-def install_runtimes(download, older=False):
+def install_runtimes(download, older=False, judges=RUNTIMES):
     """Brings the runtimes, from the network only if `download`; skips the caller's tests where they cannot be had."""
-    if not download and not (RUNTIMES / "installed").exists():
-        raise unittest.SkipTest("the runtimes are not installed (tests/judges/runtimes/install.sh)")
-    command = [RUNTIMES / "install.sh", *(["--older"] if older else [])]
-    installed = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    if not download and not (judges / "installed").exists():
+        raise unittest.SkipTest(f"the runtimes are not installed ({(judges / 'install.sh').relative_to(ROOT)})")
+    command = [judges / "install.sh", *(["--older"] if older else [])]
+    installed = subprocess.run(command, capture_output=True, text=True, timeout=1800, stdin=subprocess.DEVNULL)
     if installed.returncode != 0:
         raise unittest.SkipTest(f"the runtimes cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")

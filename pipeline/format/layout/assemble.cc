@@ -6,13 +6,12 @@
 
 namespace quantfleet::pipeline {
 
-std::vector<OutputTensor> FusePieces(
-    const ModelDescription& model,
-    const std::function<std::string(Role role, int layer)>& name_of) {
+std::vector<OutputTensor> FusePieces(const ModelDescription& model, const TensorNames& name_of) {
   std::vector<OutputTensor> tensors;
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
     const Piece& piece = model.pieces[i];
-    std::string name = name_of(piece.role, piece.layer);
+    std::string name = name_of(piece.role, piece.layer, piece.expert);
+    const bool stacked = piece.expert >= 0 && name == name_of(piece.role, piece.layer, -1);
     if (tensors.empty() || tensors.back().name != name)
       tensors.push_back({std::move(name),
                          {},
@@ -24,7 +23,7 @@ std::vector<OutputTensor> FusePieces(
     tensor.pieces.push_back(i);
     if (tensor.roles.empty() || tensor.roles.back() != piece.role)
       tensor.roles.push_back(piece.role);
-    if (piece.expert >= 0) tensor.dims = 3, tensor.matrices = piece.expert + 1;
+    if (stacked) tensor.dims = 3, tensor.matrices = piece.expert + 1;
     if (Info(piece.role).by_expert) tensor.matrices = model.hyper.experts;
     (piece.dims == 1 ? tensor.cols : tensor.rows) += piece.dims == 1 ? piece.cols : piece.rows;
   }

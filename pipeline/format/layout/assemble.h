@@ -32,10 +32,13 @@ struct OutputTensor {
   }
 };
 
-// Pieces stand in canonical order; neighbours of one name are one tensor. Of experts it has, if it
-// has several roles, the first expert's pieces, then the next one's.
-std::vector<OutputTensor> FusePieces(
-    const ModelDescription& model, const std::function<std::string(Role role, int layer)>& name_of);
+// How a format calls the tensor that has a piece; `layer` and `expert` as Piece has them.
+using TensorNames = std::function<std::string(Role role, int layer, int expert)>;
+
+// Pieces stand in canonical order; neighbours of one name are one tensor. Names that are the same
+// for all experts of a layer are of one tensor with three dimensions. Of experts it has, if it has
+// several roles, the first expert's pieces, then the next one's.
+std::vector<OutputTensor> FusePieces(const ModelDescription& model, const TensorNames& name_of);
 
 // The type that a tensor gets for which groups of `asked` are asked: that one, if it divides the
 // tensor's rows and the format `holds` it; else the same with the next smaller groups of which that

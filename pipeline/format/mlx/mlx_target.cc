@@ -9,7 +9,8 @@
 #include "pipeline/format/layout/embedding_files.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/mlx/mlx_config.h"
-#include "pipeline/format/mlx/mlx_stored.h"
+#include "pipeline/format/safetensors/write/shards.h"
+#include "pipeline/format/safetensors/write/stored_safetensors.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
@@ -17,20 +18,6 @@ namespace quantfleet::pipeline {
 namespace {
 
 namespace json = boost::json;
-
-// One tensor of a safetensors file: a part of an output tensor.
-struct ShardTensor {
-  std::string name;
-  std::string_view type;  // "U32"
-  std::vector<int64_t> shape;
-  Part part;
-  DType dtype;
-  const OutputTensor* of;  // null: zeros
-  uint64_t bytes;
-};
-
-// Those of one weight, which stay in one shard.
-using Bundle = std::vector<ShardTensor>;
 
 // What -asym asks for is each runtime's own: MLX has a bias where others have a zero point.
 DType WithBias(DType type) {
@@ -73,7 +60,7 @@ class MlxPlanner {
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
     QF_RETURN_IF_ERROR(CheckPooling());
-    tensors_ = FusePieces(model_, [this](Role role, int layer) {
+    tensors_ = FusePieces(model_, [this](Role role, int layer, int) {
       return HoldingTensorName(*model_.family, Dialect::kMlx, role, layer);
     });
     for (const OutputTensor& tensor : tensors_) {
@@ -91,7 +78,11 @@ class MlxPlanner {
     QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
                         model_.embedding ? EmbeddingFiles(source_, "MLX", std::move(config))
                                          : DecoderFiles(config));
-    std::vector<PlannedFile> shards = Shards();
+    std::vector<PlannedFile> shards = PlanShards(model_, bundles_,
+                                                 {.dialect = Dialect::kMlx,
+                                                  .writer = "mlx",
+                                                  .shard_bytes = shard_bytes_,
+                                                  .index_of_one = true});
     v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType(),
                                       /*window_only=*/model_.family->mlx_slides);
     return Assemble(std::move(memory), std::move(shards), small, std::move(fallbacks_));
@@ -138,125 +129,31 @@ class MlxPlanner {
     return FittingType(tensor, asked, fallbacks_, MlxHolds);
   }
 
-  Bundle Store(const OutputTensor& tensor, DType dtype) {
-    const auto stored = [&](std::string name, std::string_view type, int64_t cols, Part part) {
-      const auto bytes =
-          static_cast<uint64_t>(tensor.rows * PartRowBytes(part, dtype, tensor.cols));
-      std::vector<int64_t> shape = tensor.shape();
-      shape.back() = cols;
-      return ShardTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
-    };
-    if (IsFloat(dtype))
-      return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.shape().back(),
-                     Part::kBlocks)};
+  ShardBundle Store(const OutputTensor& tensor, DType dtype) {
+    if (IsFloat(dtype)) return {FloatOf(tensor, dtype)};
     const std::string module = ModuleOf(tensor);
     const MlxGroups groups = GroupsOf(dtype);
     modules_.push_back({module, groups});
-    return {stored(tensor.name, "U32", tensor.cols * groups.bits / 32, Part::kCodes),
-            stored(module + ".scales", "F16", tensor.cols / groups.size, Part::kScales),
-            stored(module + ".biases", "F16", tensor.cols / groups.size, Part::kBiases)};
+    const auto part = [&](std::string name, std::string_view type, int64_t cols, Part which) {
+      return PartOf(tensor, std::move(name), type, cols, dtype, which);
+    };
+    return {part(tensor.name, "U32", tensor.cols * groups.bits / 32, Part::kCodes),
+            part(module + ".scales", "F16", tensor.cols / groups.size, Part::kScales),
+            part(module + ".biases", "F16", tensor.cols / groups.size, Part::kBiases)};
   }
 
   // What mlx-embeddings' BERT demands, though no vector comes of it: the product that a classifier
   // has behind the first token's state. It is of zeros.
-  Bundle Pooler() const {
+  ShardBundle Pooler() const {
     const int64_t hidden = model_.hyper.hidden;
-    const std::string_view type = FloatType() == DType::kBF16 ? "BF16" : "F16";
     const auto zeros = [&](const char* name, std::vector<int64_t> shape, int64_t count) {
-      return ShardTensor{name,
-                         type,
-                         std::move(shape),
-                         Part::kBlocks,
-                         FloatType(),
-                         nullptr,
-                         static_cast<uint64_t>(2 * count)};
+      return ShardPart{.name = name,
+                       .type = SafetensorsFloat(FloatType()),
+                       .shape = std::move(shape),
+                       .known = std::string(static_cast<size_t>(2 * count), '\0')};
     };
     return {zeros("pooler.dense.weight", {hidden, hidden}, hidden * hidden),
             zeros("pooler.dense.bias", {hidden}, hidden)};
-  }
-
-  std::vector<PlannedFile> Shards() const {
-    std::vector<std::vector<const Bundle*>> shards;
-    uint64_t size = 0, total = 0;
-    for (const Bundle& bundle : bundles_) {
-      uint64_t bytes = 0;
-      for (const ShardTensor& t : bundle) bytes += t.bytes;
-      if (shards.empty() || size + bytes > shard_bytes_) {
-        shards.emplace_back();
-        size = 0;
-      }
-      shards.back().push_back(&bundle);
-      size += bytes;
-      total += bytes;
-    }
-    std::vector<PlannedFile> files;
-    json::object where;
-    for (size_t s = 0; s < shards.size(); ++s) {
-      std::string name = shards.size() == 1 ? "model.safetensors"
-                                            : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1,
-                                                          shards.size());
-      files.push_back(Shard(std::move(name), shards[s], where));
-    }
-    json::object index{
-        {"metadata", {{"total_size", total}, {"total_parameters", model_.Parameters()}}},
-        {"weight_map", std::move(where)}};
-    files.push_back(WholeFile("model.safetensors.index.json", json::serialize(index) + "\n"));
-    return files;
-  }
-
-  // Header, then words before halves, so that every tensor lies on a multiple of its elements.
-  PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles,
-                    json::object& where) const {
-    std::vector<const ShardTensor*> order;
-    for (const bool codes : {true, false}) {
-      for (const Bundle* bundle : bundles)
-        for (const ShardTensor& t : *bundle)
-          if ((t.part == Part::kCodes) == codes) order.push_back(&t);
-    }
-
-    json::object header{{"__metadata__", {{"format", "mlx"}}}};
-    uint64_t at = 0;
-    for (const ShardTensor* t : order) {
-      header[t->name] = {{"dtype", t->type},
-                         {"shape", json::value_from(t->shape)},
-                         {"data_offsets", json::array{at, at + t->bytes}}};
-      where[t->name] = path;
-      at += t->bytes;
-    }
-    std::string text = json::serialize(header);
-    text.resize(RoundUp(text.size(), 8), ' ');
-    const uint64_t length = text.size();
-    std::string fixed(AsText(std::as_bytes(std::span(&length, 1))));
-    fixed += text;
-
-    PlannedFile out{{std::move(path), fixed.size() + at, {}}, {}};
-    at = fixed.size();
-    out.file.fixed.push_back({0, std::move(fixed)});
-    for (const ShardTensor* t : order) {
-      if (t->of != nullptr) {
-        Place(*t, at, out.pieces);
-      } else {
-        out.file.fixed.push_back({at, std::string(t->bytes, '\0')});
-        at += t->bytes;
-      }
-    }
-    return out;
-  }
-
-  void Place(const ShardTensor& t, uint64_t& at, std::vector<PlacedPiece>& out) const {
-    for (const uint32_t p : t.of->pieces) {
-      const Piece& piece = model_.pieces[p];
-      out.push_back({.piece = p,
-                     .file = 0,
-                     .offset = at,
-                     .dtype = t.dtype,
-                     .order = RowOrder::kHf,
-                     .padding = 0,
-                     .tensor = t.of->name,
-                     .part = t.part,
-                     .lacks = LackOf(*model_.family, Dialect::kMlx, piece.role)});
-      at += static_cast<uint64_t>(piece.rows * PartRowBytes(t.part, t.dtype, piece.cols));
-    }
   }
 
   const ModelSource& source_;
@@ -264,7 +161,7 @@ class MlxPlanner {
   const Recipe recipe_;
   const uint64_t shard_bytes_;
   std::vector<OutputTensor> tensors_;
-  std::vector<Bundle> bundles_;  // point into tensors_
+  std::vector<ShardBundle> bundles_;  // point into tensors_
   std::vector<MlxModule> modules_;
   std::vector<TypeFallback> fallbacks_;
 };
@@ -290,9 +187,9 @@ const TargetFormat kMlxFormat = {
         },
     .stored =
         StoredWeights{
-            .list = StoredMlxTensors,
+            .list = StoredSafetensors,
             .name_of =
-                [](const ModelDescription& model, Role role, int layer) {
+                [](const ModelDescription& model, Role role, int layer, int) {
                   return HoldingTensorName(*model.family, Dialect::kMlx, role, layer);
                 },
             .cut = ".weight",

@@ -20,7 +20,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return float_type;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
+  const bool held = Info(asked).family != SchemeFamily::kRow &&
+                    (HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints));
   if (!held || (recipe.standard_operators && CodeBits(asked) != 8))
     return InvalidArgument(
         "tensor '{}': {} supports {}, not {}: use one of them (--tensor-type role:{}=q8_0)",
@@ -71,7 +72,7 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   QF_ASSIGN_OR_RETURN(const OnnxFolder folder, FolderOf(model, recipe));
   const bool half = recipe.half || recipe.body == DType::kF16;
   const DType float_type = half ? DType::kF16 : DType::kF32;
-  const auto name = [&](Role role, int layer) { return OnnxName(*model.family, role, layer); };
+  const auto name = [&](Role role, int layer, int) { return OnnxName(*model.family, role, layer); };
   std::vector<OnnxTensor> tensors;
   std::vector<TypeFallback> fallbacks;
   for (OutputTensor& tensor : FusePieces(model, name)) {
@@ -114,8 +115,8 @@ const TargetFormat kOnnxFormat = {
     .stored =
         StoredWeights{
             .list = StoredOnnxTensors,
-            .name_of = [](const ModelDescription& model, Role role,
-                          int layer) { return OnnxName(*model.family, role, layer); },
+            .name_of = [](const ModelDescription& model, Role role, int layer,
+                          int) { return OnnxName(*model.family, role, layer); },
             .cut = "",
             .codes = ".codes",
             .scales = ".scales",

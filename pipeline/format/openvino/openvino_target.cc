@@ -39,7 +39,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   if (tensor.dims == 1 || tensor.Seen().Has(Role::kFfnRouter)) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
+  if (Info(asked).family == SchemeFamily::kRow ||
+      (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints)))
     return InvalidArgument(
         "tensor '{}': openvino supports f32, f16, q8_0, q4_0 and groups that are symmetric or have "
         "a zero point (i4_g128, u4_g128), not {}: use one of them (--tensor-type role:{}=q8_0)",
@@ -146,7 +147,9 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
   std::vector<TypeFallback> fallbacks;
-  const auto name = [&](Role role, int layer) { return OpenVinoName(*model.family, role, layer); };
+  const auto name = [&](Role role, int layer, int) {
+    return OpenVinoName(*model.family, role, layer);
+  };
   for (OutputTensor& tensor : FusePieces(model, name)) {
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor, fallbacks));
     tensors.push_back({std::move(tensor), dtype});
@@ -176,8 +179,8 @@ const TargetFormat kOpenVinoFormat = {
     .stored =
         StoredWeights{
             .list = StoredOpenVinoTensors,
-            .name_of = [](const ModelDescription& model, Role role,
-                          int layer) { return OpenVinoName(*model.family, role, layer); },
+            .name_of = [](const ModelDescription& model, Role role, int layer,
+                          int) { return OpenVinoName(*model.family, role, layer); },
             .cut = "",
             .codes = "",
             .scales = "/scale",

@@ -35,8 +35,8 @@ class DequantizedOpener {
     for (const StoredTensor& tensor : stored_) by_name_.emplace(tensor.name, &tensor);
     description = model;
     description.tensors.clear();
-    const auto name_of = [&](Role role, int layer) {
-      return spelling_.name_of(model, role, layer);
+    const auto name_of = [&](Role role, int layer, int expert) {
+      return spelling_.name_of(model, role, layer, expert);
     };
     for (const OutputTensor& tensor : FusePieces(model, name_of)) {
       QF_RETURN_IF_ERROR(Take(tensor));
@@ -111,7 +111,8 @@ class DequantizedOpener {
 
   absl::Status TakeCodes(const OutputTensor& tensor, const StoredTensor& scales, Weight& weight) {
     const StoredTensor *codes = Find(tensor, spelling_.codes),
-                       *zeros = Find(tensor, spelling_.zeros);
+                       *zeros = spelling_.zeros.empty() ? nullptr : Find(tensor, spelling_.zeros);
+    if (codes == nullptr) codes = Find(tensor, spelling_.cut);
     if (codes == nullptr) return Bad(scales, "it has no codes to scale");
     QF_ASSIGN_OR_RETURN(weight.rows, RowsOf(tensor, *codes, scales, zeros));
     QF_ASSIGN_OR_RETURN(weight.values, Open(*codes));
@@ -146,7 +147,9 @@ class DequantizedOpener {
     const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2),
                    height = static_cast<uint64_t>(tensor.rows);
     const uint64_t groups = count / height, width = static_cast<uint64_t>(tensor.cols);
-    if (groups == 0 || count % height != 0 || width % groups != 0 || width / groups % 2 != 0)
+    const bool pairs = rows.bits == 4;  // which begin a group
+    if (groups == 0 || count % height != 0 || width % groups != 0 ||
+        (pairs && width / groups % 2 != 0))
       return Bad(scales, fmt::format("{} scales cannot be divided over {} rows of {}", count,
                                      height, width));
     rows.group = static_cast<int64_t>(width / groups);

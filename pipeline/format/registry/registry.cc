@@ -4,15 +4,13 @@
 #include "pipeline/format/mlx/mlx_target.h"
 #include "pipeline/format/onnx/onnx_target.h"
 #include "pipeline/format/openvino/openvino_target.h"
+#include "pipeline/format/safetensors/write/safetensors_target.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 constexpr const TargetFormat* kFormats[] = {
-    &kGgufFormat,
-    &kOnnxFormat,
-    &kOpenVinoFormat,
-    &kMlxFormat,
+    &kGgufFormat, &kOnnxFormat, &kOpenVinoFormat, &kMlxFormat, &kSafetensorsFormat,
 };
 
 }  // namespace

@@ -72,6 +72,7 @@ class HfOpener {
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? model_.name : model.published_name;
     text_part_ = config.text_part;
+    if (!config.text_part && !config.beside_adapters) source_->config_ = config_text;
     QF_RETURN_IF_ERROR(ReadPooling(config));
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.

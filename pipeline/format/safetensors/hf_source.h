@@ -29,6 +29,7 @@ class HfSource final : public ModelSource {
   const std::vector<Attachment>& tokenizer_files() const override { return tokenizer_files_; }
   const SourceFingerprint& fingerprint() const override { return fingerprint_; }
   std::string_view format() const override { return "safetensors"; }
+  std::string_view config() const override { return config_; }
   std::string FileOf(size_t tensor) const override { return paths_[places_[tensor].shard]; }
   uint64_t scratch_bytes() const override { return packed_.empty() ? 0 : kPackedScratchBytes; }
 
@@ -47,6 +48,7 @@ class HfSource final : public ModelSource {
   std::vector<Place> places_;
   std::vector<PackedWeight> packed_;
   std::vector<Attachment> attachments_, tokenizer_files_;
+  std::string config_;
   SourceFingerprint fingerprint_;
 };
 

@@ -32,6 +32,7 @@ class LoraSource final : public ModelSource {
   const std::vector<Attachment>& tokenizer_files() const override {
     return base_->tokenizer_files();
   }
+  std::string_view config() const override { return base_->config(); }
   const SourceFingerprint& fingerprint() const override { return fingerprint_; }
   std::string_view format() const override { return base_->format(); }
   std::string FileOf(size_t tensor) const override { return base_->FileOf(tensor); }

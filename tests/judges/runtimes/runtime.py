@@ -1,7 +1,7 @@
 """A runtime as judge of a folder: how far its logits are from the embedded engine's, and what it generates.
 
-  runtime.py onnx|openvino|mlx [FOLDER]   (answers what its input asks: each line is a question, a JSON array of words; FOLDER has
-                                           other releases of packages than the virtual environment)
+  runtime.py onnx|openvino|mlx|transformers [FOLDER]   (answers what its input asks: each line is a question, a JSON array of
+                                           words; FOLDER has other releases of packages than the virtual environment)
     [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
     [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
     [FOLDER, "chat", MESSAGES.json, N]      {"text": what the folder's template makes of the messages, "prompt": its ids, "ids": [new ids]}
@@ -10,14 +10,15 @@
     [FOLDER, "layers"]                      {KIND: how many of them OpenVINO runs}
     ["", "versions"]                        {PACKAGE: VERSION}
 
-For the Python that install.sh makes. LOGITS is what bin/logits writes: F32, a row of the vocabulary's size for each id. The ids
-go in at once ("whole"), some of them and then the rest ("parts"), and one by one ("single"), the latter two with the runtime's
-cache; "own" is at once as the runtime runs the folder if nobody asks for precision, which the other three do if it can be asked
-for; it is left out if the runtime cannot. D is {"max": the greatest difference of a logit, "kl": the mean divergence of the
-runtime's distribution from the engine's in nats, "top": the share of places where both find the same token the likeliest}.
-generate adds at most N tokens, greedily; the end is among them if the runtime gives it. OpenVINO GenAI has two ways, SDPA and PA
-(PagedAttention, its default; null for a model that cannot have it, with which it falls back to SDPA); "sampling" is what it took
-from the folder. Answers are lines {"said": ...} or {"error": ...}.
+For the Python that install.sh makes, and that of ../transformers/install.sh. LOGITS is what bin/logits writes: F32, a row of
+the vocabulary's size for each id. The ids go in at once ("whole"), some of them and then the rest ("parts"), and one by one
+("single"), the latter two with the runtime's cache; "own" is at once as the runtime runs the folder if nobody asks for
+precision, which the other three do if it can be asked for; it is left out if the runtime cannot. D is {"max": the greatest
+difference of a logit, "kl": the mean divergence of the runtime's distribution from the engine's in nats, "top": the share of
+places where both find the same token the likeliest}. generate adds at most N tokens, greedily; the end is among them if the
+runtime gives it. OpenVINO GenAI has two ways, SDPA and PA (PagedAttention, its default; null for a model that cannot have it,
+with which it falls back to SDPA); "sampling" is what it took from the folder. Answers are lines {"said": ...} or {"error":
+...}.
 """
 import collections
 import functools
@@ -177,6 +178,42 @@ class Mlx:
         return {"ids": {"greedy": [r.token for r in mlx_lm.stream_generate(model, tokenizer, prompt, max_tokens=most)]}}
 
 
+class Transformers:
+    """Hugging Face's. If precision is asked for, codes are decoded as compressed-tensors does it and all is F32; otherwise
+    the folder's own type and, where it says so, activations of 8 bits."""
+
+    packages = ("transformers", "compressed-tensors", "torch")
+
+    def open(self, folder, exact):
+        import torch
+        import transformers
+        self.torch, said = torch, {}
+        config = transformers.AutoConfig.from_pretrained(folder)
+        if exact and getattr(config, "quantization_config", None):
+            said["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
+        self.model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32 if exact else "auto", attn_implementation="eager", output_loading_info=True, **said)
+        wrong = {what: names for what, names in loaded.items() if names}
+        if wrong:
+            raise ValueError(f"{folder} is not what transformers expects: {wrong}")
+
+    def read(self, parts):
+        cache, rows = None, []
+        with self.torch.no_grad():
+            for part in parts:
+                said = self.model(self.torch.tensor([part]), past_key_values=cache, use_cache=True)
+                cache = said.past_key_values
+                rows.append(said.logits[0].float().numpy())
+        return numpy.concatenate(rows)
+
+    def generate(self, folder, prompt, most):
+        import transformers
+        self.open(folder, exact=False)
+        said = self.model.generate(self.torch.tensor([prompt]), max_new_tokens=most, do_sample=False)
+        text = transformers.AutoTokenizer.from_pretrained(folder).decode(said[0, len(prompt):])
+        return {"ids": {"greedy": said[0, len(prompt):].tolist()}, "text": text}
+
+
 def logarithms(logits):
     logits = logits.astype(numpy.float64)
     logits -= logits.max(1, keepdims=True)
@@ -219,5 +256,5 @@ def answer(runtime, folder, command, ids=None, argument=None):
 
 
 sys.path[:0] = sys.argv[2:]
-RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx}
+RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx, "transformers": Transformers}
 serve(functools.partial(answer, RUNTIMES[sys.argv[1]]()))

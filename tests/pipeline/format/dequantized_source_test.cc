@@ -78,7 +78,9 @@ std::vector<float> Rounded(const Made& made, uint32_t piece, int64_t rows, int64
     const Codec* codec = FindCodec(placed.dtype);
     Bytes blocks(static_cast<size_t>(rows * RowBytes(placed.dtype, cols)));
     codec->encode(values.data(), rows, cols, nullptr, blocks.data());
-    codec->decode(blocks.data(), rows * cols, values.data());
+    for (int64_t row = 0; row < rows; ++row)
+      codec->decode(blocks.data() + row * RowBytes(placed.dtype, cols), cols,
+                    values.data() + row * cols);
     return values;
   }
   ADD_FAILURE() << "no place for piece " << piece;
@@ -102,6 +104,12 @@ void ExpectAllAsTheCodecHasThem(const ModelSource& source, const Made& made) {
   }
 }
 
+// Whether such a folder can be made of the family's models; its own tests say what is refused.
+bool HoldsInFolders(const Family& family, std::string_view target) {
+  if (StacksExperts(family, Dialect::kHf, Role::kFfnDownExpert)) return false;
+  return !family.encoder || !target.starts_with("safetensors:w");
+}
+
 class DequantizedSourceTest : public ::testing::TestWithParam<const Family*> {};
 
 TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
@@ -113,8 +121,10 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
     for (const std::string_view target :
          {"mlx:int4", "mlx:int8-g64", "mlx:int4-g128-asym", "mlx:bf16", "onnx:int4", "onnx:int8",
           "onnx:int4-g64-asym", "onnx:int8-qdq", "onnx:fp16", "onnx:fp32", "openvino:int4",
-          "openvino:int8", "openvino:int4-g64-asym", "openvino:fp16"}) {
+          "openvino:int8", "openvino:int4-g64-asym", "openvino:fp16", "safetensors:f32",
+          "safetensors:bf16", "safetensors:w8a8", "safetensors:w4a16-g32", "safetensors:w4a16"}) {
       SCOPED_TRACE(fmt::format("{}{}", target, tied ? ", tied" : ""));
+      if (target.starts_with("safetensors:") && !HoldsInFolders(*GetParam(), target)) continue;
       const auto made = MakeOne(**source, target, dir / "out");
       ASSERT_OK(made);
       ExpectAllAsTheCodecHasThem(**source, *made);

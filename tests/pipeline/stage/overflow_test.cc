@@ -14,18 +14,19 @@ TEST(Overflow, FinitelyLargeValuesAreFound) {
   for (const DType type :
        {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
         DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, GroupType({4, 64, GroupZero::kMiddle}),
-        GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias})}) {
+        GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias}),
+        DType::kI8_Row}) {
     for (const float large : {1e12f, -1e12f}) {
       std::vector<float> values(512, 0.5f);
       values[300] = large;
       Bytes blocks(static_cast<size_t>(RowBytes(type, 512)));
       FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
-      EXPECT_EQ(FindHalfOverflow(type, blocks),
-                300 / Info(type).block_elements * Info(type).block_elements)
+      EXPECT_EQ(FindHalfOverflow(type, std::ssize(values), blocks),
+                300 / BlockElements(type, 512) * BlockElements(type, 512))
           << Info(type).name << " " << large;
       values[300] = 1;
       FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
-      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
+      EXPECT_EQ(FindHalfOverflow(type, std::ssize(values), blocks), -1) << Info(type).name;
     }
   }
 }
@@ -36,7 +37,7 @@ TEST(Overflow, MinimumsToo) {
     std::vector<float> values(32, -70000.f);
     Bytes blocks(static_cast<size_t>(RowBytes(type, 32)));
     FindCodec(type)->encode(values.data(), 1, 32, nullptr, blocks.data());
-    EXPECT_EQ(FindHalfOverflow(type, blocks), 0) << Info(type).name;
+    EXPECT_EQ(FindHalfOverflow(type, std::ssize(values), blocks), 0) << Info(type).name;
   }
 }
 
@@ -49,11 +50,13 @@ TEST(Overflow, ProductsOfCodesAndScales) {
       values[70] = large;
       Bytes blocks(static_cast<size_t>(RowBytes(type, 96)));
       FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
-      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
-      EXPECT_EQ(FindProductOverflow(type, blocks), 64) << Info(type).name << " " << large;
+      EXPECT_EQ(FindHalfOverflow(type, std::ssize(values), blocks), -1) << Info(type).name;
+      EXPECT_EQ(FindProductOverflow(type, std::ssize(values), blocks), 64)
+          << Info(type).name << " " << large;
       values[70] = large > 0 ? 65000.f : -65000.f;
       FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
-      EXPECT_EQ(FindProductOverflow(type, blocks), -1) << Info(type).name << " " << large;
+      EXPECT_EQ(FindProductOverflow(type, std::ssize(values), blocks), -1)
+          << Info(type).name << " " << large;
     }
 }
 
@@ -67,8 +70,8 @@ TEST(Overflow, ProductsBeforeABiasIsAdded) {
       values[71] = -large;
       Bytes blocks(static_cast<size_t>(RowBytes(type, 96)));
       FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
-      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
-      EXPECT_EQ(FindProductOverflow(type, blocks), large > 32752 ? 64 : -1)
+      EXPECT_EQ(FindHalfOverflow(type, std::ssize(values), blocks), -1) << Info(type).name;
+      EXPECT_EQ(FindProductOverflow(type, std::ssize(values), blocks), large > 32752 ? 64 : -1)
           << Info(type).name << " " << large;
     }
 }

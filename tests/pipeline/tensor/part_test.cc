@@ -49,13 +49,15 @@ int Unsigned(const Bytes& bytes, int bits, int64_t i) {
 TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
   const DType type = GetParam();
   const int bits = CodeBits(type);
-  const int64_t group = Info(type).block_elements, per_row = kPartCols / group;
+  const int64_t group = BlockElements(type, kPartCols), per_row = kPartCols / group;
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     const std::vector<float> values = Values(seed);
     Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kPartCols)));
     FindCodec(type)->encode(values.data(), kRows, kPartCols, nullptr, blocks.data());
     std::vector<float> decoded(values.size());
-    FindCodec(type)->decode(blocks.data(), kRows * kPartCols, decoded.data());
+    for (int64_t row = 0; row < kRows; ++row)
+      FindCodec(type)->decode(blocks.data() + row * RowBytes(type, kPartCols), kPartCols,
+                              decoded.data() + row * kPartCols);
 
     const Bytes codes = Take(Part::kCodes, type, blocks),
                 scales = Take(Part::kScales, type, blocks);
@@ -121,7 +123,7 @@ TEST(Part, APointStreamIsFilledInAnyOrderOfRows) {
 }
 
 std::vector<DType> TypesWithCodes() {
-  std::vector<DType> types{DType::kQ4_1};
+  std::vector<DType> types{DType::kQ4_1, DType::kI8_Row};
   for (const int bits : {4, 8})
     for (const int64_t elements : {16, 32, 64, 128, 256})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})

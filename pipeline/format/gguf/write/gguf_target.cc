@@ -33,7 +33,7 @@ bool KeepsItsType(const ModelDescription& model, const Recipe& recipe, const Out
 absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model,
                                                    const Recipe& recipe, bool has_importance) {
   std::vector<GgufTensor> tensors;
-  for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
+  for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer, int) {
          return HoldingTensorName(*model.family, Dialect::kGguf, role, layer);
        })) {
     DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);

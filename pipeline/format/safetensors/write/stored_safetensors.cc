@@ -1,4 +1,4 @@
-#include "pipeline/format/mlx/mlx_stored.h"
+#include "pipeline/format/safetensors/write/stored_safetensors.h"
 
 #include "pipeline/format/safetensors/safetensors_file.h"
 
@@ -10,7 +10,8 @@ StoredTensor::Values ValuesOf(std::string_view type) {
   if (type == "F32") return Values::kF32;
   if (type == "F16") return Values::kF16;
   if (type == "BF16") return Values::kBF16;
-  if (type == "U32") return Values::kUnsignedCodes;
+  if (type == "U32" || type == "I32") return Values::kUnsignedCodes;
+  if (type == "I8") return Values::kSignedCodes;
   return Values::kOther;
 }
 
@@ -26,9 +27,9 @@ absl::Status AddSafetensors(FileSystem& files, const fs::path& folder, const std
 
 }  // namespace
 
-absl::StatusOr<std::vector<StoredTensor>> StoredMlxTensors(FileSystem& files,
-                                                           const fs::path& folder,
-                                                           const std::vector<std::string>& paths) {
+absl::StatusOr<std::vector<StoredTensor>> StoredSafetensors(FileSystem& files,
+                                                            const fs::path& folder,
+                                                            const std::vector<std::string>& paths) {
   std::vector<StoredTensor> tensors;
   for (const std::string& path : paths)
     if (path.ends_with(".safetensors"))
