@@ -1,14 +1,17 @@
 """MLX folders hold the same numbers as the GGUF made beside them: read by a reader that knows the layout alone."""
 import json
+import os
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import DEMO, ROOT, read_safetensors, refusal, run, run_json
+from harness import DEMO, ROOT, SLOW, THOROUGH, read_safetensors, refusal, run, run_json
 from hf_weights import gguf_rows
+from judge import RUNTIMES, install_runtimes
 from mlx_files import MlxFolder, quantized
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
@@ -201,6 +204,68 @@ class Mlx(unittest.TestCase):
         said = run("quantfleet", "quantize", odd, "--target", "mlx:int4", "--out", self.dir / "kept").stderr
         self.assertIn("mlp.down_proj.weight gets f16", said)
         self.assertEqual(MlxFolder(self.dir / "kept/mlx-int4").tensors["model.layers.0.mlp.down_proj.weight"][0], "F16")
+
+
+class AsMlxLm(unittest.TestCase):
+    """mlx-lm's own converter makes the same folder of the same model, and its programs take ours."""
+
+    @classmethod
+    def setUpClass(cls):
+        install_runtimes(THOROUGH)
+
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-mlx-lm-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def mlx_lm(self, *words):
+        done = subprocess.run([RUNTIMES / "installed/venv/bin/python", "-m", "mlx_lm", *map(str, words)], capture_output=True,
+                              text=True, timeout=200 * SLOW, stdin=subprocess.DEVNULL, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def both(self, name, recipe, *how):
+        """The folder of the recipe, and what mlx-lm makes of the same source, whose weights are F16: it quantizes what it has
+        rounded to the folder's float type."""
+        source = self.dir / name
+        families.write(name, source, dtypes=("F16",), torch_dtype="float16")
+        run("quantfleet", "quantize", source, "--target", f"mlx:{recipe}", "--out", self.dir / f"{name}-ours")
+        theirs = self.dir / f"{name}-{recipe}-theirs"
+        self.mlx_lm("convert", "--hf-path", source, "--mlx-path", theirs, *how)
+        return self.dir / f"{name}-ours/mlx-{recipe}", theirs
+
+    def test_folders_are_those_of_its_converter(self):
+        for name in ("llama2", "qwen2", "phi3-mini-4k", "gemma2") if THOROUGH else ("qwen2",):
+            with self.subTest(name):
+                made, theirs = (MlxFolder(folder) for folder in self.both(name, "int4-g64-asym-pure", "-q"))
+                self.assertEqual(made.tensors, theirs.tensors)
+                self.assertEqual(made.weight_map, theirs.weight_map)
+                self.assertEqual(made.metadata, theirs.metadata)
+                # Ours are the tokenizer's own ids, and the rotary scaling under both its names.
+                ours = ("rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id")
+                self.assertEqual({k: v for k, v in theirs.config.items() if k not in ours},
+                                 {k: made.config[k] for k in theirs.config if k not in ours})
+                self.assertEqual({"tokenizer.json", "tokenizer_config.json"} - {p.name for p in made.folder.iterdir()}, set())
+
+    @unittest.skipUnless(THOROUGH, "takes minutes")
+    def test_its_programs_take_our_folders(self):
+        source, out = self.dir / "qwen2", self.dir / "out"
+        families.write("qwen2", source)
+        for recipe in ("fp16", "int4", "int4-g64-asym"):
+            run("quantfleet", "quantize", source, "--target", f"mlx:{recipe}", "--out", out)
+            folder = out / f"mlx-{recipe}"
+            said = self.mlx_lm("generate", "--model", folder, "--prompt", "the", "--max-tokens", 8, "--ignore-chat-template")
+            self.assertIn("Generation: ", said)
+            self.assertEqual(run("quantfleet", "inspect", folder).returncode, 0)
+            if recipe == "fp16":
+                continue
+            plain = self.dir / f"{recipe}-plain"
+            self.mlx_lm("convert", "--hf-path", folder, "--mlx-path", plain, "--dequantize", "--dtype", "float32")
+            made, theirs = MlxFolder(folder), read_safetensors(plain / "model.safetensors")
+            path = "model.layers.1.mlp.down_proj"
+            begin, end = theirs[0][path + ".weight"]["data_offsets"]
+            values = struct.unpack(f"<{(end - begin) // 4}f", theirs[1][begin:end])
+            for ours, value in zip((v for row in made.rows(path) for v in row), values, strict=True):
+                self.assertAlmostEqual(ours, value, delta=1e-3 * abs(ours) + 1e-6)
 
 
 if __name__ == "__main__":

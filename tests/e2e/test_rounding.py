@@ -9,7 +9,7 @@ from harness import EndToEnd, run, run_json
 
 # One set of codes, beside super-blocks and groups.
 TARGETS = ("gguf:q4_0", "onnx:int4", "openvino:int4", "mlx:int4", "gguf:q4_k_m", "onnx:int4-g64-asym",
-           "mlx:int4-g64-asym")
+           "mlx:int4-g64-asym", "safetensors:w4a16")
 
 
 class RoundingTest(EndToEnd):

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "common/base/json.h"
 #include "pipeline/family/family.h"
 #include "pipeline/format/layout/config_json.h"
 #include "pipeline/format/layout/float_text.h"
@@ -63,9 +64,10 @@ json::object QuantizationJson(const MlxGroups& common, const std::vector<MlxModu
 
 }  // namespace
 
-absl::StatusOr<json::object> MlxConfig(const ModelDescription& model, std::string_view float_type,
+absl::StatusOr<json::object> MlxConfig(const ModelSource& source, std::string_view float_type,
                                        const std::optional<MlxGroups>& common,
                                        const std::vector<MlxModule>& modules) {
+  const ModelDescription& model = source.description();
   const Hyperparameters& h = model.hyper;
   const Family& family = *model.family;
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
@@ -78,7 +80,18 @@ absl::StatusOr<json::object> MlxConfig(const ModelDescription& model, std::strin
         "instead of {}: use a gguf target",
         family.name, h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(family, h));
-  json::object config = ConfigJson(model, float_type);
+  json::object config;
+  if (!source.config().empty()) {
+    QF_ASSIGN_OR_RETURN(config, ParseJsonObject(source.config(), "config.json"));
+  }
+  for (const char* not_ours :
+       {"_name_or_path", "quantization", "quantization_config", "compression_config"})
+    config.erase(not_ours);
+  const json::object ours = ConfigJson(model, float_type);
+  for (const auto& [key, value] : ours)
+    if (key != "architectures" && key != "model_type") config[key] = value;
+  for (const char* name : {"architectures", "model_type"}) config.emplace(name, ours.at(name));
+  if (config.contains("dtype")) config["dtype"] = float_type;
   if (family.mlx_needs_factors) config["rope_scaling"] = FactorsOf(h);
   if (common) {
     // Both names are read, by different versions.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "pipeline/model/description.h"
+#include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {
 
@@ -25,10 +25,12 @@ struct MlxModule {
   MlxGroups groups;
 };
 
-// `float_type` is of what is not quantized: "float16", "bfloat16". `common` is how the modules lie
-// that no override names; nullopt where none is quantized. UNIMPLEMENTED names a setting of the
+// The source's members where it has some, as mlx_lm.convert keeps them, with ours in their place or
+// beside them: mlx-lm knows fewer spellings than we. `float_type` is of what is not quantized:
+// "float16", "bfloat16". `common` is how the modules lie that no override names; nullopt where none
+// is quantized. UNIMPLEMENTED names a setting of the
 // model that MLX's model of this architecture does not have.
-absl::StatusOr<boost::json::object> MlxConfig(const ModelDescription& model,
+absl::StatusOr<boost::json::object> MlxConfig(const ModelSource& source,
                                               std::string_view float_type,
                                               const std::optional<MlxGroups>& common,
                                               const std::vector<MlxModule>& modules);

@@ -74,7 +74,7 @@ class MlxPlanner {
     if (model_.family->encoder) bundles_.push_back(Pooler());
     QF_ASSIGN_OR_RETURN(
         json::object config,
-        MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
+        MlxConfig(source_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
     QF_ASSIGN_OR_RETURN(const std::vector<Attachment> small,
                         model_.embedding ? EmbeddingFiles(source_, "MLX", std::move(config))
                                          : DecoderFiles(config));
