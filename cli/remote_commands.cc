@@ -44,7 +44,7 @@ fs::path RemoteContext::Path() const {
 
 std::unique_ptr<OperatorClient> RemoteContext::Connect() const {
   const fs::path path = Path();
-  Credential loaded = ValueOrExit(ReadCredential(RealFileSystem(), path));
+  Credential loaded = ValueOrExit(ReadCredential(RealFileSystem(), path, server.empty()));
   if (loaded.renews && IsDueForRenewal(loaded, clock.Now())) loaded = Renew(std::move(loaded));
   if (!server.empty()) loaded.server = server;
   const absl::Status fit = CheckCredential(loaded, path, clock.Now());

@@ -82,7 +82,8 @@ fs::path CredentialPath(const std::string& option,
   return fs::path(config) / "quantfleet" / "credential.json";
 }
 
-absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& path) {
+absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& path,
+                                          bool needs_server) {
   if (!files.Exists(path))
     return NotFound(
         "{}: no credential found. An admin makes one with `quantfleet operator create`, and "
@@ -91,7 +92,8 @@ absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& pat
         path.string());
   QF_ASSIGN_OR_RETURN(const boost::json::object json, ReadObject(files, path));
   Credential credential;
-  QF_RETURN_IF_ERROR(ReadField(json, path, "server", credential.server));
+  if (needs_server || json.if_contains("server") != nullptr)
+    QF_RETURN_IF_ERROR(ReadField(json, path, "server", credential.server));
   QF_RETURN_IF_ERROR(ReadField(json, path, "ca_pem", credential.ca_pem));
   QF_RETURN_IF_ERROR(ReadField(json, path, "certificate_pem", credential.certificate_pem));
   QF_RETURN_IF_ERROR(ReadField(json, path, "private_pem", credential.private_pem));
@@ -108,7 +110,7 @@ absl::Status CheckCredential(const Credential& credential, const fs::path& path,
 absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
                                           const fs::path& path,
                                           const std::string& server_override) {
-  QF_ASSIGN_OR_RETURN(Credential credential, ReadCredential(files, path));
+  QF_ASSIGN_OR_RETURN(Credential credential, ReadCredential(files, path, server_override.empty()));
   if (!server_override.empty()) credential.server = server_override;
   QF_RETURN_IF_ERROR(CheckCredential(credential, path, clock.Now()));
   return credential;

@@ -23,8 +23,10 @@ fs::path CredentialPath(const std::string& option,
                         const std::function<const char*(const char*)>& environment);
 
 // What the file holds, whether or not its certificate holds. Errors say what is wrong with the file
-// and where to get a good one; FAILED_PRECONDITION if others may read it.
-absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& path);
+// and where to get a good one; FAILED_PRECONDITION if others may read it. `needs_server`: none
+// comes from elsewhere.
+absl::StatusOr<Credential> ReadCredential(FileSystem& files, const fs::path& path,
+                                          bool needs_server = true);
 // Whether the daemon would take it; `path` is for the message. UNAUTHENTICATED for a certificate
 // that it would refuse: expired, or of another CA.
 absl::Status CheckCredential(const Credential& credential, const fs::path& path, Time now);

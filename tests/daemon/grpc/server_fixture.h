@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,6 +14,7 @@
 #include "common/net/channel.h"
 #include "common/trust/certificate.h"
 #include "daemon/server.h"
+#include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/trust/authority.h"
 #include "quantfleet/v1/device.grpc.pb.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
