@@ -66,7 +66,7 @@ struct Hyperparameters {
   // Of a model whose context ends with its window, because most runtimes know no windows: how far
   // it goes where attention has one of `context`. 0: no further.
   int64_t windowed_context = 0;
-  int64_t token_types = 0;                               // of an encoder, which has one at least
+  int64_t token_types = 0;  // of an encoder, which has one at least
   // Of a model whose attention has windows: every n-th layer sees all positions, the others as many
   // as sliding_window says. 0: no layer of it slides, whatever sliding_window says.
   int64_t full_every = 0;

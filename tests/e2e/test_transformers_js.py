@@ -71,7 +71,8 @@ class TransformersJs(unittest.TestCase):
         path = source / "generation_config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": [2, end]}))
         run("quantfleet", "quantize", source, "--target", "onnx:int4-web", "--out", self.dir / "chat-out")
-        said = transformers_js(self.dir / "chat-out/onnx-int4-web", "node", json.dumps([{"role": "user", "content": PROMPT}]), MOST)
+        asked = json.dumps([{"role": "user", "content": PROMPT}])
+        said = transformers_js(self.dir / "chat-out/onnx-int4-web", "node", asked, MOST)
         self.assertEqual(said["prompt"], self.prompt)
         self.assertEqual(said["ids"], whole[:whole.index(end) + 1])
 

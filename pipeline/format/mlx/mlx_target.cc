@@ -124,7 +124,8 @@ class MlxPlanner {
     if (!MlxHolds(asked))
       return InvalidArgument(
           "tensor '{}': MLX supports f16, bf16, q8_0, q4_1, q4_0 and groups that are symmetric or "
-          "have a bias, of 32, 64 or 128 (i4_g64, a4_g64), not {}: use one of them (--tensor-type role:{}=q8_0)",
+          "have a bias, of 32, 64 or 128 (i4_g64, a4_g64), not {}: use one of them (--tensor-type "
+          "role:{}=q8_0)",
           tensor.name, Info(asked).name, Name(tensor.roles.front()));
     return FittingType(tensor, asked, fallbacks_, MlxHolds);
   }

@@ -4,7 +4,8 @@
                                            words; FOLDER has other releases of packages than the virtual environment)
     [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
     [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
-    [FOLDER, "chat", MESSAGES.json, N]      {"text": what the folder's template makes of the messages, "prompt": its ids, "ids": [new ids]}
+    [FOLDER, "chat", MESSAGES.json, N]      {"text": what the folder's template makes of the messages, "prompt": its ids,
+                                             "ids": [new ids]}
     [FOLDER, "last", IDS.json]              [the logits behind the ids]
     [FOLDER, "warnings"]                    [what ONNX Runtime says, at the level of warnings, when it loads the graphs]
     [FOLDER, "layers"]                      {KIND: how many of them OpenVINO runs}
