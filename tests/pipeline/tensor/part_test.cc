@@ -100,8 +100,9 @@ TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
 
 TEST(Part, APointStreamIsFilledInAnyOrderOfRows) {
   for (const int bits : {4, 8}) {
-    const DType type = GroupType({bits, 128, GroupZero::kPoint});
-    const int64_t groups = kPartCols / 128, row_bytes = RowBytes(type, kPartCols);
+    // An odd number of groups in each of an odd number of rows.
+    const DType type = GroupType({bits, 256, GroupZero::kPoint});
+    const int64_t groups = kPartCols / 256, row_bytes = RowBytes(type, kPartCols);
     const std::vector<float> values = Values(3);
     Bytes blocks(static_cast<size_t>(kRows * row_bytes));
     FindCodec(type)->encode(values.data(), kRows, kPartCols, nullptr, blocks.data());
