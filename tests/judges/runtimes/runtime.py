@@ -190,7 +190,8 @@ class Transformers:
         import transformers
         self.torch, said = torch, {}
         config = transformers.AutoConfig.from_pretrained(folder)
-        if exact and getattr(config, "quantization_config", None):
+        # With several schemes it would decode all weights by the first; without being asked it decodes each as it is used.
+        if exact and len((getattr(config, "quantization_config", None) or {}).get("config_groups", ())) == 1:
             said["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
         self.model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32 if exact else "auto", attn_implementation="eager", output_loading_info=True, **said)

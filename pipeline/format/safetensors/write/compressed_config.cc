@@ -1,6 +1,7 @@
 #include "pipeline/format/safetensors/write/compressed_config.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "pipeline/tensor/part.h"
 
@@ -43,6 +44,19 @@ json::object GroupOf(DType type, json::array targets) {
           {"format", LayoutOf(type)}};
 }
 
+// As their files name them, which is what vLLM goes by, and as transformers 5 names them once it has
+// loaded the files.
+json::array Ignored(const std::vector<std::string>& floats) {
+  constexpr std::string_view kPhimoeRouter = ".block_sparse_moe.gate";
+  json::array ignored;
+  for (const std::string& path : floats) {
+    ignored.emplace_back(path);
+    if (path.ends_with(kPhimoeRouter))
+      ignored.emplace_back(path.substr(0, path.size() - kPhimoeRouter.size()) + ".mlp.router");
+  }
+  return ignored;
+}
+
 }  // namespace
 
 json::object CompressedConfig(const std::vector<CompressedModule>& modules, DType common,
@@ -63,7 +77,7 @@ json::object CompressedConfig(const std::vector<CompressedModule>& modules, DTyp
           {"format", LayoutOf(common)},
           {"quantization_status", "compressed"},
           {"config_groups", std::move(groups)},
-          {"ignore", json::array(floats.begin(), floats.end())},
+          {"ignore", Ignored(floats)},
           {"kv_cache_scheme", nullptr}};
 }
 
