@@ -36,6 +36,13 @@ absl::StatusOr<ComparedModel> OpenArtifact(FileSystem& files, const fs::path& fo
   if (format == nullptr)
     return InvalidArgument("{}: artifacts of format '{}' are not models that can be compared",
                            folder.string(), Shown(manifest.target().format(), 32));
+  // By a change of the recipe, as a recipe's own name need not be known.
+  for (const std::string& change : manifest.target().changes())
+    if (change.starts_with("ranges="))
+      return Unimplemented(
+          "{}: its activations have fixed scales, which the embedded engine does not apply: run it "
+          "by ONNX Runtime",
+          folder.string());
   if (!format->stored) {
     model.gguf = folder / EntryFile(manifest);
     model.own = true;

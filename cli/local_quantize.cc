@@ -177,6 +177,20 @@ absl::StatusOr<std::shared_ptr<const Fold>> FoldOf(const QuantizeOptions& option
        .stop = std::move(stop)});
 }
 
+// Ranges of activations are those of the model as it was calibrated.
+absl::Status CheckFold(const std::vector<TargetSpec>& specs) {
+  for (const TargetSpec& spec : specs) {
+    const absl::StatusOr<Recipe> recipe =
+        spec.own ? absl::StatusOr<Recipe>(*spec.own) : FindRecipe(spec.recipe);
+    if (recipe.ok() && recipe->activation_bits != 0)
+      return InvalidArgument(
+          "target {}:{}: folds change the activations that the calibration has measured: make "
+          "gguf:f32 with --fold first, calibrate that with --ranges, and quantize it without",
+          spec.format, spec.recipe);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const ModelSource& source,
                                       std::vector<TargetSpec> specs, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(const Rounding rounding, RoundingFromName(options.rounding));
@@ -191,6 +205,7 @@ absl::StatusOr<Plan> PlanAsCalibrated(const QuantizeOptions& options, const Mode
                         OpenCalibration(RealFileSystem(), options.calibration, source, feeds_back));
   }
   std::shared_ptr<const Fold> fold;
+  if (options.fold == kFoldAuto) QF_RETURN_IF_ERROR(CheckFold(specs));
   if (options.fold == kFoldAuto && !options.dry_run) {
     QF_ASSIGN_OR_RETURN(fold, FoldOf(options, source, calibration, std::move(stop)));
     QF_ASSIGN_OR_RETURN(calibration, Folded(calibration, *fold));

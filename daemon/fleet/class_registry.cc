@@ -51,6 +51,12 @@ absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   // exists.
   const auto target = pipeline::ParseTargetSpec(spec.format + ":" + spec.recipe);
   if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
+  if (const auto recipe = pipeline::FindRecipe(spec.recipe);
+      recipe.ok() && recipe->activation_bits != 0)
+    return InvalidArgument(
+        "device class {}: jobs do not measure the ranges of activations that {}:{} needs: make it "
+        "with `quantfleet quantize --calibration` of `quantfleet calibrate --ranges`",
+        spec.name, spec.format, spec.recipe);
   if (texts_ != nullptr && !spec.calibration.empty())
     QF_RETURN_IF_ERROR(
         Annotate(texts_->Check(spec.calibration), fmt::format("device class {}", spec.name)));

@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "pipeline/family/family.h"
 #include "pipeline/format/target_layout.h"
+#include "pipeline/model/calibration.h"
 #include "pipeline/model/source.h"
 #include "pipeline/recipe/recipe.h"
 
@@ -54,11 +55,11 @@ struct TargetFormat {
   bool group_options;  // int8 and int4 also with -g16, -g64, -g128, -g256, -asym and -pure
   bool graph_options;  // those also with -exact, -f16 and -web
   bool as_is = false;  // also the source itself, where that has the format
-  // From a model and one of its recipes to the layout of the files. `has_importance`: an importance
-  // file goes with the recipe. Errors name the tensor or setting that the format cannot hold, and
-  // what to take instead.
+  // From a model and one of its recipes to the layout of the files. `calibration`: what
+  // goes with the recipe; null: nothing. Errors name the tensor or setting that the format cannot
+  // hold, and what to take instead.
   absl::StatusOr<TargetLayout> (*plan)(const ModelSource& source, const Recipe& recipe,
-                                       bool has_importance);
+                                       const Calibration* calibration);
   // What to do about values of a piece that half precision cannot hold, as an error says it: "take
   // onnx:fp32".
   std::string (*wider_than_half)(const Recipe& recipe, const Piece& piece);

@@ -2,9 +2,11 @@
 // known already, and where each piece lands in which element type. Plain values.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/base/digest.h"
 #include "pipeline/model/description.h"
 #include "pipeline/tensor/dtype.h"
 #include "pipeline/tensor/part.h"
@@ -56,6 +58,7 @@ struct TargetLayout {
   std::vector<PlacedPiece> pieces;  // by file, then offset
   v1::Memory memory;                // what running it takes
   std::vector<TypeFallback> fallbacks = {};
+  std::optional<Digest> ranges = {};    // of the activation ranges that its scales follow from
   std::vector<std::string> notes = {};  // what the artifact lacks: sentences for people
 };
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/base/digest.h"
+#include "pipeline/model/activation_ranges.h"
 #include "pipeline/model/importance.h"
 #include "pipeline/model/second_moments.h"
 
@@ -12,7 +13,8 @@ namespace quantfleet::pipeline {
 
 struct Calibration {
   std::shared_ptr<const Importance> importance = {};
-  std::shared_ptr<const SecondMoments> moments = {};  // null: not measured, or not asked for
+  std::shared_ptr<const SecondMoments> moments = {};    // null: not measured, or not asked for
+  std::shared_ptr<const ActivationRanges> ranges = {};  // null: not measured
   // Of the model that was calibrated: the source digest of its manifests
   // (docs/formats/artifact.md); nullopt: it is not known.
   std::optional<Digest> source = {};

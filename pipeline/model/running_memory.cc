@@ -20,8 +20,8 @@ std::string CacheTypeNames(std::string_view separator, std::string_view last) {
 }
 
 int64_t CacheRowBytes(DType type, int64_t head_dim) {
-  const DTypeInfo& info = Info(type);
-  return (head_dim + info.block_elements - 1) / info.block_elements * info.block_bytes;
+  const int64_t elements = BlockElements(type, head_dim);
+  return (head_dim + elements - 1) / elements * BlockBytes(type, head_dim);
 }
 
 int64_t LayerCacheBytesPerToken(const Hyperparameters& hyper, DType type) {

@@ -48,6 +48,8 @@ bool IsMediumMix(const Recipe& recipe) {
 
 DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer) {
   const Hyperparameters& h = model.hyper;
+  // Rows of four bits: v is small, and harms most.
+  if (recipe.body == DType::kI4_Row) return recipe.head;
   // Where at least so many heads share a v, it is small.
   const bool small = h.kv_heads > 0 && h.heads / h.kv_heads >= 4;
   DType type = recipe.body;
@@ -238,6 +240,13 @@ const std::vector<Recipe>& RuntimeRecipes() {
       Compressed("w4a16", DType::kI4_G128),
       Compressed("w4a16-g64", DType::kI4_G64),
       Compressed("w4a16-g32", DType::kQ4_0),
+      {.name = "qnn-a16w8", .body = DType::kI8_Row, .head = DType::kI8_Row, .activation_bits = 16},
+      {.name = "qnn-a8w8", .body = DType::kI8_Row, .head = DType::kI8_Row, .activation_bits = 8},
+      {.name = "qnn-a16w4",
+       .body = DType::kI4_Row,
+       .head = DType::kI8_Row,
+       .embedding = DType::kI8_Row,
+       .activation_bits = 16},
       {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},
   };

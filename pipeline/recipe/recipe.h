@@ -48,6 +48,9 @@ struct Recipe {
 
   int64_t least_group = 0;  // of OpenVINO: 4 bits in no smaller groups
 
+  // Of ONNX: activations have so many bits, 8 or 16, and fixed scales; 0: they are floats.
+  int activation_bits = 0;
+
   bool as_llama_cpp = false;  // one of llama-quantize's own: also where a model has few experts
 
   bool as_is = false;  // the source's own bytes: none of the types counts
@@ -76,7 +79,8 @@ inline constexpr std::string_view kAsIsRecipe = "as-is";  // in neither list
 // "int4-g128-asym-exact". NOT_FOUND lists them.
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);
 const std::vector<Recipe>& Recipes();  // llama-quantize's, for GGUF
-// Of other runtimes' formats: fp32, fp16, bf16, int4-npu, int8-qdq, w8a8, w4a16, int8, int4.
+// Of other runtimes' formats: fp32, fp16, bf16, int4-npu, int8-qdq, w8a8, w4a16, qnn-..., int8,
+// int4.
 const std::vector<Recipe>& RuntimeRecipes();
 
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one

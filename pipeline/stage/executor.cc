@@ -259,6 +259,8 @@ class Execution {
     if (const SecondMoments* moments = plan_.MomentsFor(target.spec))
       manifest.mutable_target()->add_changes(
           fmt::format("second-moments={}", moments->digest().hex()));
+    if (target.layout.ranges)
+      manifest.mutable_target()->add_changes(fmt::format("ranges={}", target.layout.ranges->hex()));
     if (plan_.fold) manifest.mutable_target()->add_changes(FoldChange(plan_.fold->digest));
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();

@@ -104,6 +104,7 @@ void ApplyFold(const Fold::OfPiece& factors, float lacks, int64_t row, int64_t r
 
 absl::StatusOr<Calibration> Folded(const Calibration& calibration, const Fold& fold) {
   Calibration folded = calibration;
+  folded.ranges = nullptr;
   if (calibration.importance != nullptr)
     folded.importance = FoldedImportance(*calibration.importance, fold);
   if (calibration.moments != nullptr) {

@@ -43,8 +43,9 @@ inline const Fold::OfPiece& FactorsOf(const Fold* fold, size_t piece) {
 void ApplyFold(const Fold::OfPiece& factors, float lacks, int64_t row, int64_t rows, int64_t cols,
                float* values);
 
-// What was measured, as it is of the folded model: its inputs are the smaller the larger their
-// columns' factors. INVALID_ARGUMENT: moments that pieces share which are folded otherwise.
+// What was measured, less the ranges, as it is of the folded model: its inputs are the smaller the
+// larger their columns' factors. INVALID_ARGUMENT: moments that pieces share which are folded
+// otherwise.
 absl::StatusOr<Calibration> Folded(const Calibration& calibration, const Fold& fold);
 
 }  // namespace quantfleet::pipeline

@@ -54,13 +54,14 @@ absl::Status CheckRounding(const TargetSpec& spec, const Calibration& calibratio
   return absl::OkStatus();
 }
 
-absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec) {
+absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec,
+                                    const Calibration& calibration) {
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
   const TargetFormat* format = FindFormat(spec.format);
   if (format == nullptr)
     return InvalidArgument("target format '{}' does not exist; the formats are {}", spec.format,
                            ListTargets());
-  return format->plan(source, recipe, spec.calibrated);
+  return format->plan(source, recipe, spec.calibrated ? &calibration : nullptr);
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -166,7 +167,7 @@ absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<Targe
     if (std::ranges::any_of(layouts, [&](const auto& l) { return AreSame(l.first, spec); }))
       return InvalidArgument("target {}:{} is given more than once", spec.format, spec.recipe);
     QF_RETURN_IF_ERROR(CheckRounding(spec, calibration));
-    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec));
+    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec, calibration));
     layouts.emplace_back(spec, std::move(layout));
   }
   QF_ASSIGN_OR_RETURN(Plan plan, PlanFromLayouts(source.description(), std::move(layouts)));

@@ -59,8 +59,12 @@ inline int64_t BlockBytes(DType type, int64_t cols) {
   return CodesAt(scheme.zero) + cols * scheme.bits / 8;
 }
 
-// True when a row of `cols` elements consists of whole blocks.
-inline bool Divides(DType type, int64_t cols) { return cols % BlockElements(type, cols) == 0; }
+// True when a row of `cols` elements consists of whole blocks; of kRow, when its codes fill bytes.
+inline bool Divides(DType type, int64_t cols) {
+  const DTypeInfo& info = Info(type);
+  if (info.family == SchemeFamily::kRow) return cols * info.codes->scheme.bits % 8 == 0;
+  return cols % info.block_elements == 0;
+}
 // Bytes of one row; `cols` must consist of whole blocks.
 inline int64_t RowBytes(DType type, int64_t cols) {
   return cols / BlockElements(type, cols) * BlockBytes(type, cols);

@@ -66,10 +66,13 @@ enum class DType : uint32_t {
   kU8_G16 = 0x1001d,
   kI8_G256 = 0x1001e,
   kU8_G256 = 0x1001f,
-  kI8_Row = 0x10020,  // around the middle, of a whole row
+  // Around the middle, of a whole row.
+  kI8_Row = 0x10020,
+  kI4_Row = 0x10021,
 };
 
-// codec.h; each is defined in the file of its type, those of groups in groups.cc.
+// codec.h; each is defined in the file of its type, those of groups in groups.cc and those of rows
+// in rows.cc.
 struct Codec;
 extern const Codec kF32Codec, kF16Codec, kBF16Codec;
 extern const Codec kQ4_0Codec, kQ4_1Codec, kQ5_0Codec, kQ5_1Codec, kQ8_0Codec;
@@ -83,7 +86,7 @@ extern const Codec kU4_G32Codec, kA4_G32Codec, kI4_G64Codec, kU4_G64Codec, kA4_G
     kU8_G64Codec, kA8_G64Codec, kI8_G128Codec, kU8_G128Codec, kA8_G128Codec, kI4_G16Codec,
     kU4_G16Codec, kI4_G256Codec, kU4_G256Codec, kI8_G16Codec, kU8_G16Codec, kI8_G256Codec,
     kU8_G256Codec;
-extern const Codec kI8_RowCodec;
+extern const Codec kI8_RowCodec, kI4_RowCodec;
 
 enum class SchemeFamily : uint8_t {
   kFloat,       // a value is an element
@@ -203,6 +206,18 @@ constexpr DTypeInfo Group(DType type, std::string_view name, const GroupScheme& 
           .codec = &codec,
           .halves = scheme.zero == GroupZero::kBias ? kTwoHalvesFirst : kHalfFirst,
           .codes = GroupCodes{scheme, CodePlaces::kInOrder},
+          .expected_error = expected_error};
+}
+
+constexpr DTypeInfo Row(DType type, std::string_view name, int bits, const Codec& codec,
+                        double expected_error) {
+  return {.type = type,
+          .name = name,
+          .family = SchemeFamily::kRow,
+          .block_elements = 0,
+          .codec = &codec,
+          .halves = kHalfFirst,
+          .codes = GroupCodes{{bits, 0, GroupZero::kMiddle}, CodePlaces::kSigned},
           .expected_error = expected_error};
 }
 
@@ -434,15 +449,9 @@ inline constexpr DTypeInfo kDTypes[] = {
     tables::Group(DType::kA8_G32, "a8_g32", {8, 32, GroupZero::kBias}, kA8_G32Codec, 0.00482),
     tables::Group(DType::kA8_G64, "a8_g64", {8, 64, GroupZero::kBias}, kA8_G64Codec, 0.00542),
     tables::Group(DType::kA8_G128, "a8_g128", {8, 128, GroupZero::kBias}, kA8_G128Codec, 0.00597),
-    // Its error is that of rows of 4096, and grows with the largest of so many values.
-    {.type = DType::kI8_Row,
-     .name = "i8_row",
-     .family = SchemeFamily::kRow,
-     .block_elements = 0,
-     .codec = &kI8_RowCodec,
-     .halves = kHalfFirst,
-     .codes = GroupCodes{{8, 0, GroupZero::kMiddle}, CodePlaces::kSigned},
-     .expected_error = 0.00853},
+    // Their errors are those of rows of 4096, and grow with the largest of so many values.
+    tables::Row(DType::kI8_Row, "i8_row", 8, kI8_RowCodec, 0.0087),
+    tables::Row(DType::kI4_Row, "i4_row", 4, kI4_RowCodec, 0.1577),
     tables::ReadOnly(DType::kIQ1_S, "iq1_s", SchemeFamily::kSuperBlock, 256, 50, kIQ1_SCodec,
                      {19, 24}, tables::Unpacked(9)),
     tables::ReadOnly(DType::kIQ1_M, "iq1_m", SchemeFamily::kSuperBlock, 256, 56, kIQ1_MCodec,

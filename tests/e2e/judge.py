@@ -78,6 +78,8 @@ transformers_js = Judge(NODE, "transformers_js.mjs")
 # The runtimes for which we make folders, each asked by runtimes/runtime.py, once install_runtimes was called.
 runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", name)
             for name in ("onnx", "openvino", "mlx")}
+# ONNX Runtime on a CPU, of the graphs for Qualcomm's NPU.
+fixed_graphs = Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/runtime.py", "qnn")
 # The same, of embedding models.
 embedding_runtimes = {name: Judge(RUNTIMES / "installed/venv/bin/python", "runtimes/embeddings.py", name)
                       for name in ("onnx", "openvino", "mlx")}

@@ -180,7 +180,7 @@ const TargetFormat kMlxFormat = {
     .group_options = true,
     .graph_options = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,
-               bool) { return PlanMlx(source, recipe); },
+               const Calibration*) { return PlanMlx(source, recipe); },
     .wider_than_half =
         [](const Recipe&, const Piece& piece) {
           // Norms and biases have the folder's float type, whatever is said of them.

@@ -11,7 +11,7 @@ int OnnxType(DType dtype, Part part) {
     case Part::kPointStream:
       return onnx::TensorProto::UINT8;
     case Part::kSignedCodes:
-      return onnx::TensorProto::INT8;
+      return CodeBits(dtype) == 4 ? onnx::TensorProto::INT4 : onnx::TensorProto::INT8;
     case Part::kScales:
     case Part::kBiases:
       return onnx::TensorProto::FLOAT16;
@@ -90,8 +90,12 @@ void OnnxData::AddValues(std::string name, std::vector<int64_t> dims, DType type
   const auto n = static_cast<int64_t>(values.size());
   std::string bytes(static_cast<size_t>(RowBytes(type, n)), '\0');
   FindCodec(type)->encode(values.data(), 1, n, nullptr, reinterpret_cast<std::byte*>(bytes.data()));
+  AddBytes(std::move(name), std::move(dims), OnnxType(type, Part::kBlocks), std::move(bytes));
+}
+
+void OnnxData::AddBytes(std::string name, std::vector<int64_t> dims, int type, std::string bytes) {
   DataFile& file = FileFor(bytes.size());
-  Point(std::move(name), OnnxType(type, Part::kBlocks), dims, file.AddBytes(std::move(bytes)));
+  Point(std::move(name), type, dims, file.AddBytes(std::move(bytes)));
 }
 
 }  // namespace quantfleet::pipeline

@@ -33,6 +33,8 @@ class OnnxData {
   // Values that are known already, F32 or F16 as `type` says; row-major.
   void AddValues(std::string name, std::vector<int64_t> dims, DType type,
                  const std::vector<float>& values);
+  // The same of another type, one of ONNX's.
+  void AddBytes(std::string name, std::vector<int64_t> dims, int type, std::string bytes);
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // Of an initializer that there is.
   std::vector<int64_t> Shape(std::string_view name) const;

@@ -1,11 +1,11 @@
 #include "pipeline/format/onnx/onnx_decoder.h"
 
-#include <cmath>
 #include <optional>
 
 #include "pipeline/format/layout/attention_window.h"
 #include "pipeline/format/onnx/embedding_graph.h"
 #include "pipeline/format/onnx/onnx_experts.h"
+#include "pipeline/format/onnx/rope_tables.h"
 #include "pipeline/format/onnx/standard_attention.h"
 #include "pipeline/model/rope.h"
 
@@ -14,38 +14,6 @@ namespace {
 
 // The tables are known when planning, so they lie in memory then.
 constexpr int64_t kMaxTableValues = int64_t{16} << 20;
-
-// Behind the names of the tables by which layers with a window turn, where those are others.
-constexpr const char* kSliding = "_sliding";
-
-// Cosines and sines of all positions below `positions`, [positions, rope_dims/2] each.
-struct RopeTables {
-  std::vector<float> cos, sin;
-};
-RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
-                      const std::vector<double>& factors, double factor, double magnitude) {
-  const int64_t pairs = h.rope_dims / 2;
-  RopeTables tables;
-  tables.cos.reserve(static_cast<size_t>(positions * pairs));
-  tables.sin.reserve(static_cast<size_t>(positions * pairs));
-  std::vector<double> frequencies;
-  for (int64_t i = 0; i < pairs; ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
-    const double divisor = factors.empty() ? factor : factors[static_cast<size_t>(i)];
-    frequencies.push_back(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor);
-  }
-  for (int64_t p = 0; p < positions; ++p)
-    for (const double frequency : frequencies) {
-      const double angle = static_cast<double>(p) * frequency;
-      tables.cos.push_back(static_cast<float>(std::cos(angle) * magnitude));
-      tables.sin.push_back(static_cast<float>(std::sin(angle) * magnitude));
-    }
-  return tables;
-}
-
-std::vector<double> Wide(const std::vector<float>& values) {
-  return {values.begin(), values.end()};
-}
 
 class Decoder : OnnxLayers {
  public:
@@ -98,7 +66,7 @@ class Decoder : OnnxLayers {
 
   void AddTables(const char* suffix, const Hyperparameters& h, int64_t positions,
                  const std::vector<double>& factors, double factor, double magnitude) {
-    const RopeTables tables = MakeTables(h, positions, factors, factor, magnitude);
+    const RopeTables tables = MakeRopeTables(h, positions, factors, factor, magnitude);
     data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
                     tables.cos);
     data_.AddValues(fmt::format("sin_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,

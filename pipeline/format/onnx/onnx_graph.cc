@@ -52,6 +52,23 @@ void Append(T value, std::string& out) {
 
 }  // namespace
 
+onnx::ModelProto EmptyOnnxModel(const char* name, bool microsoft) {
+  constexpr int64_t kIrVersion = 10, kOpset = 21;
+  onnx::ModelProto model;
+  model.set_ir_version(kIrVersion);
+  model.set_producer_name("quantfleet");
+  onnx::OperatorSetIdProto& standard = *model.add_opset_import();
+  standard.set_domain("");
+  standard.set_version(kOpset);
+  if (microsoft) {
+    onnx::OperatorSetIdProto& own = *model.add_opset_import();
+    own.set_domain(kMicrosoft);
+    own.set_version(1);
+  }
+  model.mutable_graph()->set_name(name);
+  return model;
+}
+
 std::string OnnxGraph::Node(const char* op, std::string name, std::vector<std::string> inputs,
                             std::vector<OnnxAttribute> attributes,
                             std::vector<std::string> more_outputs) {
@@ -91,6 +108,8 @@ std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
     Append(static_cast<int32_t>(value), bytes);
   } else if (type == onnx::TensorProto::UINT8) {
     Append(static_cast<uint8_t>(value), bytes);
+  } else if (type == onnx::TensorProto::UINT16) {
+    Append(static_cast<uint16_t>(value), bytes);
   } else {
     Append(value, bytes);
   }
@@ -105,6 +124,13 @@ std::string OnnxGraph::Number(std::string name, float value, DType type) {
   }
   Append(value, bytes);
   return Constant(std::move(name), onnx::TensorProto::FLOAT, {}, std::move(bytes));
+}
+
+std::string OnnxGraph::Numbers32(std::string name, std::vector<int64_t> dims,
+                                 const std::vector<int32_t>& values) {
+  std::string bytes;
+  for (const int32_t value : values) Append(value, bytes);
+  return Constant(std::move(name), onnx::TensorProto::INT32, dims, std::move(bytes));
 }
 
 std::string OnnxGraph::Vector(std::string name, const std::vector<int64_t>& values) {

@@ -15,6 +15,9 @@ namespace quantfleet::pipeline {
 inline constexpr const char* kMicrosoft = "com.microsoft";
 inline constexpr int64_t kFirstAxis = 0, kLastAxis = -1;
 
+// A model without nodes: of the standard's operators, and of Microsoft's where they are wanted.
+onnx::ModelProto EmptyOnnxModel(const char* name, bool microsoft);
+
 struct OnnxAttribute {
   const char* name;
   std::variant<int64_t, float, onnx::GraphProto, std::vector<int64_t>, std::string> value;
@@ -33,9 +36,12 @@ class OnnxGraph {
   std::string Contrib(const char* op, std::string name, std::vector<std::string> inputs,
                       std::vector<OnnxAttribute> attributes,
                       std::vector<std::string> more_outputs = {});
-  // A constant inside the model: a scalar, or of one dimension.
+  // A constant inside the model: a scalar (int64, int32, uint8 or uint16), or of one dimension.
   std::string Scalar(std::string name, int type, int64_t value);
   std::string Vector(std::string name, const std::vector<int64_t>& values);  // int64
+  // int32, row-major.
+  std::string Numbers32(std::string name, std::vector<int64_t> dims,
+                        const std::vector<int32_t>& values);
   // A scalar, F32 or F16 as `type` says.
   std::string Number(std::string name, float value, DType type = DType::kF32);
 

@@ -24,6 +24,7 @@ StoredTensor::Values ValuesOf(int type) {
     case onnx::TensorProto::BFLOAT16:
       return Values::kBF16;
     case onnx::TensorProto::INT8:
+    case onnx::TensorProto::INT4:
       return Values::kSignedCodes;
     case onnx::TensorProto::UINT8:
       return Values::kUnsignedCodes;
@@ -41,6 +42,7 @@ uint64_t OnnxValueBytes(int type) {
       return 1;
     case onnx::TensorProto::FLOAT16:
     case onnx::TensorProto::BFLOAT16:
+    case onnx::TensorProto::UINT16:
       return 2;
     case onnx::TensorProto::FLOAT:
     case onnx::TensorProto::INT32:

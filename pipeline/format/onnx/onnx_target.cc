@@ -8,12 +8,11 @@
 #include "pipeline/format/onnx/onnx_folder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
 #include "pipeline/format/onnx/onnx_stored.h"
+#include "pipeline/format/onnx/qnn_target.h"
 #include "pipeline/model/memory_terms.h"
 
 namespace quantfleet::pipeline {
 namespace {
-
-constexpr int64_t kIrVersion = 10, kOpset = 21;
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, DType float_type,
                              const OutputTensor& tensor, std::vector<TypeFallback>& fallbacks) {
@@ -43,22 +42,6 @@ absl::Status CheckRotary(const Hyperparameters& h) {
       h.head_dim, h.rope_dims);
 }
 
-onnx::ModelProto EmptyModel(OnnxFlavour flavour, const char* name) {
-  onnx::ModelProto model;
-  model.set_ir_version(kIrVersion);
-  model.set_producer_name("quantfleet");
-  onnx::OperatorSetIdProto& standard = *model.add_opset_import();
-  standard.set_domain("");
-  standard.set_version(kOpset);
-  if (flavour == OnnxFlavour::kMicrosoft) {
-    onnx::OperatorSetIdProto& microsoft = *model.add_opset_import();
-    microsoft.set_domain(kMicrosoft);
-    microsoft.set_version(1);
-  }
-  model.mutable_graph()->set_name(name);
-  return model;
-}
-
 }  // namespace
 
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
@@ -80,7 +63,8 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     tensors.push_back({std::move(tensor), dtype});
   }
 
-  onnx::ModelProto proto = EmptyModel(flavour, model.family->encoder ? "encoder" : "decoder");
+  onnx::ModelProto proto = EmptyOnnxModel(model.family->encoder ? "encoder" : "decoder",
+                                          flavour == OnnxFlavour::kMicrosoft);
   OnnxData data(model, *proto.mutable_graph(), folder.weights, folder.most_bytes);
   // Who asks for floats and quantizes single tensors wants no other rounding than theirs.
   const bool exact = recipe.exact || IsFloat(recipe.body);
@@ -101,13 +85,21 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
 const TargetFormat kOnnxFormat = {
     .name = "onnx",
     .recipes =
-        [] { return std::vector<std::string_view>{"fp32", "fp16", "int8", "int4", "int8-qdq"}; },
+        [] {
+          return std::vector<std::string_view>{"fp32",      "fp16",     "int8",      "int4",
+                                               "qnn-a16w8", "qnn-a8w8", "qnn-a16w4", "int8-qdq"};
+        },
     .group_options = true,
     .graph_options = true,
-    .plan = [](const ModelSource& source, const Recipe& recipe,
-               bool) { return PlanOnnx(source, recipe); },
+    .plan =
+        [](const ModelSource& source, const Recipe& recipe, const Calibration* calibration) {
+          if (recipe.activation_bits != 0) return PlanQnn(source, recipe, calibration);
+          return PlanOnnx(source, recipe);
+        },
     .wider_than_half =
         [](const Recipe& recipe, const Piece& piece) {
+          // Rows have no wider type there.
+          if (recipe.activation_bits != 0) return std::string("use onnx:int8-qdq");
           // Of fp16 everything has half precision, whatever is said of single tensors.
           if (recipe.body == DType::kF16) return std::string("use onnx:fp32");
           return recipe.half ? "use the recipe without -f16" : KeepIn("f32", piece);

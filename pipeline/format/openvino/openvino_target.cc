@@ -174,7 +174,7 @@ const TargetFormat kOpenVinoFormat = {
     .group_options = true,
     .graph_options = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,
-               bool) { return PlanOpenVino(source, recipe); },
+               const Calibration*) { return PlanOpenVino(source, recipe); },
     .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("f32", piece); },
     .stored =
         StoredWeights{

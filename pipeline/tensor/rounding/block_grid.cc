@@ -216,6 +216,33 @@ constexpr BlockGrid Super(DType type, int low, int high, void (*write)(const uin
           .packed = &kPacked};
 }
 
+// In two's complement, behind the scale.
+template <int kBits, int kLow>
+void WriteRow(const uint8_t* codes, int64_t elements, std::byte* block) {
+  block += CodesAt(GroupZero::kMiddle);
+  if constexpr (kBits == 8) {
+    for (int64_t i = 0; i < elements; ++i) block[i] = static_cast<std::byte>(codes[i] + kLow);
+  } else {
+    for (int64_t i = 0; i < elements; i += 2)
+      block[i / 2] =
+          static_cast<std::byte>(((codes[i] + kLow) & 15) | ((codes[i + 1] + kLow) & 15) << 4);
+  }
+}
+
+template <int kBits>
+constexpr BlockGrid Row(DType type) {
+  constexpr int kLow = LowOf({kBits, 0, GroupZero::kMiddle});
+  return {.type = type,
+          .elements = 0,
+          .group = 0,
+          .low = kLow,
+          .high = (1 << (kBits - 1)) - 1,
+          .search = GridSearch::kMiddle,
+          .grids = MiddleGrids,
+          .write = nullptr,
+          .write_row = WriteRow<kBits, kLow>};
+}
+
 constexpr BlockGrid kGrids[] = {
     Legacy(DType::kQ4_0, -8, 7, GridSearch::kMiddle, Write32<4, 2>),
     Legacy(DType::kQ4_1, 0, 15, GridSearch::kBias, Write32<4, 4>),
@@ -254,6 +281,8 @@ constexpr BlockGrid kGrids[] = {
     Group<8, 16, GroupZero::kPoint>(),
     Group<8, 256, GroupZero::kMiddle>(),
     Group<8, 256, GroupZero::kPoint>(),
+    Row<8>(DType::kI8_Row),
+    Row<4>(DType::kI4_Row),
 };
 
 }  // namespace

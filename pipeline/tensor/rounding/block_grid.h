@@ -40,8 +40,8 @@ struct PackedScales {
 
 struct BlockGrid {
   DType type;
-  int64_t elements;  // of a block
-  int64_t group;     // those that share a CodeGrid; divides `elements`
+  int64_t elements;  // of a block; 0: a row is one (SchemeFamily::kRow)
+  int64_t group;     // those that share a CodeGrid; divides `elements`; 0: a row does
   int low, high;     // of the codes that CodeGrid speaks of
   GridSearch search;
   const CodeTable* table = nullptr;  // rising values; codes are 0 .. 15
@@ -50,6 +50,8 @@ struct BlockGrid {
   // Replaces a block's codes, given less `low`; its scales stay.
   void (*write)(const uint8_t* codes, std::byte* block);
   const PackedScales* packed = nullptr;  // of kPacked
+  // In place of `write` where a block is a row, which has so many elements.
+  void (*write_row)(const uint8_t* codes, int64_t elements, std::byte* block) = nullptr;
 };
 
 // Null: floats, MXFP4, whose scales are powers of two, and types that are never made.

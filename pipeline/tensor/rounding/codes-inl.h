@@ -98,11 +98,10 @@ void NearestWith(const Codes& codes, int low, int64_t elements, const TurnedGrid
 }
 
 void NearestCodes(const BlockGrid& grid, const TurnedGrids& grids, const float* values,
-                  int64_t stride, int64_t rows, uint8_t* codes) {
+                  int64_t elements, int64_t stride, int64_t rows, uint8_t* codes) {
   if (grid.table != nullptr)
-    return NearestWith(TableCodesOf(grid), grid.low, grid.group, grids, values, stride, rows,
-                       codes);
-  NearestWith(WholeCodes(grid), grid.low, grid.group, grids, values, stride, rows, codes);
+    return NearestWith(TableCodesOf(grid), grid.low, elements, grids, values, stride, rows, codes);
+  NearestWith(WholeCodes(grid), grid.low, elements, grids, values, stride, rows, codes);
 }
 
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE

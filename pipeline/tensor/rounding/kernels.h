@@ -56,16 +56,16 @@ struct PackedSearch {
 };
 
 struct RoundingKernels {
-  // The scale of one group of grid.group elements, and its point or bias where it has one, for each
-  // of `rows` rows: those of least sum of weights[i] * error^2 among candidates, the first of which
+  // The scale of one group of `elements`, and its point or bias where it has one, for each of
+  // `rows` rows: those of least sum of weights[i] * error^2 among candidates, the first of which
   // are the codec's own. They are values that the block can hold.
-  void (*search)(const BlockGrid& grid, const float* values, int64_t stride, int64_t rows,
-                 const float* weights, float* scales, float* zeros);
+  void (*search)(const BlockGrid& grid, const float* values, int64_t elements, int64_t stride,
+                 int64_t rows, const float* weights, float* scales, float* zeros);
   // Scales and mins of least sum of weights[i] * error^2 among those near what is given.
   void (*search_packed)(const PackedSearch& search);
   // Codes of one group: the nearest ones. `grids` are at the group.
   void (*nearest)(const BlockGrid& grid, const TurnedGrids& grids, const float* values,
-                  int64_t stride, int64_t rows, uint8_t* codes);
+                  int64_t elements, int64_t stride, int64_t rows, uint8_t* codes);
   void (*multiply)(const TileProduct& product);
   void (*walk)(const TileWalk& walk);
   // The lower factor L of a tile A = L * L', in place, column by column, and 1 / its diagonal.

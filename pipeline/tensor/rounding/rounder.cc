@@ -43,6 +43,8 @@ void StoreScale(const BlockGrid& grid, float scale, float zero, std::byte* block
   if (grid.search == GridSearch::kBias) Store(block + 2, FloatToHalf(zero));
 }
 
+int64_t GroupOf(const BlockGrid& grid, int64_t cols) { return grid.group == 0 ? cols : grid.group; }
+
 float Inverse(float scale) { return scale != 0.f ? 1.f / scale : 0.f; }
 
 }  // namespace
@@ -59,8 +61,9 @@ absl::StatusOr<Rounding> RoundingFromName(std::string_view name) {
 uint64_t Rounder::Bytes(const BlockGrid& grid, int64_t rows, int64_t cols) {
   const auto stride = static_cast<uint64_t>(StrideOf(Padded(rows)));
   const auto columns = static_cast<uint64_t>(cols);
-  return stride * (columns * (sizeof(float) + 1) +
-                   (columns / static_cast<uint64_t>(grid.group) * 3 + kTile) * sizeof(float));
+  return stride *
+         (columns * (sizeof(float) + 1) +
+          (columns / static_cast<uint64_t>(GroupOf(grid, cols)) * 3 + kTile) * sizeof(float));
 }
 
 void Rounder::Fit(const BlockGrid& grid, int64_t rows, int64_t cols) {
@@ -70,7 +73,7 @@ void Rounder::Fit(const BlockGrid& grid, int64_t rows, int64_t cols) {
   Grow(codes_, cols * stride_);
   Grow(sums_, kTile * stride_);
   for (std::vector<float>* of_groups : {&scales_, &inverses_, &offsets_})
-    Grow(*of_groups, cols / grid.group * stride_);
+    Grow(*of_groups, cols / GroupOf(grid, cols) * stride_);
 }
 
 void Rounder::Search(const BlockGrid& grid, const float* values, int64_t rows, int64_t cols,
@@ -79,13 +82,14 @@ void Rounder::Search(const BlockGrid& grid, const float* values, int64_t rows, i
   const RoundingKernels& kernels = FindRoundingKernels();
   Fit(grid, rows, cols);
   Turn(values, rows, cols, stride_, padded_rows_, [](int64_t i) { return i; }, turned_.data());
-  const int64_t block_bytes = Info(grid.type).block_bytes, blocks = cols / grid.elements;
+  const int64_t elements = BlockElements(grid.type, cols),
+                block_bytes = BlockBytes(grid.type, cols), blocks = cols / elements;
   for (int64_t g = 0; g < blocks; ++g) {
-    const float* group = turned_.data() + g * grid.elements * stride_;
+    const float* group = turned_.data() + g * elements * stride_;
     const TurnedGrids grids = {scales_.data(), inverses_.data(), offsets_.data()};
     // The offsets' place has the zeros until they are stored.
-    kernels.search(grid, group, stride_, padded_rows_, importance + g * grid.elements, grids.scales,
-                   grids.offsets);
+    kernels.search(grid, group, elements, stride_, padded_rows_, importance + g * elements,
+                   grids.scales, grids.offsets);
     for (int64_t r = 0; r < padded_rows_; ++r) {
       CodeGrid found = {0.f, 0.f};
       if (r < rows) {
@@ -97,8 +101,8 @@ void Rounder::Search(const BlockGrid& grid, const float* values, int64_t rows, i
       grids.inverses[r] = Inverse(found.scale);
       grids.offsets[r] = found.offset;
     }
-    kernels.nearest(grid, grids, group, stride_, padded_rows_,
-                    codes_.data() + g * grid.elements * stride_);
+    kernels.nearest(grid, grids, group, elements, stride_, padded_rows_,
+                    codes_.data() + g * elements * stride_);
   }
   WriteCodes(grid, rows, cols, out);
 }
@@ -155,15 +159,16 @@ void Rounder::SearchPacked(const BlockGrid& grid, const float* values, int64_t r
     kernels.nearest(grid,
                     {scales_.data() + g * stride_, inverses_.data() + g * stride_,
                      offsets_.data() + g * stride_},
-                    turned_.data() + g * grid.group * stride_, stride_, padded_rows_,
+                    turned_.data() + g * grid.group * stride_, grid.group, stride_, padded_rows_,
                     codes_.data() + g * grid.group * stride_);
   WriteCodes(grid, rows, cols, out);
 }
 
 void Rounder::LoadGrids(const BlockGrid& grid, int64_t rows, int64_t cols,
                         const std::byte* blocks) {
-  const int64_t block_bytes = Info(grid.type).block_bytes, row_blocks = cols / grid.elements,
-                block_groups = grid.elements / grid.group;
+  const int64_t elements = BlockElements(grid.type, cols),
+                block_bytes = BlockBytes(grid.type, cols), row_blocks = cols / elements,
+                block_groups = elements / GroupOf(grid, cols);
   std::vector<CodeGrid> found(static_cast<size_t>(block_groups));
   for (int64_t r = 0; r < padded_rows_; ++r) {
     for (int64_t b = 0; b < row_blocks; ++b) {
@@ -191,8 +196,9 @@ void Rounder::FeedBack(const BlockGrid& grid, const ColumnFactor& factor, const 
       values, rows, cols, stride_, padded_rows_, [&](int64_t i) { return order[i]; },
       turned_.data());
   LoadGrids(grid, rows, cols, blocks);
+  const int64_t group = GroupOf(grid, cols);
   std::vector<int32_t> group_of(static_cast<size_t>(cols));
-  for (int64_t i = 0; i < cols; ++i) group_of[i] = static_cast<int32_t>(order[i] / grid.group);
+  for (int64_t i = 0; i < cols; ++i) group_of[i] = static_cast<int32_t>(order[i] / group);
   std::vector<uint8_t> tile_codes(static_cast<size_t>(kTile * stride_));
   for (int64_t tile = factor.tiles() - 1; tile >= 0; --tile) {
     const int64_t first = tile * kTile, columns = std::min(kTile, cols - first);
@@ -228,15 +234,22 @@ void Rounder::FeedBack(const BlockGrid& grid, const ColumnFactor& factor, const 
 }
 
 void Rounder::WriteCodes(const BlockGrid& grid, int64_t rows, int64_t cols, std::byte* blocks) {
-  const int64_t block_bytes = Info(grid.type).block_bytes, row_blocks = cols / grid.elements;
-  uint8_t codes[kRowStep][256];
+  const int64_t elements = BlockElements(grid.type, cols),
+                block_bytes = BlockBytes(grid.type, cols), row_blocks = cols / elements;
+  std::vector<uint8_t> codes(static_cast<size_t>(kRowStep * elements));
   for (int64_t b = 0; b < row_blocks; ++b) {
     for (int64_t first = 0; first < rows; first += kRowStep) {
-      const uint8_t* turned = codes_.data() + b * grid.elements * stride_ + first;
-      for (int64_t i = 0; i < grid.elements; ++i)
-        for (int64_t r = 0; r < kRowStep; ++r) codes[r][i] = turned[i * stride_ + r];
-      for (int64_t r = 0; r < std::min(kRowStep, rows - first); ++r)
-        grid.write(codes[r], blocks + ((first + r) * row_blocks + b) * block_bytes);
+      const uint8_t* turned = codes_.data() + b * elements * stride_ + first;
+      for (int64_t i = 0; i < elements; ++i)
+        for (int64_t r = 0; r < kRowStep; ++r) codes[r * elements + i] = turned[i * stride_ + r];
+      for (int64_t r = 0; r < std::min(kRowStep, rows - first); ++r) {
+        const uint8_t* of_block = codes.data() + r * elements;
+        std::byte* block = blocks + ((first + r) * row_blocks + b) * block_bytes;
+        if (grid.write != nullptr)
+          grid.write(of_block, block);
+        else
+          grid.write_row(of_block, elements, block);
+      }
     }
   }
 }

@@ -10,6 +10,7 @@
 #endif
 
 #include <limits>
+#include <vector>
 
 #include "hwy/highway.h"
 #include "pipeline/tensor/rounding/codes-inl.h"
@@ -17,13 +18,15 @@
 HWY_BEFORE_NAMESPACE();
 namespace quantfleet::pipeline::HWY_NAMESPACE {
 
-// One group of as many rows as there are lanes, and the best that was found for it.
+// One group of as many rows as there are lanes, and the best that was found for it. `room` takes
+// its n values, kLanes of each.
 class GroupSearch {
  public:
-  GroupSearch(const BlockGrid& grid, const float* weights)
+  GroupSearch(const BlockGrid& grid, const float* weights, int64_t n, float* room)
       : grid_(grid),
         weights_(weights),
-        n_(grid.group),
+        n_(n),
+        x_(room),
         best_{hn::Zero(Floats()), hn::Zero(Floats())},
         first_(best_) {}
 
@@ -33,7 +36,7 @@ class GroupSearch {
     V low = hn::Zero(d), high = low;
     for (int64_t i = 0; i < n_; ++i) {
       const V v = hn::LoadU(d, values + i * stride);
-      hn::Store(v, d, x_ + i * kLanes);
+      hn::StoreU(v, d, x_ + i * kLanes);
       low = i == 0 && grid_.search == GridSearch::kBias ? v : hn::Min(low, v);
       high = i == 0 && grid_.search == GridSearch::kBias ? v : hn::Max(high, v);
     }
@@ -68,17 +71,25 @@ class GroupSearch {
   template <class Codes>
   void TryScales(const Codes& codes, V low, V high) {
     const Floats d;
-    const bool table = grid_.table != nullptr, wide = grid_.high > 100 && !table;
+    const bool table = grid_.table != nullptr, wide = grid_.high > 100 && !table,
+               row = grid_.group == 0;
     const V zero = hn::Zero(d);
     const auto below = hn::Gt(hn::Neg(low), high);
     const V farthest = hn::IfThenElse(below, low, high);
     const float lowest = static_cast<float>(table ? (*grid_.table)[0] : grid_.low),
                 highest = static_cast<float>(table ? (*grid_.table)[15] : grid_.high);
+    // Their codecs have positive scales, and so have runtimes of such codes.
+    const V largest = hn::Abs(farthest);
     if (wide) {
-      // Its codec has positive scales, and so have runtimes of such codes.
-      const V largest = hn::Abs(farthest);
       for (int step = 0; step < 10; ++step)
         Try(codes, {hn::Div(largest, hn::Set(d, highest * (1 + 0.005f * step))), zero});
+      return;
+    }
+    if (row) {
+      // Few values of four bits are worth a row's outliers.
+      for (int step = 0; step < 24; ++step)
+        Try(codes,
+            {hn::Mul(hn::Div(largest, hn::Set(d, highest)), hn::Set(d, 1 - 0.03f * step)), zero});
       return;
     }
     Try(codes, {hn::Div(farthest, hn::Set(d, lowest)), zero});
@@ -131,7 +142,7 @@ class GroupSearch {
     const V inverse = InverseOf(at.scale), zero = hn::Zero(d);
     V error = zero, slope = zero, square = zero;
     for (int64_t i = 0; i < n_; ++i) {
-      const V v = hn::Load(d, x_ + i * kLanes), w = hn::Set(d, weights_[i]);
+      const V v = hn::LoadU(d, x_ + i * kLanes), w = hn::Set(d, weights_[i]);
       V level;
       codes.CodeOf(hn::Add(hn::Mul(v, inverse), at.zero), level);
       level = hn::Sub(level, at.zero);
@@ -156,7 +167,7 @@ class GroupSearch {
     // Codes are counted from the middle: then the two sums hardly depend on one another.
     V error = zero, total = zero, slope = zero, sum_w = zero, sum_c = zero, sum_cc = zero;
     for (int64_t i = 0; i < n_; ++i) {
-      const V v = hn::Load(d, x_ + i * kLanes), w = hn::Set(d, weights_[i]);
+      const V v = hn::LoadU(d, x_ + i * kLanes), w = hn::Set(d, weights_[i]);
       V level;
       codes.CodeOf(hn::Mul(hn::Sub(v, at.zero), inverse), level);
       const V rest = hn::Sub(v, hn::Add(hn::Mul(at.scale, level), at.zero)),
@@ -187,7 +198,7 @@ class GroupSearch {
     const V inverse = InverseOf(at.scale), offset = OffsetOf(at);
     V error = hn::Zero(d);
     for (int64_t i = 0; i < n_; ++i) {
-      const V v = hn::Load(d, x_ + i * kLanes);
+      const V v = hn::LoadU(d, x_ + i * kLanes);
       V level;
       codes.CodeOf(hn::Mul(hn::Sub(v, offset), inverse), level);
       const V rest = hn::Sub(v, hn::Add(hn::Mul(at.scale, level), offset));
@@ -214,10 +225,10 @@ class GroupSearch {
   const BlockGrid& grid_;
   const float* weights_;
   const int64_t n_;
+  float* const x_;
   bool is_first_ = true;
   Zeroed best_, first_;
   V best_error_;
-  alignas(64) float x_[256 * kLanes];
 };
 
 template <class Codes>
@@ -272,10 +283,12 @@ void SearchPackedGroup(const PackedSearch& search) {
   SearchPackedWith(WholeCodes(*search.grid), search);
 }
 
-void SearchGroup(const BlockGrid& grid, const float* values, int64_t stride, int64_t rows,
-                 const float* weights, float* scales, float* zeros) {
+void SearchGroup(const BlockGrid& grid, const float* values, int64_t elements, int64_t stride,
+                 int64_t rows, const float* weights, float* scales, float* zeros) {
+  alignas(64) float few[256 * kLanes];
+  std::vector<float> many(static_cast<size_t>(elements > 256 ? elements * kLanes : 0));
   for (int64_t r = 0; r < rows; r += kLanes) {
-    GroupSearch search(grid, weights);
+    GroupSearch search(grid, weights, elements, many.empty() ? few : many.data());
     if (grid.table != nullptr)
       search.Run(TableCodesOf(grid), values + r, stride, scales + r, zeros + r);
     else

@@ -1,6 +1,6 @@
 """A runtime as judge of a folder: how far its logits are from the embedded engine's, and what it generates.
 
-  runtime.py onnx|openvino|mlx|transformers [FOLDER]   (answers what its input asks: each line is a question, a JSON array of
+  runtime.py onnx|openvino|mlx|transformers|qnn [FOLDER]   (answers what its input asks: each line is a question, a JSON array of
                                            words; FOLDER has other releases of packages than the virtual environment)
     [FOLDER, "compare", IDS.json, LOGITS]   {"whole": D, "parts": D, "single": D, "own": D}
     [FOLDER, "generate", IDS.json, N]       {"ids": {WAY: [new ids]}, "sampling": {...}}
@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy
 
 from answering import serve
+from fixed_graphs import FixedGraphs
 
 WAYS = ("whole", "parts", "single")
 
@@ -258,5 +259,5 @@ def answer(runtime, folder, command, ids=None, argument=None):
 
 
 sys.path[:0] = sys.argv[2:]
-RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx, "transformers": Transformers}
+RUNTIMES = {"onnx": Onnx, "openvino": OpenVino, "mlx": Mlx, "transformers": Transformers, "qnn": FixedGraphs}
 serve(functools.partial(answer, RUNTIMES[sys.argv[1]]()))

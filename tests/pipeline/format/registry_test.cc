@@ -69,14 +69,14 @@ TEST_P(FormatTest, TheWiderTypeIsOneThatItHolds) {
   if (advice.starts_with(fmt::format("use {}:", format_.name))) {
     const std::string_view other = std::string_view(advice).substr(advice.find(':') + 1);
     ASSERT_TRUE(ParseTargetSpec(fmt::format("{}:{}", format_.name, other)).ok()) << advice;
-    EXPECT_OK(format_.plan(**source, *FindRecipe(other), false));
+    EXPECT_OK(format_.plan(**source, *FindRecipe(other), nullptr));
     return;
   }
   for (const std::string_view type : {"bf16", "f32"}) {
     if (!advice.starts_with(fmt::format("keep it in {} ", type))) continue;
     Recipe recipe = *FindRecipe(name);
     recipe.changes.overrides = {*TypeOverride::Parse(fmt::format("role:ffn_down={}", type))};
-    EXPECT_OK(format_.plan(**source, recipe, false));
+    EXPECT_OK(format_.plan(**source, recipe, nullptr));
     return;
   }
   ADD_FAILURE() << advice;

@@ -15,7 +15,7 @@ TEST(Overflow, FinitelyLargeValuesAreFound) {
        {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
         DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, GroupType({4, 64, GroupZero::kMiddle}),
         GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias}),
-        DType::kI8_Row}) {
+        DType::kI8_Row, DType::kI4_Row}) {
     for (const float large : {1e12f, -1e12f}) {
       std::vector<float> values(512, 0.5f);
       values[300] = large;

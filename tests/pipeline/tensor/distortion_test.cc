@@ -12,10 +12,10 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::vector<DType> MeasuredTypes() {
-  std::vector<DType> types{DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ6_K,
-                           DType::kQ5_K, DType::kQ5_1,   DType::kQ5_0,   DType::kQ4_K,
-                           DType::kQ4_1, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4,
-                           DType::kQ3_K, DType::kQ2_K,   DType::kIQ3_S};
+  std::vector<DType> types{
+      DType::kF32,  DType::kF16,  DType::kBF16,  DType::kQ6_K,   DType::kQ5_K,   DType::kQ5_1,
+      DType::kQ5_0, DType::kQ4_K, DType::kQ4_1,  DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4,
+      DType::kQ3_K, DType::kQ2_K, DType::kIQ3_S, DType::kI8_Row, DType::kI4_Row};
   for (const int bits : {4, 8})
     for (const int64_t elements : {16, 32, 64, 128, 256})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})

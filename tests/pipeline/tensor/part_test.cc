@@ -124,7 +124,7 @@ TEST(Part, APointStreamIsFilledInAnyOrderOfRows) {
 }
 
 std::vector<DType> TypesWithCodes() {
-  std::vector<DType> types{DType::kQ4_1, DType::kI8_Row};
+  std::vector<DType> types{DType::kQ4_1, DType::kI8_Row, DType::kI4_Row};
   for (const int bits : {4, 8})
     for (const int64_t elements : {16, 32, 64, 128, 256})
       for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})

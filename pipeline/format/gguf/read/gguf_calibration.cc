@@ -14,11 +14,11 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr uint64_t kMaxOriginBytes = uint64_t{1} << 20;
+constexpr uint64_t kMaxOriginBytes = uint64_t{1} << 20, kMaxRangesBytes = uint64_t{64} << 20;
 constexpr std::string_view kOriginFile = "calibration.json";
 constexpr std::string_view kImportanceFile = "importance.gguf",
-                           kMomentsFile = "second_moments.gguf", kMoments = ".in_xx",
-                           kShared = "quantfleet.shared_inputs";
+                           kMomentsFile = "second_moments.gguf", kRangesFile = "ranges.json",
+                           kMoments = ".in_xx", kShared = "quantfleet.shared_inputs";
 
 class GgufSecondMoments : public SecondMoments {
  public:
@@ -159,6 +159,12 @@ absl::StatusOr<Calibration> OpenCalibration(FileSystem& files, const fs::path& f
   QF_ASSIGN_OR_RETURN(Importance read,
                       ReadImportance(files, folder / kImportanceFile, model.description()));
   calibration.importance = std::make_shared<const Importance>(std::move(read));
+  if (const fs::path path = folder / kRangesFile; files.Exists(path)) {
+    QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxRangesBytes));
+    auto ranges = ParseActivationRanges(text);
+    if (!ranges.ok()) return Annotate(ranges.status(), path.string());
+    calibration.ranges = std::make_shared<const ActivationRanges>(*std::move(ranges));
+  }
   if (!with_moments) return calibration;
   if (!files.Exists(folder / kMomentsFile))
     return InvalidArgument(

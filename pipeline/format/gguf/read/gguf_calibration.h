@@ -2,8 +2,8 @@
 // llama.cpp's importance matrix; second_moments.gguf where it was asked for: general.type
 // "second_moments" and, per input of the model's matrices, NAME.in_xx, the lower triangle by rows
 // of the sum of x_i * x_j, called by the first tensor that has the input; quantfleet.shared_inputs
-// lists the others as OTHER=NAME; calibration.json, which says what it was made from. The files are
-// untrusted: errors name them.
+// lists the others as OTHER=NAME; ranges.json where it was asked for; calibration.json, which says
+// what it was made from. The files are untrusted: errors name them.
 #pragma once
 
 #include <memory>

@@ -145,7 +145,8 @@ const TargetFormat kGgufFormat = {
     .graph_options = false,
     .as_is = true,
     .plan =
-        [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
+        [](const ModelSource& source, const Recipe& recipe, const Calibration* calibration) {
+          const bool has_importance = calibration != nullptr;
           if (recipe.as_is) return PlanAsIs(source, recipe, has_importance);
           return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
         },

@@ -30,10 +30,10 @@ std::string ModuleOf(const OutputTensor& weight) {
   return weight.name.substr(0, weight.name.size() - kWeight.size());
 }
 
-// Of the symmetric types those whose groups vLLM's kernels know, and whole rows.
+// Of the symmetric types those whose groups vLLM's kernels know, and whole rows of 8 bits.
 bool FolderHolds(DType type) {
   const int64_t group = Info(type).block_elements;
-  const bool known = Info(type).family == SchemeFamily::kRow || (group >= 32 && group <= 128);
+  const bool known = type == DType::kI8_Row || (group >= 32 && group <= 128);
   return HasPart(type, Part::kSignedCodes) && known;
 }
 
@@ -183,7 +183,7 @@ const TargetFormat kSafetensorsFormat = {
     .group_options = false,  // a recipe's name says its groups
     .graph_options = false,
     .plan = [](const ModelSource& source, const Recipe& recipe,
-               bool) { return PlanSafetensors(source, recipe); },
+               const Calibration*) { return PlanSafetensors(source, recipe); },
     // Runtimes calculate in one float type, whatever the file has a tensor in.
     .wider_than_half = [](const Recipe&,
                           const Piece&) { return std::string("use safetensors:bf16"); },
