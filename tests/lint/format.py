@@ -20,7 +20,7 @@ SCRIPT = re.compile(rb"#!.*(sh|python3?)\n")  # programs whose names do not say 
 # Built, installed or a model's own: not ours to format.
 SKIPPED = re.compile(r"(build(-.*)?|\.git|node_modules|__pycache__)$")
 INSTALLED = ("tests/bench/peers/installed", "tests/judges/runtimes/installed", "tests/judges/templates/installed",
-             "tests/judges/tokenizers/installed")
+             "tests/judges/tokenizers/installed", "tests/judges/transformers/installed")
 DATA = ("tests/data", "tests/fuzz/corpus", *INSTALLED)
 
 

@@ -44,8 +44,8 @@ json::object GroupOf(DType type, json::array targets) {
           {"format", LayoutOf(type)}};
 }
 
-// As their files name them, which is what vLLM goes by, and as transformers 5 names them once it has
-// loaded the files.
+// As their files name them, which is what vLLM goes by, and as transformers 5 names them once it
+// has loaded the files.
 json::array Ignored(const std::vector<std::string>& floats) {
   constexpr std::string_view kPhimoeRouter = ".block_sparse_moe.gate";
   json::array ignored;
