@@ -12,8 +12,6 @@
 #include "agent/serve_command.h"
 #include "common/base/access.h"
 #include "common/base/file.h"
-#include "common/base/outside_text.h"
-#include "common/shell/help_formatter.h"
 #include "common/shell/shell_commands.h"
 
 namespace quantfleet::agent {
@@ -24,11 +22,7 @@ int RunProgram(int argc, char** argv, const std::string& version) {
   CLI::App app{
       "The agent on a quantfleet device: enrolls it, keeps its models current and runs them",
       "quantfleet-agent"};
-  app.formatter(shell::HelpFormatter());
-  app.failure_message([&app](const CLI::App*, const CLI::Error& error) {
-    return fmt::format("quantfleet-agent: {}\nquantfleet-agent: see --help for usage\n",
-                       ShownLines(shell::UsageMessage(app, error)));
-  });
+  shell::ShapeMessages(app);
   app.set_version_flag("--version", "quantfleet-agent " + version);
   app.require_subcommand(1);
   Action action;

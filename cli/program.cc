@@ -11,7 +11,6 @@
 #include "cli/remote_commands.h"
 #include "common/base/access.h"
 #include "common/base/outside_text.h"
-#include "common/shell/help_formatter.h"
 #include "common/shell/shell_commands.h"
 
 namespace quantfleet::cli {
@@ -31,16 +30,12 @@ int RunProgram(int argc, char** argv) {
       "Quantizes language models and keeps a fleet of devices running the right version of them.",
       "quantfleet");
   app.set_version_flag("--version", "quantfleet " QUANTFLEET_VERSION);
-  app.formatter(shell::HelpFormatter());
+  shell::ShapeMessages(app);
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 1 failure (the reason is on stderr), 2 wrong usage,\n3 the daemon "
       "could not be reached, 4 not permitted, 5 not found,\n6 the watched rollout was rolled back, "
       "7 it was aborted.\nData goes to stdout, messages and progress to stderr.");
-  app.failure_message([&app](const CLI::App*, const CLI::Error& error) {
-    return fmt::format("quantfleet: {}\nquantfleet: see --help for usage\n",
-                       ShownLines(shell::UsageMessage(app, error)));
-  });
   AddCommands(app);
   try {
     app.parse(argc, argv);

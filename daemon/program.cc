@@ -8,10 +8,8 @@
 
 #include "common/base/access.h"
 #include "common/base/open_files.h"
-#include "common/base/outside_text.h"
 #include "common/base/stop_signals.h"
 #include "common/log/log.h"
-#include "common/shell/help_formatter.h"
 #include "common/shell/shell_commands.h"
 #include "daemon/data_state.h"
 #include "daemon/maintenance.h"
@@ -159,15 +157,11 @@ int Run(int argc, char** argv) {
   Config config;
   Flags flags;
   int maintained = -1;
-  app.formatter(shell::HelpFormatter());
+  shell::ShapeMessages(app);
   Define(app, config, flags);
   DefineMaintenance(app, config, flags, maintained);
   shell::AddShellCommands(app, RealFileSystem(), QUANTFLEET_VERSION,
                           [&maintained](const auto& text) { maintained = Tell(text); });
-  app.failure_message([&app](const CLI::App*, const CLI::Error& error) {
-    return fmt::format("quantfleetd: {}\nquantfleetd: see --help for usage\n",
-                       ShownLines(shell::UsageMessage(app, error)));
-  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -6,8 +6,10 @@
 
 #include "CLI/CLI.hpp"
 #include "common/base/bytes.h"
+#include "common/base/outside_text.h"
 #include "common/shell/command_tree.h"
 #include "common/shell/completion.h"
+#include "common/shell/help_formatter.h"
 #include "common/shell/manual.h"
 
 namespace quantfleet::shell {
@@ -50,6 +52,14 @@ void AddShellCommands(CLI::App& app, FileSystem& files, std::string version, Don
     const std::vector<ManualPage> pages = ManualPages(Describe(app), version);
     done(folder->empty() ? PageOf(pages, app.get_name(), *words)
                          : WriteManual(pages, files, *folder));
+  });
+}
+
+void ShapeMessages(CLI::App& app) {
+  app.formatter(HelpFormatter());
+  app.failure_message([&app](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("{0}: {1}\n{0}: see --help for usage\n", app.get_name(),
+                       ShownLines(UsageMessage(app, error)));
   });
 }
 

@@ -24,6 +24,10 @@ using Done = std::function<void(absl::StatusOr<std::string> text)>;
 // `files` and `app` outlive it.
 void AddShellCommands(CLI::App& app, FileSystem& files, std::string version, Done done);
 
+// How a program shows its --help, and what it says of a command line that it refuses. Before its
+// commands are added, which have the same.
+void ShapeMessages(CLI::App& app);
+
 // What was wrong with the command line, for one line on stderr: the word that is not known and the
 // one that may have been meant, or else what CLI11 says.
 std::string UsageMessage(const CLI::App& app, const CLI::Error& error);

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -102,3 +103,11 @@ def install_runtimes(download, older=False, judges=RUNTIMES):
     installed = subprocess.run(command, capture_output=True, text=True, timeout=1800, stdin=subprocess.DEVNULL)
     if installed.returncode != 0:
         raise unittest.SkipTest(f"the runtimes cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")
+
+
+def hold_against(case, title, said, limits):
+    """Prints what a runtime's "compare" said of the logits, and holds it against the greatest difference and KL."""
+    print(f"{title}: " + ", ".join(f"{way} {d['max']:.1e} / {d['kl']:.1e}" for way, d in said.items()), file=sys.stderr)
+    for way in ("whole", "parts", "single"):
+        case.assertLess(said[way]["max"], limits[0], way)
+        case.assertLess(said[way]["kl"], limits[1], way)

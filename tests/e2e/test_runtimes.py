@@ -14,7 +14,7 @@ from pathlib import Path
 
 import runtime_table
 from harness import MATRIX, ROOT, THOROUGH, run
-from judge import install_runtimes, runtimes
+from judge import hold_against, install_runtimes, runtimes
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
@@ -114,11 +114,7 @@ class Judged(unittest.TestCase):
         long = runtime == "mlx" and "rope_scaling" in family.config and "long_factor" in (family.config["rope_scaling"] or {})
         path = self.write_ids("ids", ids)
         said = runtimes[runtime](folder, "compare", path, self.ours(gguf, path, LONG if long else CONTEXT))
-        print(f"{preset} {target}: " + ", ".join(f"{way} {d['max']:.1e} / {d['kl']:.1e}" for way, d in said.items()),
-              file=sys.stderr)
-        for way in ("whole", "parts", "single"):
-            self.assertLess(said[way]["max"], limits[0], way)
-            self.assertLess(said[way]["kl"], limits[1], way)
+        hold_against(self, f"{preset} {target}", said, limits)
         return said
 
     def likeliest(self, gguf, ids, new, context=CONTEXT):

@@ -11,7 +11,7 @@ from pathlib import Path
 from compressed_files import HfFolder
 from harness import DEMO, ROOT, THOROUGH, read_safetensors, refusal, run, run_json
 from hf_weights import gguf_rows
-from judge import TRANSFORMERS, install_runtimes, transformers
+from judge import TRANSFORMERS, hold_against, install_runtimes, transformers
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
@@ -165,11 +165,7 @@ class JudgedByTransformers(unittest.TestCase):
         path.write_text(json.dumps(ids))
         run("logits", gguf, path, 512, self.dir / "ours")
         said = transformers(folder, "compare", path, self.dir / "ours")
-        print(f"{name} safetensors:{recipe}: " + ", ".join(f"{way} {d['max']:.1e} / {d['kl']:.1e}" for way, d in said.items()),
-              file=sys.stderr)
-        for way in ("whole", "parts", "single"):
-            self.assertLess(said[way]["max"], limits[0], way)
-            self.assertLess(said[way]["kl"], limits[1], way)
+        hold_against(self, f"{name} safetensors:{recipe}", said, limits)
         return said
 
     def judge(self, name, *recipes):
